@@ -1,0 +1,161 @@
+//! Keys, values and indices of the counter maps.
+//! It must never give an index a second meaning: the numbers are the layout.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Who opened a connection: values of [`GroupKey::direction`] and [`crate::Record::direction`].
+pub mod direction {
+    /// No connection: a reset that answers a stray segment.
+    pub const NONE: u8 = 0;
+    /// A peer connected to a listener here.
+    pub const INBOUND: u8 = 1;
+    /// We connected to a peer.
+    pub const OUTBOUND: u8 = 2;
+}
+
+/// Direction of the one group that takes the counts of groups the table had no room for.
+pub const GROUP_OVERFLOW_DIRECTION: u8 = 0xff;
+
+/// Whose counts: key of the map `GROUPS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct GroupKey {
+    /// Id of the socket's own cgroup (v2), 0 where the kernel does not tell.
+    pub cgroup: u64,
+    /// The service's port, host order: local if inbound, remote if outbound, else 0.
+    pub port: u16,
+    /// One of [`direction`], or [`GROUP_OVERFLOW_DIRECTION`].
+    pub direction: u8,
+    /// Zero.
+    pub padding: [u8; 5],
+}
+
+/// Index into [`GroupCounts::events`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Event {
+    /// A keepalive probe was sent, as `TCPKeepAlive` counts.
+    KeepaliveProbe = 0,
+    /// The peer was heard after a keepalive probe and before the next.
+    KeepaliveAnswered = 1,
+    /// A zero-window probe was sent, as `TCPWinProbe` counts.
+    WindowProbe = 2,
+    /// The peer was heard after a window probe and before the next.
+    WindowAnswered = 3,
+    /// The retransmission timer fired with data outstanding.
+    RetransmissionTimeout = 4,
+    /// A reset was accepted from the peer.
+    ResetReceived = 5,
+}
+
+impl Event {
+    /// How many there are.
+    pub const COUNT: usize = 6;
+}
+
+/// Index into [`GroupCounts::resets_sent`]: the kernel's own `enum sk_rst_reason` value where it
+/// tells, else one of the inferred ones, which start above every value the kernel has.
+pub struct ResetReason;
+
+impl ResetReason {
+    /// Told values are below this; one at or above it counts as [`Self::UNKNOWN`].
+    pub const TOLD: u32 = 56;
+    /// Neither told nor inferred.
+    pub const UNKNOWN: u32 = 56;
+    /// Inferred: the keepalive timer declared the peer dead.
+    pub const KEEPALIVE_TIMEOUT: u32 = 57;
+    /// Inferred: closed with unread data.
+    pub const ABORT_ON_CLOSE: u32 = 58;
+    /// Inferred: `TCP_LINGER2` below 0.
+    pub const ABORT_ON_LINGER: u32 = 59;
+    /// Inferred: out of memory, or too many orphans.
+    pub const ABORT_ON_MEMORY: u32 = 60;
+    /// Inferred: a state that asks for a reset: disconnect, linger 0, administrative abort,
+    /// orphaned FIN_WAIT2.
+    pub const STATE: u32 = 61;
+    /// Size of the table.
+    pub const COUNT: usize = 64;
+}
+
+/// Counts of one group: value of the map `GROUPS`. Each only grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct GroupCounts {
+    /// By [`Event`].
+    pub events: [u64; Event::COUNT],
+    /// By [`ResetReason`].
+    pub resets_sent: [u64; ResetReason::COUNT],
+    /// Ends other than orderly ones, by [`crate::Ending`].
+    pub endings: [u64; crate::Ending::COUNT],
+}
+
+/// A network namespace: key of the map `NETS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct NetKey {
+    /// `net->net_cookie`: never reused; 0 before Linux 5.12.
+    pub cookie: u64,
+    /// `net->ns.inum`: what `stat` shows for /proc/PID/ns/net; reused once a namespace is gone.
+    pub inum: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
+/// Index into [`NetCounts::counted`]: the kernel counters we hold our counts against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Tally {
+    /// `TCPKeepAlive`.
+    KeepAlive = 0,
+    /// `TCPWinProbe`.
+    WinProbe = 1,
+    /// `TCPAbortOnTimeout`.
+    AbortOnTimeout = 2,
+    /// `OutRsts`.
+    OutRsts = 3,
+}
+
+impl Tally {
+    /// How many there are.
+    pub const COUNT: usize = 4;
+}
+
+/// What the hooks counted in one network namespace: value of the map `NETS`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct NetCounts {
+    /// By [`Tally`].
+    pub counted: [u64; Tally::COUNT],
+}
+
+/// Index into the array `LOSSES`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Loss {
+    /// No room for a socket's record: its detail is lost, the group's counts are kept.
+    RecordsFull = 0,
+    /// No room for a group: counted under [`GROUP_OVERFLOW_DIRECTION`].
+    GroupsFull = 1,
+    /// No room for a network namespace: counted under the all-zero [`NetKey`].
+    NetsFull = 2,
+    /// The ring buffer was full: the ended record's detail is lost, the counts are kept.
+    EventsDropped = 3,
+    /// A record was found under another connection's address: its destruction had not been seen.
+    StaleRecords = 4,
+    /// A field of a socket could not be read, so that an event was left uncounted.
+    Unreadable = 5,
+}
+
+impl Loss {
+    /// How many there are.
+    pub const COUNT: u32 = 6;
+}
+
+const _: () = assert!(size_of::<GroupKey>() == 16);
+const _: () = assert!(size_of::<GroupCounts>() == 8 * (6 + 64 + 32));
+const _: () = assert!(size_of::<NetKey>() == 16);
+const _: () = assert!(size_of::<NetCounts>() == 32);

@@ -1,0 +1,95 @@
+//! Which code path ended a connection: facts, from which the agent's model names the cause.
+//! It must never name a cause itself.
+
+/// The path on which a connection's state became CLOSE other than in an orderly close.
+/// Index into [`crate::GroupCounts::endings`].
+///
+/// Paths are those of net/ipv4/tcp_timer.c, tcp_input.c and tcp.c; "timed out" means
+/// `tcp_write_err`, the only place that counts `TCPAbortOnTimeout`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Ending {
+    /// Not ended, or orderly.
+    None = 0,
+    /// Timed out inside `tcp_keepalive_timer`, no user timeout set.
+    Keepalive = 1,
+    /// Timed out inside `tcp_keepalive_timer`, user timeout set (it replaces the probe count).
+    KeepaliveUserTimeout = 2,
+    /// Timed out inside the retransmission timer.
+    Retransmission = 3,
+    /// The same with a user timeout set (it replaces `tcp_retries2`).
+    RetransmissionUserTimeout = 4,
+    /// Timed out inside the zero-window probe timer.
+    WindowProbe = 5,
+    /// The same with a user timeout set.
+    WindowProbeUserTimeout = 6,
+    /// Timed out in SYN_SENT.
+    Connect = 7,
+    /// Timed out in SYN_RECV (a Fast Open child).
+    Accept = 8,
+    /// Timed out, already closed by its application (SOCK_DEAD), whatever the timer.
+    Orphan = 9,
+    /// Ended inside the write timer without an error: `tcp_out_of_resources`.
+    OrphanMemory = 10,
+    /// Reset by the keepalive timer in FIN_WAIT2 as an orphan.
+    OrphanFinWait2 = 11,
+    /// Timed out inside the write timer, which timer could not be told.
+    Timer = 12,
+    /// A reset was accepted from the peer.
+    ResetReceived = 13,
+    /// A reset was accepted in SYN_SENT.
+    Refused = 14,
+    /// SYN_SENT ended with an error that was neither a reset nor a timeout: ICMP.
+    ConnectError = 15,
+    /// We reset it while closing or disconnecting (state already CLOSE).
+    ResetSent = 16,
+    /// We reset it in a live state outside every timer, reason TCP_STATE: `tcp_abort`.
+    Abort = 17,
+    /// We reset it in a live state outside every timer, for another reason (MPTCP).
+    ResetSentLive = 18,
+}
+
+impl Ending {
+    /// Size of the table.
+    pub const COUNT: usize = 32;
+
+    /// All that can end a connection.
+    pub const ALL: [Self; 18] = [
+        Self::Keepalive,
+        Self::KeepaliveUserTimeout,
+        Self::Retransmission,
+        Self::RetransmissionUserTimeout,
+        Self::WindowProbe,
+        Self::WindowProbeUserTimeout,
+        Self::Connect,
+        Self::Accept,
+        Self::Orphan,
+        Self::OrphanMemory,
+        Self::OrphanFinWait2,
+        Self::Timer,
+        Self::ResetReceived,
+        Self::Refused,
+        Self::ConnectError,
+        Self::ResetSent,
+        Self::Abort,
+        Self::ResetSentLive,
+    ];
+
+    /// Whether the kernel counted it in `TCPAbortOnTimeout`.
+    #[must_use]
+    pub const fn timed_out(self) -> bool {
+        matches!(
+            self,
+            Self::Keepalive
+                | Self::KeepaliveUserTimeout
+                | Self::Retransmission
+                | Self::RetransmissionUserTimeout
+                | Self::WindowProbe
+                | Self::WindowProbeUserTimeout
+                | Self::Connect
+                | Self::Accept
+                | Self::Orphan
+                | Self::Timer
+        )
+    }
+}

@@ -1,0 +1,18 @@
+//! The bytes that the kernel programs and the agent agree on, each defined once.
+//! It must never hold behaviour: only layouts, their sizes, and the numbers both sides index by.
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod counts;
+mod ending;
+mod offsets;
+mod record;
+
+pub use counts::{
+    Event, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Loss, NetCounts, NetKey, ResetReason,
+    Tally, direction,
+};
+pub use ending::Ending;
+pub use offsets::{ABSENT, Kernel, switch};
+pub use record::{Ended, Outstanding, Record, state};

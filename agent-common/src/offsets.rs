@@ -1,0 +1,148 @@
+//! What the agent reads from the running kernel's BTF and hands to the programs at load.
+//! It must never hold a default: a field the kernel lacks is [`ABSENT`].
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The kernel has no such field, argument or value.
+pub const ABSENT: u32 = u32::MAX;
+
+/// Bits of the array `SWITCHES`: which events a shared program counts, so that none is counted by
+/// two hooks.
+pub mod switch {
+    /// `timer_expire_*` brackets `tcp_keepalive_timer`.
+    pub const TIMER_KEEPALIVE: u32 = 1;
+    /// `timer_expire_*` brackets `tcp_write_timer`.
+    pub const TIMER_WRITE: u32 = 2;
+    /// Probes are counted when a bracket closes.
+    pub const TIMER_PROBES: u32 = 4;
+    /// Retransmission timeouts are counted when a bracket closes.
+    pub const TIMER_RETRANSMISSIONS: u32 = 8;
+    /// `tcp_send_reset` counts active resets.
+    pub const TRACE_ACTIVE_RESETS: u32 = 16;
+    /// `tcp_send_reset` counts resets that answer a segment.
+    pub const TRACE_REPLY_RESETS: u32 = 32;
+}
+
+/// Byte offsets, argument positions and values of the running kernel; the global `KERNEL`.
+/// An offset is from the start of the object named in its comment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Kernel {
+    /// Address of `tcp_keepalive_timer`, 0 if unknown: what `timer->function` is compared with.
+    pub keepalive_timer_fn: u64,
+    /// Address of `tcp_write_timer`, likewise.
+    pub write_timer_fn: u64,
+    /// sock: `__sk_common.skc_family`, u16.
+    pub family: u32,
+    /// sock: `__sk_common.skc_state`, u8.
+    pub state: u32,
+    /// sock: `__sk_common.skc_dport`, u16, network order.
+    pub remote_port: u32,
+    /// sock: `__sk_common.skc_rcv_saddr`, u32.
+    pub local4: u32,
+    /// sock: `__sk_common.skc_daddr`, u32.
+    pub remote4: u32,
+    /// sock: `__sk_common.skc_v6_rcv_saddr`, 16 bytes; may be absent.
+    pub local6: u32,
+    /// sock: `__sk_common.skc_v6_daddr`, 16 bytes; may be absent.
+    pub remote6: u32,
+    /// sock: `__sk_common.skc_net.net`, pointer to net.
+    pub net: u32,
+    /// sock: `__sk_common.skc_flags`, unsigned long.
+    pub flags: u32,
+    /// sock: `sk_protocol`, u8 or u16 (little endian: its first byte serves).
+    pub protocol: u32,
+    /// sock: `sk_err`, int.
+    pub err: u32,
+    /// sock: `sk_shutdown`, u8.
+    pub shutdown: u32,
+    /// sock: `sk_uid`, u32.
+    pub uid: u32,
+    /// sock: `sk_max_ack_backlog`, u32: a child inherits its listener's.
+    pub max_ack_backlog: u32,
+    /// sock: `sk_cgrp_data.cgroup`, pointer; may be absent.
+    pub cgroup: u32,
+    /// sock: `sk_lock.owned`, int.
+    pub owned: u32,
+    /// inet_sock: `inet_sport`, u16, network order: outlives the port's release at close.
+    pub inet_sport: u32,
+    /// inet_sock: `mc_index`, int: the interface a passive IPv4 connection came in by.
+    pub mc_index: u32,
+    /// inet_sock: `pinet6`, pointer; may be absent.
+    pub pinet6: u32,
+    /// ipv6_pinfo: `mcast_oif`, int: likewise for IPv6; may be absent.
+    pub mcast_oif: u32,
+    /// inet_connection_sock: `icsk_pending`, u8.
+    pub pending: u32,
+    /// inet_connection_sock: `icsk_retransmits`, u8.
+    pub retransmits: u32,
+    /// inet_connection_sock: `icsk_probes_out`, u8.
+    pub probes_out: u32,
+    /// inet_connection_sock: `icsk_user_timeout`, u32, ms.
+    pub user_timeout: u32,
+    /// inet_connection_sock: `icsk_ack.lrcvtime`, u32 jiffies.
+    pub lrcvtime: u32,
+    /// inet_connection_sock: the keepalive timer, a timer_list.
+    pub keepalive_timer: u32,
+    /// inet_connection_sock: the retransmit timer, a timer_list.
+    pub retransmit_timer: u32,
+    /// tcp_sock: `rcv_tstamp`, u32 jiffies: the last accepted ACK.
+    pub rcv_tstamp: u32,
+    /// tcp_sock: `segs_out`, u32.
+    pub segs_out: u32,
+    /// tcp_sock: `packets_out`, u32.
+    pub packets_out: u32,
+    /// tcp_sock: `write_seq`, u32.
+    pub write_seq: u32,
+    /// tcp_sock: `snd_nxt`, u32.
+    pub snd_nxt: u32,
+    /// tcp_sock: `snd_una`, u32.
+    pub snd_una: u32,
+    /// tcp_sock: `snd_wnd`, u32.
+    pub snd_wnd: u32,
+    /// tcp_sock: `rcv_nxt`, u32.
+    pub rcv_nxt: u32,
+    /// tcp_sock: `copied_seq`, u32.
+    pub copied_seq: u32,
+    /// tcp_sock: `linger2`, int.
+    pub linger2: u32,
+    /// tcp_sock: `fastopen_rsk`, pointer.
+    pub fastopen_rsk: u32,
+    /// net: `ns.inum`, u32.
+    pub net_inum: u32,
+    /// net: `net_cookie`, u64; may be absent.
+    pub net_cookie: u32,
+    /// cgroup: `kn`, pointer to kernfs_node; may be absent.
+    pub cgroup_kn: u32,
+    /// kernfs_node: `id`, u64; may be absent.
+    pub kn_id: u32,
+    /// timer_list: `function`, pointer.
+    pub timer_function: u32,
+    /// sk_buff: `head`, pointer.
+    pub skb_head: u32,
+    /// sk_buff: `transport_header`, u16.
+    pub skb_transport: u32,
+    /// sk_buff: `dev`, pointer to net_device.
+    pub skb_dev: u32,
+    /// sk_buff: `_skb_refdst`, unsigned long.
+    pub skb_refdst: u32,
+    /// net_device: `nd_net.net`, pointer to net.
+    pub dev_net: u32,
+    /// rtable: `rt_type`, u8 or u16 (its first byte serves).
+    pub rt_type: u32,
+    /// `LINUX_MIB_TCPKEEPALIVE`.
+    pub mib_keepalive: u32,
+    /// `LINUX_MIB_TCPWINPROBE`.
+    pub mib_winprobe: u32,
+    /// Position of the `enum sk_rst_reason` argument of `tcp_send_active_reset`, from 0.
+    pub active_reset_reason_arg: u32,
+    /// Likewise of `tcp_v4_send_reset` and `tcp_v6_send_reset`.
+    pub reply_reset_reason_arg: u32,
+    /// Likewise of the tracepoint `tcp_send_reset`.
+    pub trace_reset_reason_arg: u32,
+    /// `SK_RST_REASON_TCP_STATE`.
+    pub reason_state: u32,
+    /// `SOCK_DEAD`.
+    pub flag_dead: u32,
+}

@@ -1,0 +1,113 @@
+//! What the kernel programs know of one socket.
+//! It must never hold a judgement: thresholds and causes are the model's.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The kernel's TCP states (include/net/tcp_states.h) that the hooks ask for.
+pub mod state {
+    /// TCP_SYN_SENT.
+    pub const SYN_SENT: u8 = 2;
+    /// TCP_SYN_RECV.
+    pub const SYN_RECV: u8 = 3;
+    /// TCP_FIN_WAIT2.
+    pub const FIN_WAIT2: u8 = 5;
+    /// TCP_TIME_WAIT.
+    pub const TIME_WAIT: u8 = 6;
+    /// TCP_CLOSE.
+    pub const CLOSE: u8 = 7;
+    /// TCP_LISTEN.
+    pub const LISTEN: u8 = 10;
+    /// TCP_NEW_SYN_RECV: a request socket.
+    pub const NEW_SYN_RECV: u8 = 12;
+}
+
+/// Values of [`Record::outstanding`].
+pub struct Outstanding;
+
+impl Outstanding {
+    /// No probe is waiting for an answer.
+    pub const NONE: u8 = 0;
+    /// A keepalive probe is.
+    pub const KEEPALIVE: u8 = 1;
+    /// A window probe is.
+    pub const WINDOW: u8 = 2;
+}
+
+/// One socket that probed, timed out or was reset: value of the map `SOCKETS`, keyed by the address
+/// of its `struct sock`. Created by its first such event, removed when the socket is destroyed.
+/// Times are CLOCK_MONOTONIC nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Record {
+    /// First event.
+    pub first_ns: u64,
+    /// Latest event.
+    pub last_ns: u64,
+    /// Latest probe, 0 if none.
+    pub probe_ns: u64,
+    /// Its network namespace.
+    pub net: crate::NetKey,
+    /// Id of its own cgroup (v2), 0 where the kernel does not tell.
+    pub cgroup: u64,
+    /// Local address; IPv4 as ::ffff:a.b.c.d.
+    pub local: [u8; 16],
+    /// Remote address, likewise.
+    pub remote: [u8; 16],
+    /// Owner's uid (`sk_uid`).
+    pub uid: u32,
+    /// Keepalive probes sent.
+    pub keepalive_probes: u32,
+    /// Keepalive probes answered.
+    pub keepalive_answered: u32,
+    /// Window probes sent.
+    pub window_probes: u32,
+    /// Window probes answered.
+    pub window_answered: u32,
+    /// Retransmission timeouts.
+    pub retransmission_timeouts: u32,
+    /// Resets sent.
+    pub resets_sent: u32,
+    /// Resets received.
+    pub resets_received: u32,
+    /// Probes sent since the peer was last heard.
+    pub unanswered: u32,
+    /// Low 32 bits of jiffies at the latest probe.
+    pub probe_jiffies: u32,
+    /// `TCP_USER_TIMEOUT`, ms, 0 if unset, at the latest event.
+    pub user_timeout_ms: u32,
+    /// `sk_family`: AF_INET or AF_INET6 (mapped addresses are AF_INET6).
+    pub family: u16,
+    /// Local port, host order.
+    pub local_port: u16,
+    /// Remote port, host order.
+    pub remote_port: u16,
+    /// One of [`crate::direction`].
+    pub direction: u8,
+    /// State at the latest event, before the change if that was a close.
+    pub state: u8,
+    /// The probe waiting for an answer, one of [`Outstanding`].
+    pub outstanding: u8,
+    /// Set by `refresh` when the outstanding probe was found answered, before a hook counted it.
+    pub heard: u8,
+    /// [`crate::ResetReason`] of the latest reset sent.
+    pub reset_reason: u8,
+    /// [`crate::Ending`].
+    pub ending: u8,
+}
+
+/// A record whose socket was destroyed: what the ring buffer `EVENTS` carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Ended {
+    /// Address of the `struct sock` that was destroyed: tells records of one run apart.
+    pub sock: u64,
+    /// When.
+    pub at_ns: u64,
+    /// All that was known of it.
+    pub record: Record,
+}
+
+const _: () = assert!(size_of::<Record>() == 136);
+const _: () = assert!(size_of::<Ended>() == 152);

@@ -1,0 +1,212 @@
+//! What a processor knows while it runs one of TCP's timers: the frame in which a probe, a reset or
+//! a change to CLOSE gets its meaning.
+//! It must never outlive the timer's run: every opening has a closing, and an opening overwrites.
+
+use halfopen_common::{Ending, switch};
+
+use crate::{maps, record, sock::Sock};
+
+/// `icsk_pending` (include/net/inet_connection_sock.h).
+const ICSK_TIME_RETRANS: u8 = 1;
+const ICSK_TIME_PROBE0: u8 = 3;
+
+/// Which timer is running.
+pub mod kind {
+    /// `tcp_keepalive_timer`.
+    pub const KEEPALIVE: u8 = 1;
+    /// `tcp_write_timer_handler`, from its timer or deferred to `tcp_release_cb`.
+    pub const WRITE: u8 = 2;
+    /// `tcp_retransmit_timer` called from elsewhere (ICMP).
+    pub const RETRANSMIT: u8 = 3;
+}
+
+/// The running timer and what its socket looked like when it began.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Bracket {
+    /// The socket, 0 outside.
+    pub sock: u64,
+    /// The timer, for `timer_expire_exit`.
+    pub timer: u64,
+    /// The socket for which a reset was accepted and whose change to CLOSE follows.
+    pub reset: u64,
+    /// Likewise for tcp_xmit_probe_skb or tcp_write_wakeup.
+    pub probing: u64,
+    /// The socket that last changed to CLOSE without an explanation: a reset of ours may follow.
+    pub closing: u64,
+    /// `segs_out` when the probe began.
+    pub probing_segs_out: u32,
+    /// The MIB the probe is counted under.
+    pub probing_mib: u32,
+    /// `segs_out`.
+    pub segs_out: u32,
+    /// `write_seq`.
+    pub write_seq: u32,
+    /// `rcv_nxt`.
+    pub rcv_nxt: u32,
+    /// One of [`kind`].
+    pub kind: u8,
+    /// `skc_state`.
+    pub state: u8,
+    /// SOCK_DEAD.
+    pub dead: bool,
+    /// `icsk_pending`.
+    pub pending: u8,
+    /// `icsk_retransmits`.
+    pub retransmits: u8,
+    /// `icsk_probes_out`.
+    pub probes_out: u8,
+    /// Held by its user: the handler only defers.
+    pub owned: bool,
+    /// Data outstanding.
+    pub in_flight: bool,
+    /// Active resets sent inside.
+    pub resets: u8,
+    /// It changed to CLOSE inside.
+    pub closed: bool,
+    /// `tcp_write_err` closed it.
+    pub timed_out: bool,
+    /// The state `closing` was in before.
+    pub closing_state: u8,
+}
+
+/// Opens the bracket around a timer's run.
+#[inline(never)]
+pub fn open(kind: u8, sock: Sock, timer: u64) -> Option<()> {
+    let bracket = maps::bracket()?;
+    // SAFETY: per-CPU value; timers of one processor do not nest.
+    let bracket = unsafe { &mut *bracket };
+    bracket.sock = 0;
+    bracket.state = sock.state()?;
+    bracket.dead = sock.is_dead()?;
+    bracket.pending = sock.pending()?;
+    bracket.in_flight = sock.packets_out()? != 0;
+    bracket.resets = 0;
+    bracket.closed = false;
+    bracket.timed_out = false;
+    if timer != 0 {
+        bracket.segs_out = sock.segs_out()?;
+        bracket.write_seq = sock.write_seq()?;
+        bracket.rcv_nxt = sock.rcv_nxt()?;
+        bracket.retransmits = sock.retransmits()?;
+        bracket.probes_out = sock.probes_out()?;
+        bracket.owned = sock.owned()? != 0;
+    }
+    bracket.timer = timer;
+    bracket.kind = kind;
+    bracket.sock = sock.0;
+    record::settle_known(sock);
+    Some(())
+}
+
+/// The bracket this socket is in on this processor.
+#[inline(always)]
+pub fn around(sock: Sock) -> Option<&'static mut Bracket> {
+    let bracket = maps::bracket()?;
+    // SAFETY: per-CPU value; the borrow ends with the program.
+    let bracket = unsafe { &mut *bracket };
+    (bracket.sock == sock.0).then_some(bracket)
+}
+
+/// Closes the bracket after `timer`'s run (0: whichever is open) and gives what it held.
+#[inline(always)]
+pub fn close(timer: u64) -> Option<&'static mut Bracket> {
+    let bracket = maps::bracket()?;
+    // SAFETY: per-CPU value; the borrow ends with the program.
+    let bracket = unsafe { &mut *bracket };
+    if bracket.sock == 0 || bracket.timer != timer {
+        return None;
+    }
+    Some(bracket)
+}
+
+/// Closes the bracket of a function hook.
+#[inline(always)]
+pub fn clear(kind: u8) {
+    if let Some(bracket) = close(0)
+        && bracket.kind == kind
+    {
+        bracket.sock = 0;
+    }
+}
+
+impl Bracket {
+    /// What a change to CLOSE inside this bracket means, and notes it.
+    #[inline(always)]
+    pub fn ending(&mut self, sock: Sock) -> Option<Ending> {
+        self.closed = true;
+        let user_timeout = sock.user_timeout()? != 0;
+        if self.kind == kind::KEEPALIVE {
+            if self.state == halfopen_common::state::FIN_WAIT2 && self.dead {
+                // tcp_time_wait() is orderly; only tcp_send_active_reset() + tcp_done() is an end.
+                return (self.resets != 0).then_some(Ending::OrphanFinWait2);
+            }
+            self.timed_out = true;
+            return Some(match (self.dead, user_timeout) {
+                (true, _) => Ending::Orphan,
+                (false, true) => Ending::KeepaliveUserTimeout,
+                (false, false) => Ending::Keepalive,
+            });
+        }
+        // tcp_write_err() sets sk_err before the state; tcp_out_of_resources() sets none.
+        if sock.err()? == 0 {
+            return Some(Ending::OrphanMemory);
+        }
+        self.timed_out = true;
+        if self.dead {
+            return Some(Ending::Orphan);
+        }
+        Some(match self.state {
+            halfopen_common::state::SYN_SENT => Ending::Connect,
+            halfopen_common::state::SYN_RECV => Ending::Accept,
+            _ => match (self.pending, user_timeout) {
+                (ICSK_TIME_PROBE0, false) => Ending::WindowProbe,
+                (ICSK_TIME_PROBE0, true) => Ending::WindowProbeUserTimeout,
+                (ICSK_TIME_RETRANS, false) => Ending::Retransmission,
+                (ICSK_TIME_RETRANS, true) => Ending::RetransmissionUserTimeout,
+                _ if self.kind == kind::RETRANSMIT => Ending::Retransmission,
+                _ => Ending::Timer,
+            },
+        })
+    }
+
+    /// Keepalive or window probes sent inside, judged by `segs_out`, for kernels where only the
+    /// timer can be watched: (keepalive, window).
+    #[inline(always)]
+    pub fn probes(&self, sock: Sock) -> Option<(u32, u32)> {
+        let sent = sock.segs_out()?.wrapping_sub(self.segs_out);
+        let counted = sock.probes_out()?;
+        if self.kind == kind::KEEPALIVE {
+            // The socket is unlocked again here: a segment sent since must not pass for a probe.
+            let quiet =
+                sock.write_seq()? == self.write_seq && sock.rcv_nxt()? == self.rcv_nxt;
+            let sure = sent != 0 && (quiet || counted > self.probes_out);
+            return Some((if quiet { sent } else { u32::from(sure) }, 0));
+        }
+        // tcp_send_probe0() counts every probe, and starts anew when data went out instead.
+        let probed = self.pending == ICSK_TIME_PROBE0
+            && !self.owned
+            && sent != 0
+            && counted == self.probes_out.wrapping_add(1);
+        Some((0, u32::from(probed)))
+    }
+
+    /// Whether the retransmission timer fired inside with data outstanding, likewise.
+    #[inline(always)]
+    pub fn retransmitted(&self, sock: Sock) -> Option<bool> {
+        if self.kind != kind::WRITE
+            || self.pending != ICSK_TIME_RETRANS
+            || self.owned
+            || !self.in_flight
+        {
+            return Some(false);
+        }
+        Some(self.timed_out || sock.retransmits()? > self.retransmits)
+    }
+}
+
+/// Whether brackets count what happens inside them.
+#[inline(always)]
+pub fn counts_probes() -> bool {
+    maps::switched(switch::TIMER_PROBES)
+}

@@ -1,0 +1,121 @@
+//! `void tcp_send_active_reset(struct sock *sk, [gfp_t priority,] [enum sk_rst_reason reason])`,
+//! net/ipv4/tcp_output.c: counts resets we send of our own accord, with the reason.
+
+use aya_ebpf::{
+    EbpfContext,
+    macros::{fentry, kprobe},
+    programs::{FEntryContext, ProbeContext},
+};
+use aya_log_ebpf::debug;
+use halfopen_common::{Ending, Loss, ResetReason, Tally, state};
+
+use crate::{
+    bracket::{self, kind},
+    maps::{self, kernel},
+    record,
+    sock::Sock,
+};
+
+/// Counts an active reset; `told` is the kernel's reason where it gives one.
+#[inline(always)]
+pub fn sent(ctx: &impl EbpfContext, sock: u64, told: Option<u32>) {
+    if try_sent(ctx, Sock(sock), told).is_none() {
+        maps::lose(Loss::Unreadable);
+    }
+}
+
+#[inline(always)]
+fn try_sent(ctx: &impl EbpfContext, sock: Sock, told: Option<u32>) -> Option<()> {
+    let touched = record::touch(sock)?;
+    maps::tally(&touched.net, Tally::OutRsts, 1);
+    let state = sock.state()?;
+    let inside = bracket::around(sock);
+    let reason = match told {
+        Some(told) if told < ResetReason::TOLD => told,
+        Some(_) => ResetReason::UNKNOWN,
+        None => infer(sock, state, inside.as_ref().map(|b| b.kind))?,
+    };
+    debug!(ctx, "reset sent: reason {}, state {}, sock {:x}", reason, state, sock.0);
+    record::reset_sent(&touched, reason);
+    if let Some(bracket) = inside {
+        // What it means is told by the change to CLOSE that follows.
+        bracket.resets = bracket.resets.saturating_add(1);
+        return Some(());
+    }
+    if state == state::CLOSE {
+        record::ended(&touched, Ending::ResetSent, state_before_close(sock));
+    } else if reason == ResetReason::STATE || reason == kernel!(reason_state) {
+        record::ended(&touched, Ending::Abort, state);
+    } else {
+        record::ended(&touched, Ending::ResetSentLive, state);
+    }
+    Some(())
+}
+
+/// The state `inet_sock_set_state` reported just before, if it was on this processor.
+#[inline(always)]
+fn state_before_close(sock: Sock) -> u8 {
+    let Some(bracket) = maps::bracket() else {
+        return state::CLOSE;
+    };
+    // SAFETY: per-CPU value, only read.
+    let bracket = unsafe { &*bracket };
+    if bracket.closing == sock.0 {
+        bracket.closing_state
+    } else {
+        state::CLOSE
+    }
+}
+
+/// Why, on kernels that do not tell (before 6.11). `__tcp_close` has set `sk_shutdown` and has not
+/// moved `copied_seq` past the data it threw away; `tcp_disconnect` alone is left otherwise.
+#[inline(always)]
+fn infer(sock: Sock, state: u8, inside: Option<u8>) -> Option<u32> {
+    const SHUTDOWN_MASK: u8 = 3;
+    match inside {
+        Some(kind::KEEPALIVE) if state == state::FIN_WAIT2 && sock.is_dead()? => {
+            return Some(ResetReason::STATE);
+        }
+        Some(kind::KEEPALIVE) => return Some(ResetReason::KEEPALIVE_TIMEOUT),
+        Some(_) => return Some(ResetReason::ABORT_ON_MEMORY),
+        None if state != state::CLOSE => return Some(ResetReason::STATE),
+        None => {}
+    }
+    if sock.is_dead()? {
+        return Some(if sock.linger2()? < 0 {
+            ResetReason::ABORT_ON_LINGER
+        } else {
+            ResetReason::ABORT_ON_MEMORY
+        });
+    }
+    let unread = sock.rcv_nxt()?.wrapping_sub(sock.copied_seq()?);
+    if sock.shutdown()? == SHUTDOWN_MASK && unread != 0 {
+        return Some(ResetReason::ABORT_ON_CLOSE);
+    }
+    Some(ResetReason::STATE)
+}
+
+#[fentry(function = "tcp_send_active_reset")]
+fn fentry_send_active_reset(ctx: FEntryContext) -> i32 {
+    // The position is a constant to the verifier, which so never sees the other branches.
+    let told = match kernel!(active_reset_reason_arg) {
+        1 => Some(ctx.arg(1)),
+        2 => Some(ctx.arg(2)),
+        _ => None,
+    };
+    sent(&ctx, ctx.arg(0), told);
+    0
+}
+
+#[kprobe(function = "tcp_send_active_reset")]
+fn kprobe_send_active_reset(ctx: ProbeContext) -> u32 {
+    let told = match kernel!(active_reset_reason_arg) {
+        1 => ctx.arg(1),
+        2 => ctx.arg(2),
+        _ => None,
+    };
+    if let Some(sock) = ctx.arg(0) {
+        sent(&ctx, sock, told);
+    }
+    0
+}

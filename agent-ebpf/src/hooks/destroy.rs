@@ -1,0 +1,38 @@
+//! `tcp:tcp_destroy_sock(struct sock *sk)`, and the function it stands in,
+//! `void tcp_v4_destroy_sock(struct sock *sk)`, net/ipv4/tcp_ipv4.c (IPv6 sockets pass it too):
+//! reads a record out for the last time. Every socket's end passes here: one look-up, no more.
+
+use aya_ebpf::{
+    macros::{fentry, kprobe, raw_tracepoint},
+    programs::{FEntryContext, ProbeContext, RawTracePointContext},
+};
+
+use crate::{maps, record, sock::Sock};
+
+#[inline(always)]
+fn destroyed(sock: u64) {
+    if let Some(known) = maps::record(sock) {
+        record::settle_known(Sock(sock));
+        maps::end(sock, known);
+    }
+}
+
+#[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
+fn tp_destroy_sock(ctx: RawTracePointContext) -> i32 {
+    destroyed(ctx.arg(0));
+    0
+}
+
+#[fentry(function = "tcp_v4_destroy_sock")]
+fn fentry_destroy_sock(ctx: FEntryContext) -> i32 {
+    destroyed(ctx.arg(0));
+    0
+}
+
+#[kprobe(function = "tcp_v4_destroy_sock")]
+fn kprobe_destroy_sock(ctx: ProbeContext) -> u32 {
+    if let Some(sock) = ctx.arg(0) {
+        destroyed(sock);
+    }
+    0
+}

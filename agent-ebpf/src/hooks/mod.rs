@@ -1,0 +1,15 @@
+//! One small file a hook; each entry point calls what all mechanisms share.
+//! It must never let two mechanisms count one event: `SWITCHES` says which programs count what.
+
+mod active_reset;
+mod destroy;
+mod keepalive_timer;
+mod probe;
+mod refresh;
+mod reply_reset;
+mod reset_received;
+mod retransmit_timer;
+mod set_state;
+mod timer_expire;
+mod trace_reset;
+mod write_timer;

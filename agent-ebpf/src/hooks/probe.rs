@@ -1,0 +1,129 @@
+//! `int tcp_xmit_probe_skb(struct sock *sk, int urgent, int mib)`, net/ipv4/tcp_output.c: the point
+//! of exact parity with the kernel's probe counters; `int tcp_write_wakeup(struct sock *sk, int mib)`
+//! stands in where that function cannot be hooked. Counts probes, at exit.
+
+use aya_ebpf::{
+    EbpfContext,
+    macros::{fentry, fexit, kprobe, kretprobe},
+    programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
+};
+use aya_log_ebpf::debug;
+use halfopen_common::{Loss, Outstanding};
+
+use crate::{
+    bracket::Bracket,
+    maps::{self, kernel},
+    record,
+    sock::Sock,
+};
+
+/// What `tcp_xmit_probe_skb` returns when it has no memory for the segment, and `tcp_write_wakeup`
+/// for a closed socket: nothing was counted then, if nothing was sent.
+const NOTHING_SENT: i32 = -1;
+
+#[inline(always)]
+fn enter(sock: u64, mib: u32) -> Option<()> {
+    let bracket = maps::bracket()?;
+    // SAFETY: per-CPU value; the socket is locked with bottom halves off, so nothing nests.
+    let bracket: &mut Bracket = unsafe { &mut *bracket };
+    bracket.probing_segs_out = Sock(sock).segs_out()?;
+    bracket.probing_mib = mib;
+    bracket.probing = sock;
+    Some(())
+}
+
+/// `tcp_write_wakeup` sends data instead of a probe when the window has room for it.
+#[inline(always)]
+fn enter_wakeup(sock: u64, mib: u32) -> Option<()> {
+    let facts = Sock(sock);
+    let next = facts.snd_nxt()?;
+    let unsent = facts.write_seq()? != next;
+    let room = facts.snd_una()?.wrapping_add(facts.snd_wnd()?).wrapping_sub(next);
+    if unsent && room != 0 && room < 1 << 31 {
+        return Some(());
+    }
+    enter(sock, mib)
+}
+
+#[inline(always)]
+fn exit(ctx: &impl EbpfContext, ret: i32) {
+    if try_exit(ctx, ret).is_none() {
+        maps::lose(Loss::Unreadable);
+    }
+}
+
+#[inline(always)]
+fn try_exit(ctx: &impl EbpfContext, ret: i32) -> Option<()> {
+    let bracket = maps::bracket()?;
+    // SAFETY: as in `enter`.
+    let bracket: &mut Bracket = unsafe { &mut *bracket };
+    let sock = Sock(bracket.probing);
+    if sock.0 == 0 {
+        return Some(());
+    }
+    bracket.probing = 0;
+    if ret == NOTHING_SENT && sock.segs_out()? == bracket.probing_segs_out {
+        return Some(());
+    }
+    let outstanding = if bracket.probing_mib == kernel!(mib_keepalive) {
+        Outstanding::KEEPALIVE
+    } else if bracket.probing_mib == kernel!(mib_winprobe) {
+        Outstanding::WINDOW
+    } else {
+        return None;
+    };
+    debug!(ctx, "probe: kind {}, sock {:x}", outstanding, sock.0);
+    record::probed(sock, outstanding, 1)
+}
+
+#[fentry(function = "tcp_xmit_probe_skb")]
+fn fentry_xmit_probe(ctx: FEntryContext) -> i32 {
+    let _ = enter(ctx.arg(0), ctx.arg(2));
+    0
+}
+
+#[fexit(function = "tcp_xmit_probe_skb")]
+fn fexit_xmit_probe(ctx: FExitContext) -> i32 {
+    exit(&ctx, ctx.arg(3));
+    0
+}
+
+#[kprobe(function = "tcp_xmit_probe_skb")]
+fn kprobe_xmit_probe(ctx: ProbeContext) -> u32 {
+    if let (Some(sock), Some(mib)) = (ctx.arg(0), ctx.arg(2)) {
+        let _ = enter(sock, mib);
+    }
+    0
+}
+
+#[kretprobe(function = "tcp_xmit_probe_skb")]
+fn kretprobe_xmit_probe(ctx: RetProbeContext) -> u32 {
+    exit(&ctx, ctx.ret());
+    0
+}
+
+#[fentry(function = "tcp_write_wakeup")]
+fn fentry_write_wakeup(ctx: FEntryContext) -> i32 {
+    let _ = enter_wakeup(ctx.arg(0), ctx.arg(1));
+    0
+}
+
+#[fexit(function = "tcp_write_wakeup")]
+fn fexit_write_wakeup(ctx: FExitContext) -> i32 {
+    exit(&ctx, ctx.arg(2));
+    0
+}
+
+#[kprobe(function = "tcp_write_wakeup")]
+fn kprobe_write_wakeup(ctx: ProbeContext) -> u32 {
+    if let (Some(sock), Some(mib)) = (ctx.arg(0), ctx.arg(1)) {
+        let _ = enter_wakeup(sock, mib);
+    }
+    0
+}
+
+#[kretprobe(function = "tcp_write_wakeup")]
+fn kretprobe_write_wakeup(ctx: RetProbeContext) -> u32 {
+    exit(&ctx, ctx.ret());
+    0
+}

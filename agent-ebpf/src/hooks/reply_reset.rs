@@ -1,0 +1,93 @@
+//! `void tcp_v4_send_reset(const struct sock *sk, struct sk_buff *skb, [enum sk_rst_reason reason])`
+//! and `tcp_v6_send_reset`, net/ipv4/tcp_ipv4.c and net/ipv6/tcp_ipv6.c: counts resets that answer a
+//! segment, most of which belong to no connection.
+
+use aya_ebpf::{
+    macros::{fentry, kprobe},
+    programs::{FEntryContext, ProbeContext},
+};
+use halfopen_common::{GroupKey, Loss, ResetReason, Tally};
+use zerocopy::FromZeros as _;
+
+use crate::{
+    maps::{self, kernel},
+    record,
+    sock::{Segment, Sock},
+};
+
+/// Counts a reply that is certain to be sent.
+#[inline(always)]
+pub fn sent(sock: u64, segment: u64, told: Option<u32>) {
+    if try_sent(sock, segment, told).is_none() {
+        maps::lose(Loss::Unreadable);
+    }
+}
+
+#[inline(always)]
+fn try_sent(sock: u64, segment: u64, told: Option<u32>) -> Option<()> {
+    let reason = match told {
+        Some(told) if told < ResetReason::TOLD => told,
+        _ => ResetReason::UNKNOWN,
+    };
+    if let Some(sock) = Sock::new(sock) {
+        if sock.is_connection() {
+            let touched = record::touch(sock)?;
+            record::reset_sent(&touched, reason);
+            maps::tally(&touched.net, Tally::OutRsts, 1);
+            return Some(());
+        }
+        maps::tally(&sock.net()?, Tally::OutRsts, 1);
+    } else {
+        maps::tally(&Segment(segment).net()?, Tally::OutRsts, 1);
+    }
+    record::count_reset(&GroupKey::new_zeroed(), reason);
+    Some(())
+}
+
+/// The functions give up early in cases the tracepoint of 6.11+ comes after: an answer to a reset,
+/// and, for IPv4 without a socket, a segment that was not for this host.
+#[inline(always)]
+fn called(sock: u64, segment: u64, told: Option<u32>, v4: bool) {
+    let facts = Segment(segment);
+    let answered = facts.is_reset().map(|reset| !reset);
+    let local = if v4 && sock == 0 { facts.is_local() } else { Some(true) };
+    match (answered, local) {
+        (Some(true), Some(true)) => sent(sock, segment, told),
+        (None, _) | (_, None) => maps::lose(Loss::Unreadable),
+        _ => {}
+    }
+}
+
+#[fentry(function = "tcp_v4_send_reset")]
+fn fentry_v4_send_reset(ctx: FEntryContext) -> i32 {
+    let told = (kernel!(reply_reset_reason_arg) == 2).then(|| ctx.arg(2));
+    called(ctx.arg(0), ctx.arg(1), told, true);
+    0
+}
+
+#[fentry(function = "tcp_v6_send_reset")]
+fn fentry_v6_send_reset(ctx: FEntryContext) -> i32 {
+    let told = (kernel!(reply_reset_reason_arg) == 2).then(|| ctx.arg(2));
+    called(ctx.arg(0), ctx.arg(1), told, false);
+    0
+}
+
+#[inline(always)]
+fn probed(ctx: &ProbeContext, v4: bool) {
+    let told = if kernel!(reply_reset_reason_arg) == 2 { ctx.arg(2) } else { None };
+    if let (Some(sock), Some(segment)) = (ctx.arg(0), ctx.arg(1)) {
+        called(sock, segment, told, v4);
+    }
+}
+
+#[kprobe(function = "tcp_v4_send_reset")]
+fn kprobe_v4_send_reset(ctx: ProbeContext) -> u32 {
+    probed(&ctx, true);
+    0
+}
+
+#[kprobe(function = "tcp_v6_send_reset")]
+fn kprobe_v6_send_reset(ctx: ProbeContext) -> u32 {
+    probed(&ctx, false);
+    0
+}

@@ -1,0 +1,66 @@
+//! `void tcp_reset(struct sock *sk, struct sk_buff *skb)`, net/ipv4/tcp_input.c, and the tracepoint
+//! at its head, `tcp:tcp_receive_reset(struct sock *sk)`: counts resets accepted from the peer.
+
+use aya_ebpf::{
+    EbpfContext,
+    macros::{fentry, kprobe, raw_tracepoint},
+    programs::{FEntryContext, ProbeContext, RawTracePointContext},
+};
+use aya_log_ebpf::debug;
+use halfopen_common::{Ending, Event, Loss, state};
+
+use crate::{maps, record, sock::Sock};
+
+#[inline(always)]
+fn received(ctx: &impl EbpfContext, sock: u64) {
+    if try_received(ctx, Sock(sock)).is_none() {
+        maps::lose(Loss::Unreadable);
+    }
+}
+
+#[inline(always)]
+fn try_received(ctx: &impl EbpfContext, sock: Sock) -> Option<()> {
+    let state = sock.state()?;
+    // tcp_reset() ignores a closed socket; a listener's child has not been born.
+    if state == state::CLOSE || state == state::LISTEN {
+        return Some(());
+    }
+    let touched = record::touch(sock)?;
+    record::settle_known(sock);
+    if let Some(record) = touched.record {
+        // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
+        unsafe { (*record).resets_received += 1 };
+    }
+    record::count(&touched.group, Event::ResetReceived, 1);
+    let ending = if state == state::SYN_SENT {
+        Ending::Refused
+    } else {
+        Ending::ResetReceived
+    };
+    record::ended(&touched, ending, state);
+    let bracket = maps::bracket()?;
+    // SAFETY: per-CPU value; the change to CLOSE follows at once.
+    unsafe { (*bracket).reset = sock.0 };
+    debug!(ctx, "reset received: state {}, sock {:x}", state, sock.0);
+    Some(())
+}
+
+#[fentry(function = "tcp_reset")]
+fn fentry_reset(ctx: FEntryContext) -> i32 {
+    received(&ctx, ctx.arg(0));
+    0
+}
+
+#[kprobe(function = "tcp_reset")]
+fn kprobe_reset(ctx: ProbeContext) -> u32 {
+    if let Some(sock) = ctx.arg(0) {
+        received(&ctx, sock);
+    }
+    0
+}
+
+#[raw_tracepoint(tracepoint = "tcp_receive_reset")]
+fn tp_receive_reset(ctx: RawTracePointContext) -> i32 {
+    received(&ctx, ctx.arg(0));
+    0
+}

@@ -1,0 +1,62 @@
+//! `timer:timer_expire_entry(struct timer_list *timer, unsigned long baseclk)` and
+//! `timer:timer_expire_exit(struct timer_list *timer)`: stand in for hooks on TCP's timers where
+//! functions cannot be hooked. Every kernel timer passes here: one comparison for the others.
+
+use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+use halfopen_common::{Loss, Outstanding, switch};
+
+use crate::{
+    bracket::{self, Bracket, kind},
+    maps::{self, kernel},
+    record,
+    sock::{self, Sock},
+};
+
+#[raw_tracepoint(tracepoint = "timer_expire_entry")]
+fn tp_timer_expire_entry(ctx: RawTracePointContext) -> i32 {
+    let timer: u64 = ctx.arg(0);
+    let Some(function) = sock::timer_function(timer) else {
+        return 0;
+    };
+    if function == kernel!(keepalive_timer_fn) {
+        if maps::switched(switch::TIMER_KEEPALIVE) {
+            let _ = bracket::open(kind::KEEPALIVE, Sock::of_keepalive_timer(timer), timer);
+        }
+    } else if function == kernel!(write_timer_fn) && maps::switched(switch::TIMER_WRITE) {
+        let _ = bracket::open(kind::WRITE, Sock::of_retransmit_timer(timer), timer);
+    }
+    0
+}
+
+#[raw_tracepoint(tracepoint = "timer_expire_exit")]
+fn tp_timer_expire_exit(ctx: RawTracePointContext) -> i32 {
+    // The timer itself may be gone by now: only its address is compared.
+    if let Some(bracket) = bracket::close(ctx.arg(0)) {
+        if count(bracket).is_none() {
+            maps::lose(Loss::Unreadable);
+        }
+        bracket.sock = 0;
+    }
+    0
+}
+
+/// The socket may be gone too when it was closed inside; until a grace period has passed its memory
+/// still reads as a socket.
+#[inline(always)]
+fn count(bracket: &Bracket) -> Option<()> {
+    let sock = Sock(bracket.sock);
+    if bracket.in_flight && maps::switched(switch::TIMER_RETRANSMISSIONS) && bracket.retransmitted(sock)? {
+        record::timed_out(sock)?;
+    }
+    if bracket.closed || !bracket::counts_probes() {
+        return Some(());
+    }
+    let (keepalive, window) = bracket.probes(sock)?;
+    if keepalive != 0 {
+        record::probed(sock, Outstanding::KEEPALIVE, keepalive)?;
+    }
+    if window != 0 {
+        record::probed(sock, Outstanding::WINDOW, window)?;
+    }
+    Some(())
+}

@@ -1,0 +1,25 @@
+//! `tcp:tcp_send_reset(const struct sock *sk, const struct sk_buff *skb, [enum sk_rst_reason])`:
+//! both kinds of resets where functions cannot be hooked, or where it knows more than they do.
+//! A plain raw tracepoint: a typed one would let the verifier assume `skb` is never NULL.
+
+use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+use halfopen_common::switch;
+
+use crate::{
+    hooks::{active_reset, reply_reset},
+    maps::{self, kernel},
+};
+
+#[raw_tracepoint(tracepoint = "tcp_send_reset")]
+fn tp_send_reset(ctx: RawTracePointContext) -> i32 {
+    let told = (kernel!(trace_reset_reason_arg) == 2).then(|| ctx.arg(2));
+    let (sock, segment): (u64, u64) = (ctx.arg(0), ctx.arg(1));
+    if segment == 0 {
+        if maps::switched(switch::TRACE_ACTIVE_RESETS) {
+            active_reset::sent(&ctx, sock, told);
+        }
+    } else if maps::switched(switch::TRACE_REPLY_RESETS) {
+        reply_reset::sent(sock, segment, told);
+    }
+    0
+}

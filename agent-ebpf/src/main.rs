@@ -1,0 +1,25 @@
+//! Kernel side of halfopen: hooks that record what happens to TCP sockets.
+//! It must never judge: no thresholds, no causes, no policy; those are the agent's model.
+#![no_std]
+#![no_main]
+#![feature(core_intrinsics)]
+#![allow(
+    internal_features,
+    reason = "atomic_xadd: AtomicU64::fetch_add does not exist for bpf"
+)]
+
+mod bracket;
+mod hooks;
+mod maps;
+mod record;
+mod sock;
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// Tracing helpers (`bpf_probe_read_kernel`, …) are for GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

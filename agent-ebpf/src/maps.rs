@@ -1,0 +1,166 @@
+//! The maps and the constants handed over at load: one static and one accessor each.
+//! It must never know what is counted, only where.
+
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+
+use aya_ebpf::{
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    helpers::bpf_ktime_get_ns,
+    macros::map,
+    maps::{Array, HashMap, PerCpuArray, RingBuf},
+};
+use halfopen_common::{
+    Ended, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Kernel, Loss, NetCounts, NetKey,
+    Record, Tally,
+};
+use zerocopy::FromZeros as _;
+
+use crate::bracket::Bracket;
+
+/// Filled by the agent from the running kernel's BTF before the programs are loaded.
+#[unsafe(no_mangle)]
+static KERNEL: Kernel = zerocopy::transmute!([0_u8; size_of::<Kernel>()]);
+
+/// What a new group and a new record start from: too large for the stack.
+static NO_COUNTS: GroupCounts = zerocopy::transmute!([0_u8; size_of::<GroupCounts>()]);
+static NO_RECORD: Record = zerocopy::transmute!([0_u8; size_of::<Record>()]);
+
+#[map]
+static SOCKETS: HashMap<u64, Record> = HashMap::with_max_entries(65_536, 0);
+#[map]
+static GROUPS: HashMap<GroupKey, GroupCounts> = HashMap::with_max_entries(4_096, 0);
+#[map]
+static NETS: HashMap<NetKey, NetCounts> = HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+#[map]
+static LOSSES: Array<u64> = Array::with_max_entries(Loss::COUNT, 0);
+#[map]
+static SWITCHES: Array<u32> = Array::with_max_entries(1, 0);
+#[map]
+static BRACKETS: PerCpuArray<Bracket> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+/// One constant of the running kernel.
+macro_rules! kernel {
+    ($field:ident) => {{
+        // SAFETY: KERNEL is a live static; volatile because the agent rewrites it before load.
+        unsafe { core::ptr::read_volatile($crate::maps::kernel_field(|k| &raw const (*k).$field)) }
+    }};
+}
+pub(crate) use kernel;
+
+/// Address of one field of [`KERNEL`], for `kernel!`.
+#[inline(always)]
+pub fn kernel_field<T>(field: impl FnOnce(*const Kernel) -> *const T) -> *const T {
+    field(&raw const KERNEL)
+}
+
+/// Monotonic nanoseconds.
+#[inline(always)]
+pub fn now_ns() -> u64 {
+    // SAFETY: the helper takes no pointer.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// Adds to a counter that several processors may bump at once.
+#[inline(always)]
+pub fn add(counter: *mut u64, n: u64) {
+    // SAFETY: every caller passes a pointer into a live map value.
+    unsafe {
+        atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, n);
+    }
+}
+
+/// Notes a loss.
+#[inline(always)]
+pub fn lose(loss: Loss) {
+    if let Some(counter) = LOSSES.get_ptr_mut(loss as u32) {
+        add(counter, 1);
+    }
+}
+
+/// Whether the agent has set this bit of [`halfopen_common::switch`].
+#[inline(always)]
+pub fn switched(bits: u32) -> bool {
+    SWITCHES.get(0).is_some_and(|switches| switches & bits != 0)
+}
+
+/// The running processor's bracket.
+#[inline(always)]
+pub fn bracket() -> Option<*mut Bracket> {
+    BRACKETS.get_ptr_mut(0)
+}
+
+/// Counts of a group, made if new; those of the overflow group when there is no room.
+#[inline(never)]
+pub fn group(key: &GroupKey) -> Option<*mut GroupCounts> {
+    if let Some(counts) = GROUPS.get_ptr_mut(key) {
+        return Some(counts);
+    }
+    // Another processor may have made it in between: only the second look-up decides.
+    let _ = GROUPS.insert(key, &NO_COUNTS, u64::from(BPF_NOEXIST));
+    GROUPS.get_ptr_mut(key).or_else(|| {
+        lose(Loss::GroupsFull);
+        let mut overflow = GroupKey::new_zeroed();
+        overflow.direction = GROUP_OVERFLOW_DIRECTION;
+        GROUPS.get_ptr_mut(overflow)
+    })
+}
+
+/// Bumps the tally of a network namespace; that of the all-zero key when there is no room.
+#[inline(never)]
+pub fn tally(net: &NetKey, which: Tally, n: u64) {
+    let counts = NETS.get_ptr_mut(net).or_else(|| {
+        let _ = NETS.insert(net, NetCounts::default(), u64::from(BPF_NOEXIST));
+        NETS.get_ptr_mut(net)
+    });
+    let counts = counts.or_else(|| {
+        lose(Loss::NetsFull);
+        NETS.get_ptr_mut(NetKey::new_zeroed())
+    });
+    if let Some(counts) = counts {
+        // SAFETY: `counts` points into a live map value; no reference is made.
+        add(unsafe { &raw mut (*counts).counted[which as usize] }, n);
+    }
+}
+
+/// A socket's record, if it has one.
+#[inline(always)]
+pub fn record(sock: u64) -> Option<*mut Record> {
+    SOCKETS.get_ptr_mut(sock)
+}
+
+/// A new, empty record; `None` when there is no room.
+#[inline(always)]
+pub fn new_record(sock: u64) -> Option<*mut Record> {
+    if SOCKETS.insert(sock, &NO_RECORD, 0).is_err() {
+        lose(Loss::RecordsFull);
+        return None;
+    }
+    SOCKETS.get_ptr_mut(sock)
+}
+
+/// Forgets a record.
+#[inline(always)]
+pub fn forget(sock: u64) {
+    let _ = SOCKETS.remove(sock);
+}
+
+/// Sends a record out for the last time and forgets it.
+#[inline(never)]
+pub fn end(sock: u64, record: *const Record) {
+    match EVENTS.reserve::<Ended>(0) {
+        Some(mut entry) => {
+            let ended = entry.as_mut_ptr();
+            // SAFETY: `record` points into a live map value, `ended` to reserved memory of its type.
+            unsafe { core::ptr::copy_nonoverlapping(record, &raw mut (*ended).record, 1) };
+            // SAFETY: as above.
+            unsafe { (&raw mut (*ended).sock).write(sock) };
+            // SAFETY: as above.
+            unsafe { (&raw mut (*ended).at_ns).write(now_ns()) };
+            entry.submit(0);
+        }
+        None => lose(Loss::EventsDropped),
+    }
+    let _ = SOCKETS.remove(sock);
+}

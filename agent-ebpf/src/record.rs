@@ -1,0 +1,251 @@
+//! A socket's record: found or made, updated, and sent out when the socket is destroyed.
+//! It must never be created for a socket to which nothing happened.
+
+use aya_ebpf::helpers::bpf_jiffies64;
+use halfopen_common::{
+    Ending, Event, GroupKey, Loss, NetKey, Outstanding, Record, ResetReason, Tally, direction,
+};
+
+use crate::{maps, sock::Sock};
+
+/// A socket to which something has just happened.
+pub struct Touched {
+    /// Its record, unless the map was full.
+    pub record: Option<*mut Record>,
+    /// Its group.
+    pub group: GroupKey,
+    /// Its network namespace.
+    pub net: NetKey,
+}
+
+/// Low 32 bits of jiffies, the clock of the sockets' own time stamps.
+#[inline(always)]
+pub fn jiffies() -> u32 {
+    // SAFETY: the helper takes no argument.
+    unsafe { bpf_jiffies64() as u32 }
+}
+
+/// Finds or makes the record. `None` when the socket cannot be read at all.
+#[inline(never)]
+pub fn touch(sock: Sock) -> Option<Touched> {
+    let now = maps::now_ns();
+    let state = sock.state()?;
+    let user_timeout = sock.user_timeout()?;
+    if let Some(known) = maps::record(sock.0) {
+        // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
+        let record = unsafe { &mut *known };
+        if is_same(record, sock)? {
+            record.last_ns = now;
+            record.user_timeout_ms = user_timeout;
+            if state != halfopen_common::state::CLOSE {
+                record.state = state;
+            }
+            return Some(Touched {
+                group: group_of(record),
+                net: record.net,
+                record: Some(known),
+            });
+        }
+        // tcp_disconnect() keeps the socket for another connection; otherwise its end was missed.
+        if record.ending == Ending::None as u8 {
+            maps::lose(Loss::StaleRecords);
+        }
+        maps::end(sock.0, known);
+    }
+    let Some(new) = maps::new_record(sock.0) else {
+        return Some(Touched {
+            record: None,
+            group: group(sock)?,
+            net: sock.net()?,
+        });
+    };
+    // SAFETY: points into a live map value that no other hook has found yet.
+    let record = unsafe { &mut *new };
+    record.first_ns = now;
+    record.last_ns = now;
+    record.state = state;
+    record.user_timeout_ms = user_timeout;
+    if identify(sock, record).is_none() {
+        maps::forget(sock.0);
+        return None;
+    }
+    Some(Touched {
+        group: group_of(record),
+        net: record.net,
+        record: Some(new),
+    })
+}
+
+#[inline(always)]
+fn is_same(record: &Record, sock: Sock) -> Option<bool> {
+    let remote = sock.remote_port()?;
+    // tcp_disconnect() clears the remote port after its reset.
+    Some(
+        remote == 0
+            || remote == record.remote_port && sock.local_port()? == record.local_port,
+    )
+}
+
+#[inline(always)]
+fn identify(sock: Sock, record: &mut Record) -> Option<()> {
+    record.net = sock.net()?;
+    record.cgroup = sock.cgroup();
+    (record.local, record.remote) = sock.addresses()?;
+    record.uid = sock.uid()?;
+    record.family = sock.family()?;
+    record.local_port = sock.local_port()?;
+    record.remote_port = sock.remote_port()?;
+    record.direction = sock.direction();
+    Some(())
+}
+
+/// The group of a socket that has no record.
+#[inline(always)]
+fn group(sock: Sock) -> Option<GroupKey> {
+    let direction = sock.direction();
+    Some(GroupKey {
+        cgroup: sock.cgroup(),
+        port: if direction == direction::INBOUND {
+            sock.local_port()?
+        } else {
+            sock.remote_port()?
+        },
+        direction,
+        padding: [0; 5],
+    })
+}
+
+#[inline(always)]
+fn group_of(record: &Record) -> GroupKey {
+    GroupKey {
+        cgroup: record.cgroup,
+        port: if record.direction == direction::INBOUND {
+            record.local_port
+        } else {
+            record.remote_port
+        },
+        direction: record.direction,
+        padding: [0; 5],
+    }
+}
+
+/// Counts an event in a group.
+#[inline(always)]
+pub fn count(group: &GroupKey, event: Event, n: u64) {
+    if let Some(counts) = maps::group(group) {
+        // SAFETY: points into a live map value; no reference is made.
+        maps::add(unsafe { &raw mut (*counts).events[event as usize] }, n);
+    }
+}
+
+/// If a probe is outstanding and the peer was heard since, counts the answer.
+#[inline(never)]
+fn settle(sock: Sock, record: &mut Record) -> Option<()> {
+    let event = match record.outstanding {
+        Outstanding::KEEPALIVE => Event::KeepaliveAnswered,
+        Outstanding::WINDOW => Event::WindowAnswered,
+        _ => return Some(()),
+    };
+    if record.heard == 0 && !sock.heard_since(record.probe_jiffies)? {
+        return Some(());
+    }
+    match event {
+        Event::KeepaliveAnswered => record.keepalive_answered += 1,
+        _ => record.window_answered += 1,
+    }
+    record.outstanding = Outstanding::NONE;
+    record.unanswered = 0;
+    record.heard = 0;
+    count(&group_of(record), event, 1);
+    Some(())
+}
+
+/// [`settle`] for a socket that has a record.
+#[inline(always)]
+pub fn settle_known(sock: Sock) {
+    if let Some(record) = maps::record(sock.0) {
+        // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
+        let _ = settle(sock, unsafe { &mut *record });
+    }
+}
+
+/// Counts `n` probes just sent.
+#[inline(never)]
+pub fn probed(sock: Sock, outstanding: u8, n: u32) -> Option<()> {
+    let touched = touch(sock)?;
+    let (event, tally) = if outstanding == Outstanding::KEEPALIVE {
+        (Event::KeepaliveProbe, Tally::KeepAlive)
+    } else {
+        (Event::WindowProbe, Tally::WinProbe)
+    };
+    if let Some(record) = touched.record {
+        // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
+        let record = unsafe { &mut *record };
+        settle(sock, record)?;
+        match event {
+            Event::KeepaliveProbe => record.keepalive_probes += n,
+            _ => record.window_probes += n,
+        }
+        record.outstanding = outstanding;
+        record.unanswered += n;
+        record.probe_jiffies = jiffies();
+        record.probe_ns = record.last_ns;
+    }
+    count(&touched.group, event, u64::from(n));
+    maps::tally(&touched.net, tally, u64::from(n));
+    Some(())
+}
+
+/// Counts a retransmission timeout.
+#[inline(never)]
+pub fn timed_out(sock: Sock) -> Option<()> {
+    let touched = touch(sock)?;
+    if let Some(record) = touched.record {
+        // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
+        unsafe { (*record).retransmission_timeouts += 1 };
+    }
+    count(&touched.group, Event::RetransmissionTimeout, 1);
+    Some(())
+}
+
+/// Counts a reset sent in a connection's group, `OutRsts` apart.
+#[inline(always)]
+pub fn reset_sent(touched: &Touched, reason: u32) {
+    if let Some(record) = touched.record {
+        // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
+        let record = unsafe { &mut *record };
+        record.resets_sent += 1;
+        record.reset_reason = reason as u8;
+    }
+    count_reset(&touched.group, reason);
+}
+
+/// Counts a reset sent in a group.
+#[inline(never)]
+pub fn count_reset(group: &GroupKey, reason: u32) {
+    if let Some(counts) = maps::group(group) {
+        let index = reason as usize & (ResetReason::COUNT - 1);
+        // SAFETY: points into a live map value; no reference is made.
+        maps::add(unsafe { &raw mut (*counts).resets_sent[index] }, 1);
+    }
+}
+
+/// Counts how a connection ended; `state` is the one it was in.
+#[inline(never)]
+pub fn ended(touched: &Touched, ending: Ending, state: u8) {
+    if let Some(record) = touched.record {
+        // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
+        let record = unsafe { &mut *record };
+        record.ending = ending as u8;
+        if state != halfopen_common::state::CLOSE {
+            record.state = state;
+        }
+    }
+    if let Some(counts) = maps::group(&touched.group) {
+        // SAFETY: points into a live map value; no reference is made.
+        maps::add(unsafe { &raw mut (*counts).endings[ending as usize] }, 1);
+    }
+    if ending.timed_out() {
+        maps::tally(&touched.net, Tally::AbortOnTimeout, 1);
+    }
+}

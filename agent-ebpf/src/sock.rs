@@ -1,0 +1,259 @@
+//! The only reads of `struct sock` and its relatives, at offsets the agent took from BTF.
+//! It must never be told an offset by anything but [`halfopen_common::Kernel`].
+
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use halfopen_common::{ABSENT, NetKey, direction, state};
+
+use crate::maps::kernel;
+
+/// AF_INET6.
+const AF_INET6: u16 = 10;
+/// IPPROTO_TCP.
+const IPPROTO_TCP: u8 = 6;
+/// RTN_LOCAL (include/uapi/linux/rtnetlink.h).
+const RTN_LOCAL: u8 = 2;
+
+/// Reads a kernel object's field; `None` if the field is absent or the memory unreadable.
+#[inline(always)]
+fn read<T>(object: u64, offset: u32) -> Option<T> {
+    if offset == ABSENT || object == 0 {
+        return None;
+    }
+    let address = object.wrapping_add(u64::from(offset)) as *const T;
+    // SAFETY: the helper checks the access itself and fails on bad memory.
+    unsafe { bpf_probe_read_kernel(address) }.ok()
+}
+
+/// A `struct sock *`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Sock(pub u64);
+
+macro_rules! fields {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $field:ident;)*) => {
+        impl Sock {$(
+            $(#[$doc])*
+            #[inline(always)]
+            pub fn $name(self) -> Option<$type> {
+                read(self.0, kernel!($field))
+            }
+        )*}
+    };
+}
+
+fields! {
+    /// `skc_state`.
+    state: u8 = state;
+    /// `sk_err`.
+    err: i32 = err;
+    /// `sk_uid`.
+    uid: u32 = uid;
+    /// `sk_shutdown`.
+    shutdown: u8 = shutdown;
+    /// `icsk_pending`.
+    pending: u8 = pending;
+    /// `icsk_retransmits`.
+    retransmits: u8 = retransmits;
+    /// `icsk_probes_out`.
+    probes_out: u8 = probes_out;
+    /// `icsk_user_timeout`, ms.
+    user_timeout: u32 = user_timeout;
+    /// `segs_out`.
+    segs_out: u32 = segs_out;
+    /// `packets_out`.
+    packets_out: u32 = packets_out;
+    /// `write_seq`.
+    write_seq: u32 = write_seq;
+    /// `snd_nxt`.
+    snd_nxt: u32 = snd_nxt;
+    /// `snd_una`.
+    snd_una: u32 = snd_una;
+    /// `snd_wnd`.
+    snd_wnd: u32 = snd_wnd;
+    /// `rcv_nxt`.
+    rcv_nxt: u32 = rcv_nxt;
+    /// `copied_seq`.
+    copied_seq: u32 = copied_seq;
+    /// `linger2`.
+    linger2: i32 = linger2;
+    /// `fastopen_rsk`.
+    fastopen_rsk: u64 = fastopen_rsk;
+    /// `sk_lock.owned`.
+    owned: i32 = owned;
+    /// `skc_family`.
+    family: u16 = family;
+}
+
+impl Sock {
+    /// The socket a hook was given, if any.
+    #[inline(always)]
+    pub fn new(address: u64) -> Option<Self> {
+        (address != 0).then_some(Self(address))
+    }
+
+    /// The socket whose keepalive timer this is.
+    #[inline(always)]
+    pub fn of_keepalive_timer(timer: u64) -> Self {
+        Self(timer.wrapping_sub(u64::from(kernel!(keepalive_timer))))
+    }
+
+    /// The socket whose retransmit timer this is.
+    #[inline(always)]
+    pub fn of_retransmit_timer(timer: u64) -> Self {
+        Self(timer.wrapping_sub(u64::from(kernel!(retransmit_timer))))
+    }
+
+    /// Whether it is TCP (`inet_sock_set_state` reports others too).
+    #[inline(always)]
+    pub fn is_tcp(self) -> bool {
+        read::<u8>(self.0, kernel!(protocol)) == Some(IPPROTO_TCP)
+    }
+
+    /// SOCK_DEAD: closed by its application.
+    #[inline(always)]
+    pub fn is_dead(self) -> Option<bool> {
+        let flags: u64 = read(self.0, kernel!(flags))?;
+        Some(flags >> (kernel!(flag_dead) & 63) & 1 != 0)
+    }
+
+    /// Whether it is a full socket of a connection: neither a request, nor TIME_WAIT, nor a listener.
+    #[inline(always)]
+    pub fn is_connection(self) -> bool {
+        self.state().is_some_and(|state| {
+            state != state::NEW_SYN_RECV && state != state::TIME_WAIT && state != state::LISTEN
+        })
+    }
+
+    /// Its network namespace; only `sock_common` is read, so any kind of socket will do.
+    #[inline(always)]
+    pub fn net(self) -> Option<NetKey> {
+        net_key(read(self.0, kernel!(net))?)
+    }
+
+    /// Id of its own cgroup, 0 if the kernel does not tell.
+    #[inline(always)]
+    pub fn cgroup(self) -> u64 {
+        self.try_cgroup().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn try_cgroup(self) -> Option<u64> {
+        let cgroup: u64 = read(self.0, kernel!(cgroup))?;
+        // Before 5.15 the low bit marks a value that is no pointer (sock_cgroup_data.is_data).
+        if cgroup & 1 != 0 {
+            return None;
+        }
+        let node: u64 = read(cgroup, kernel!(cgroup_kn))?;
+        read(node, kernel!(kn_id))
+    }
+
+    /// Who opened it. A child of a listener has inherited the backlog limit (`sk_clone_lock`), or at
+    /// least holds the interface its handshake came in by (`tcp_v4_syn_recv_sock`,
+    /// `tcp_v6_syn_recv_sock`); a socket that called connect() has neither.
+    #[inline(always)]
+    pub fn direction(self) -> u8 {
+        let backlog: Option<u32> = read(self.0, kernel!(max_ack_backlog));
+        let index: Option<i32> = read(self.0, kernel!(mc_index));
+        if backlog != Some(0) || index != Some(0) {
+            return direction::INBOUND;
+        }
+        if self.family() == Some(AF_INET6)
+            && let Some(inet6) = read::<u64>(self.0, kernel!(pinet6))
+            && read::<i32>(inet6, kernel!(mcast_oif)).is_some_and(|index| index != 0)
+        {
+            return direction::INBOUND;
+        }
+        direction::OUTBOUND
+    }
+
+    /// Local port, host order, kept after the port was released.
+    #[inline(always)]
+    pub fn local_port(self) -> Option<u16> {
+        read(self.0, kernel!(inet_sport)).map(u16::from_be)
+    }
+
+    /// Remote port, host order.
+    #[inline(always)]
+    pub fn remote_port(self) -> Option<u16> {
+        read(self.0, kernel!(remote_port)).map(u16::from_be)
+    }
+
+    /// Local and remote address, IPv4 as ::ffff:a.b.c.d.
+    #[inline(always)]
+    pub fn addresses(self) -> Option<([u8; 16], [u8; 16])> {
+        if self.family()? == AF_INET6 {
+            return Some((
+                read(self.0, kernel!(local6))?,
+                read(self.0, kernel!(remote6))?,
+            ));
+        }
+        Some((
+            mapped(read(self.0, kernel!(local4))?),
+            mapped(read(self.0, kernel!(remote4))?),
+        ))
+    }
+
+    /// Whether the peer was heard at or after this moment: an acceptable ACK (`rcv_tstamp`) or data
+    /// (`lrcvtime`; header prediction skips `tcp_ack`).
+    #[inline(always)]
+    pub fn heard_since(self, jiffies: u32) -> Option<bool> {
+        let ack: u32 = read(self.0, kernel!(rcv_tstamp))?;
+        let data: u32 = read(self.0, kernel!(lrcvtime))?;
+        Some(is_at_or_after(ack, jiffies) || is_at_or_after(data, jiffies))
+    }
+}
+
+/// Whether the first of two moments of a wrapping clock is not before the second.
+#[inline(always)]
+fn is_at_or_after(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b) < 1 << 31
+}
+
+#[inline(always)]
+fn mapped(v4: [u8; 4]) -> [u8; 16] {
+    let [a, b, c, d] = v4;
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+}
+
+#[inline(always)]
+fn net_key(net: u64) -> Option<NetKey> {
+    Some(NetKey {
+        cookie: read(net, kernel!(net_cookie)).unwrap_or(0),
+        inum: read(net, kernel!(net_inum))?,
+        padding: 0,
+    })
+}
+
+/// A `struct sk_buff *`: the segment a reset answers.
+#[derive(Clone, Copy)]
+pub struct Segment(pub u64);
+
+impl Segment {
+    /// The namespace of the device it came in by.
+    #[inline(always)]
+    pub fn net(self) -> Option<NetKey> {
+        let device: u64 = read(self.0, kernel!(skb_dev))?;
+        net_key(read(device, kernel!(dev_net))?)
+    }
+
+    /// Whether it is itself a reset: never answered.
+    #[inline(always)]
+    pub fn is_reset(self) -> Option<bool> {
+        let head: u64 = read(self.0, kernel!(skb_head))?;
+        let transport: u16 = read(self.0, kernel!(skb_transport))?;
+        let flags: u8 = read(head.wrapping_add(u64::from(transport)), 13)?;
+        Some(flags & 0x04 != 0)
+    }
+
+    /// Whether its route is a local one (`skb_rtable(skb)->rt_type`), IPv4.
+    #[inline(always)]
+    pub fn is_local(self) -> Option<bool> {
+        let route: u64 = read(self.0, kernel!(skb_refdst))?;
+        Some(read::<u8>(route & !1, kernel!(rt_type))? == RTN_LOCAL)
+    }
+}
+
+/// The function a `struct timer_list *` will call.
+#[inline(always)]
+pub fn timer_function(timer: u64) -> Option<u64> {
+    read(timer, kernel!(timer_function))
+}

@@ -1,0 +1,193 @@
+//! `halfopen agent`: listens, attaches the hooks, serves until told to end.
+//! It must never serve numbers of hooks that no longer run: it ends instead.
+
+use std::{
+    io,
+    net::TcpListener,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
+};
+use tracing::{info, warn};
+
+use crate::{
+    cli::{HookArgs, LogLevel, interval},
+    commands::watch::Watch,
+    kernel::{self, Monitor},
+    serve::{self, Limits, ListenAddress, Routes, Sampler, TelemetryPath},
+};
+
+/// The exit code of a process ended by SIGINT, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// The flags of `halfopen agent`.
+#[derive(Debug, Args)]
+pub struct AgentArgs {
+    /// Address to listen on: :PORT (all addresses), HOST:PORT or [IPV6]:PORT; repeatable
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        env = "HALFOPEN_WEB_LISTEN_ADDRESS",
+        value_delimiter = ',',
+        default_value = ":9841"
+    )]
+    listen: Vec<ListenAddress>,
+    /// Path of the metrics
+    #[arg(
+        long = "web.telemetry-path",
+        value_name = "PATH",
+        env = "HALFOPEN_WEB_TELEMETRY_PATH",
+        default_value = "/metrics"
+    )]
+    telemetry_path: TelemetryPath,
+    #[command(flatten)]
+    hooks: HookArgs,
+    /// Sockets that can have a record in the kernel at one time; more are counted, not described
+    #[arg(long, value_name = "N", env = "HALFOPEN_MAX_RECORDS", default_value_t = 65_536,
+          value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
+    max_records: u32,
+    /// Groups (owner, direction, port) in the kernel's table; the rest is counted together
+    #[arg(long, value_name = "N", env = "HALFOPEN_MAX_KERNEL_GROUPS", default_value_t = 4096,
+          value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    max_kernel_groups: u32,
+    /// Leave the kernel's BPF statistics off: hook runs and run time are then unknown
+    #[arg(long, env = "HALFOPEN_NO_BPF_STATS")]
+    no_bpf_stats: bool,
+    /// Time between comparisons with the kernel's own counters: 500ms, 5s, 1m
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "HALFOPEN_COMPARE_INTERVAL",
+        default_value = "5s",
+        value_parser = interval
+    )]
+    compare_interval: Duration,
+}
+
+/// Runs the agent until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When an address or the hooks cannot be had, or the hooks are lost while running.
+pub fn run(args: &AgentArgs, log_level: Option<LogLevel>) -> anyhow::Result<ExitCode> {
+    // Before anything is attached: a second agent started by mistake must leave no trace.
+    let listeners = listen(&args.listen)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime's threads")?;
+    let kernel_log = matches!(log_level, Some(LogLevel::Debug | LogLevel::Trace));
+    let result = runtime.block_on(agent(args, listeners, kernel_log));
+    // What still hangs in a blocking call must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+fn listen(addresses: &[ListenAddress]) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        listeners.extend(serve::bind(address)?);
+    }
+    Ok(listeners)
+}
+
+async fn agent(
+    args: &AgentArgs,
+    listeners: Vec<TcpListener>,
+    kernel_log: bool,
+) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::new().context("cannot wait for signals")?;
+    for listener in &listeners {
+        info!(address = %listener.local_addr()?, "listening");
+    }
+    let (snapshots, pending) = serve::pending();
+    let (stop, stopped) = watch::channel(false);
+    let routes = Routes::new(snapshots, args.telemetry_path.clone());
+    let mut server = tokio::spawn(serve::serve(listeners, routes, Limits::default(), stopped));
+
+    let options = kernel::Options {
+        hooks: args.hooks.hooks.forced(),
+        btf: args.hooks.btf.clone(),
+        max_records: args.max_records,
+        max_groups: args.max_kernel_groups,
+        bpf_stats: !args.no_bpf_stats,
+        kernel_log,
+    };
+    // Loading is the kernel's work and takes its time: not on a thread that answers requests.
+    let attaching = tokio::task::spawn_blocking(move || Monitor::start(&options));
+    let monitor = tokio::select! {
+        result = attaching => result.context("attaching the hooks panicked")??,
+        // What is attached by then goes with the process.
+        name = signals.next() => return Ok(told_to_end(name)),
+    };
+    let mut watch = Watch::default();
+    let mut sampler = pending
+        .run(monitor, args.compare_interval, move |snapshot| {
+            watch.see(snapshot, Instant::now());
+        })
+        .context("cannot start the thread that reads the hooks")?;
+
+    let code = tokio::select! {
+        name = signals.next() => told_to_end(name),
+        // The reason comes out when the thread and the server are joined.
+        () = sampler.ended() => ExitCode::FAILURE,
+        result = &mut server => {
+            result.context("the web server panicked")?.context("the web server could not start")?;
+            return Err(anyhow!("the web server ended by itself; this is a fault of halfopen, please report it"));
+        }
+    };
+    // A dropped receiver means that the server has ended already.
+    let _ = stop.send(true);
+    tokio::select! {
+        result = end(server, sampler) => result.map(|()| code),
+        name = signals.next() => {
+            warn!(signal = name, "ending at once");
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+    }
+}
+
+fn told_to_end(signal: &'static str) -> ExitCode {
+    info!(signal, "ending");
+    ExitCode::SUCCESS
+}
+
+/// Finishes what is in flight, then detaches the hooks.
+async fn end(server: JoinHandle<io::Result<()>>, sampler: Sampler) -> anyhow::Result<()> {
+    let served = server.await;
+    let sampled = tokio::task::spawn_blocking(|| sampler.stop()).await?;
+    sampled.map_err(|panic| {
+        anyhow!("reading the hooks failed ({panic}); the agent ends rather than serve stale numbers; this is a fault of halfopen, please report it")
+    })?;
+    served
+        .context("the web server panicked")?
+        .context("the web server could not start")
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

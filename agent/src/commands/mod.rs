@@ -1,0 +1,83 @@
+//! What each command does, and how it ends.
+//! It must never hold what a view or a metric is: it brings the parts together.
+
+pub mod agent;
+pub mod doctor;
+mod watch;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use crate::{
+    kernel::{self, Monitor},
+    model::snapshot::Snapshot,
+    serve::Source,
+};
+
+impl Source for Monitor {
+    fn snapshot(&mut self) -> Snapshot {
+        Self::snapshot(self)
+    }
+}
+
+/// The exit code of a failure without one of its own.
+const FAILED: u8 = 1;
+
+/// The exit code of a command that failed with `error`.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let code = error
+        .downcast_ref::<kernel::Error>()
+        .map_or(FAILED, kernel::Error::exit_code);
+    ExitCode::from(code)
+}
+
+/// Why a command failed, in one sentence. Many an error names its cause already: a cause that has
+/// been named is not repeated.
+#[must_use]
+pub fn sentence(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |mut sentence, cause| {
+        let cause = cause.to_string();
+        if sentence.is_empty() {
+            return cause;
+        }
+        if !sentence.contains(&cause) {
+            sentence.push_str(": ");
+            sentence.push_str(&cause);
+        }
+        sentence
+    })
+}
+
+/// Writes data to standard output; a reader that has closed it wants no more, which is no error.
+///
+/// # Errors
+/// When it cannot be written for another reason, such as a full disk.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn no_cause_is_told_twice() {
+        let error = Err::<(), _>(anyhow!("no such file"))
+            .context("cannot read x: no such file; give another")
+            .context("starting")
+            .unwrap_err();
+        assert_eq!(
+            sentence(&error),
+            "starting: cannot read x: no such file; give another"
+        );
+    }
+}

@@ -1,0 +1,199 @@
+//! Attaches each hook the best way that really works, found by trying.
+//! It must never let one event be counted by two hooks: what programs share is told by switches.
+
+use std::{collections::BTreeSet, fs};
+
+use aya::{Btf, Ebpf};
+use halfopen_common::{ABSENT, switch};
+
+use super::{
+    Error,
+    btf::Layout,
+    hooks::{HOOKS, Hook, Role, Way},
+    maps::Maps,
+    programs,
+};
+use crate::{
+    host::prog_info::ProgramStatistics,
+    model::snapshot::{HookStatus, Mechanism},
+};
+
+/// One hook and how it was attached.
+pub struct Attached {
+    /// The hook.
+    pub hook: &'static Hook,
+    /// The way that worked.
+    pub way: Option<&'static Way>,
+    /// The ways that did not, and why.
+    pub refused: Vec<(Mechanism, String)>,
+}
+
+/// Attaches all hooks.
+///
+/// # Errors
+/// When not one could be attached, or the switches cannot be set.
+pub fn all(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    layout: &Layout,
+    maps: &mut Maps,
+    forced: Option<Mechanism>,
+) -> Result<Vec<Attached>, Error> {
+    let mut attaching = Attaching {
+        ebpf,
+        btf,
+        layout,
+        maps,
+        forced,
+        programs: BTreeSet::new(),
+        switches: 0,
+    };
+    let mut attached = Vec::new();
+    for hook in &HOOKS {
+        attached.push(attaching.hook(hook)?);
+    }
+    if attached.iter().all(|attached| attached.way.is_none()) {
+        let reason = attached.iter().flat_map(|attached| &attached.refused).next();
+        return Err(Error::NothingAttached {
+            reason: reason.map_or_else(|| "none was tried".into(), |(mechanism, why)| {
+                format!("{}: {why}", mechanism.as_str())
+            }),
+        });
+    }
+    Ok(attached)
+}
+
+struct Attaching<'a> {
+    ebpf: &'a mut Ebpf,
+    btf: &'a Btf,
+    layout: &'a Layout,
+    maps: &'a mut Maps,
+    forced: Option<Mechanism>,
+    programs: BTreeSet<&'static str>,
+    switches: u32,
+}
+
+impl Attaching<'_> {
+    fn hook(&mut self, hook: &'static Hook) -> Result<Attached, Error> {
+        let mut refused = Vec::new();
+        for way in self.ordered(hook) {
+            if self.forced.is_some_and(|forced| forced != way.mechanism) {
+                continue;
+            }
+            match self.ruled_out(hook, way) {
+                Some(why) => refused.push((way.mechanism, why)),
+                None => match self.attach(way)? {
+                    Ok(()) => return Ok(Attached { hook, way: Some(way), refused }),
+                    Err(why) => refused.push((way.mechanism, why)),
+                },
+            }
+        }
+        Ok(Attached { hook, way: None, refused })
+    }
+
+    /// Best first. The tracepoint of 6.11+ comes after the functions' early returns, which hooks on
+    /// the functions can only imitate: it is the more exact one there.
+    fn ordered(&self, hook: &'static Hook) -> Vec<&'static Way> {
+        let mut ways: Vec<_> = hook.ways.iter().collect();
+        if hook.role == Role::ReplyResets && self.layout.kernel.trace_reset_reason_arg != ABSENT {
+            ways.rotate_right(1);
+        }
+        ways
+    }
+
+    /// What is known without trying.
+    fn ruled_out(&self, hook: &Hook, way: &Way) -> Option<String> {
+        let by_tracepoint = way.mechanism == Mechanism::Tracepoint;
+        if way.switches & TIMERS != 0 {
+            for (bit, address, name) in [
+                (switch::TIMER_KEEPALIVE, self.layout.kernel.keepalive_timer_fn, "tcp_keepalive_timer"),
+                (switch::TIMER_WRITE, self.layout.kernel.write_timer_fn, "tcp_write_timer"),
+            ] {
+                if way.switches & bit != 0 && address == 0 {
+                    return Some(format!(
+                        "the address of {name} is not in /proc/kallsyms: grant CAP_SYSLOG, or set kernel.kptr_restrict to 0 or 1"
+                    ));
+                }
+            }
+        }
+        let frames = matches!(hook.role, Role::KeepaliveTimer | Role::WriteTimer);
+        if frames && !by_tracepoint && self.switches & TIMERS != 0 {
+            return Some("timer_expire_* frames this timer already, for the hooks that count inside it".into());
+        }
+        if by_tracepoint {
+            return None;
+        }
+        way.programs.iter().find_map(|(program, target)| match self.layout.functions.get(target) {
+            None => Some(format!("the kernel's BTF has no function {target}")),
+            Some(found) => {
+                let expected = arguments(program)?;
+                (*found != expected)
+                    .then(|| format!("{target} takes {found} arguments here, not {expected}"))
+            }
+        })
+    }
+
+    fn attach(&mut self, way: &'static Way) -> Result<Result<(), String>, Error> {
+        // Before attaching: from its first run a shared program must know what to count.
+        self.maps.set_switches(self.switches | way.switches)?;
+        let mut new = Vec::new();
+        for (program, target) in way.programs {
+            if self.programs.contains(program) {
+                continue;
+            }
+            if let Err(why) = programs::attach(self.ebpf, self.btf, program, target) {
+                for program in new {
+                    programs::detach(self.ebpf, program);
+                }
+                programs::detach(self.ebpf, program);
+                self.maps.set_switches(self.switches)?;
+                return Ok(Err(format!("{target}: {why}")));
+            }
+            new.push(*program);
+        }
+        self.programs.extend(new);
+        self.switches |= way.switches;
+        Ok(Ok(()))
+    }
+}
+
+const TIMERS: u32 = switch::TIMER_KEEPALIVE | switch::TIMER_WRITE;
+
+/// Arguments of functions whose return value a program finds behind them.
+fn arguments(program: &str) -> Option<usize> {
+    match program {
+        "fexit_xmit_probe" | "fentry_xmit_probe" | "kprobe_xmit_probe" => Some(3),
+        "fexit_write_wakeup" | "fentry_write_wakeup" | "kprobe_write_wakeup" => Some(2),
+        _ => None,
+    }
+}
+
+/// Puts the addresses of the timers' handlers into the layout.
+pub fn resolve_addresses(layout: &mut Layout) {
+    let kallsyms = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    let address = |name| super::object::address(&kallsyms, name).unwrap_or(0);
+    layout.kernel.keepalive_timer_fn = address("tcp_keepalive_timer");
+    layout.kernel.write_timer_fn = address("tcp_write_timer");
+}
+
+impl Attached {
+    /// For the snapshot.
+    pub fn status(&self, ebpf: &Ebpf, timed: bool) -> HookStatus {
+        let statistics: Option<Vec<ProgramStatistics>> = self.way.and_then(|way| {
+            way.programs.iter().map(|(program, _)| programs::statistics(ebpf, program)).collect()
+        });
+        let sum = |pick: fn(&ProgramStatistics) -> Option<u64>| -> Option<u64> {
+            statistics.as_ref()?.iter().map(pick).sum()
+        };
+        HookStatus {
+            hook: self.hook.name,
+            purpose: self.hook.purpose,
+            mechanism: self.way.map(|way| way.mechanism),
+            refused: self.refused.clone(),
+            runs: sum(|s| s.runs).filter(|_| timed),
+            run_time: sum(|s| s.run_time_ns).filter(|_| timed).map(std::time::Duration::from_nanos),
+            misses: sum(|s| s.misses),
+            verified_instructions: sum(|s| s.verified_instructions),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Typed access to the maps, by the types both sides share.
+//! It must never interpret what it reads.
+
+use aya::{
+    Ebpf, Pod,
+    maps::{Array, HashMap, MapData, MapError, RingBuf},
+};
+use halfopen_common::{GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Loss, NetCounts, NetKey, Record};
+use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes};
+
+use super::Error;
+
+/// A shared type as aya wants it.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Wire<T>(T);
+
+// SAFETY: T is plain bytes without padding (`IntoBytes`), valid whatever they are (`FromBytes`),
+// without interior mutability (`Immutable`), and `Wire` is transparent.
+unsafe impl<T: FromBytes + IntoBytes + Immutable + Copy + 'static> Pod for Wire<T> {}
+
+/// The maps the agent reads and writes.
+pub struct Maps {
+    sockets: HashMap<MapData, u64, Wire<Record>>,
+    groups: HashMap<MapData, Wire<GroupKey>, Wire<GroupCounts>>,
+    nets: HashMap<MapData, Wire<NetKey>, Wire<NetCounts>>,
+    losses: Array<MapData, u64>,
+    switches: Array<MapData, u32>,
+}
+
+fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, Error> {
+    let map = ebpf.take_map(name).ok_or_else(|| Error::Object(format!("map {name}")))?;
+    T::try_from(map).map_err(|source| Error::Map { name, source })
+}
+
+/// The ring buffer of ended records.
+pub fn events(ebpf: &mut Ebpf) -> Result<RingBuf<MapData>, Error> {
+    take(ebpf, "EVENTS")
+}
+
+/// The group that takes what there is no room for.
+#[must_use]
+pub fn overflow_group() -> GroupKey {
+    GroupKey { direction: GROUP_OVERFLOW_DIRECTION, ..GroupKey::new_zeroed() }
+}
+
+impl Maps {
+    /// Takes them out of the loaded object and makes the two entries that take overflow.
+    pub fn take(ebpf: &mut Ebpf) -> Result<Self, Error> {
+        let mut maps = Self {
+            sockets: take(ebpf, "SOCKETS")?,
+            groups: take(ebpf, "GROUPS")?,
+            nets: take(ebpf, "NETS")?,
+            losses: take(ebpf, "LOSSES")?,
+            switches: take(ebpf, "SWITCHES")?,
+        };
+        maps.groups
+            .insert(Wire(overflow_group()), Wire(GroupCounts::new_zeroed()), 0)
+            .map_err(|source| Error::Map { name: "GROUPS", source })?;
+        maps.nets
+            .insert(Wire(NetKey::new_zeroed()), Wire(NetCounts::default()), 0)
+            .map_err(|source| Error::Map { name: "NETS", source })?;
+        Ok(maps)
+    }
+
+    /// Says what shared programs count.
+    pub fn set_switches(&mut self, bits: u32) -> Result<(), Error> {
+        self.switches.set(0, bits, 0).map_err(|source| Error::Map { name: "SWITCHES", source })
+    }
+
+    /// Every group and its counts.
+    pub fn groups(&self) -> impl Iterator<Item = (GroupKey, GroupCounts)> {
+        self.groups.iter().filter_map(Result::ok).map(|(key, counts)| (key.0, counts.0))
+    }
+
+    /// Every record, by the address of its socket. One that is destroyed meanwhile is left out.
+    pub fn records(&self) -> impl Iterator<Item = (u64, Record)> {
+        self.sockets.iter().filter_map(Result::ok).map(|(sock, record)| (sock, record.0))
+    }
+
+    /// One record.
+    pub fn record(&self, sock: u64) -> Option<Record> {
+        self.sockets.get(&sock, 0).ok().map(|record| record.0)
+    }
+
+    /// Every network namespace and its counts.
+    pub fn nets(&self) -> impl Iterator<Item = (NetKey, NetCounts)> {
+        self.nets.iter().filter_map(Result::ok).map(|(key, counts)| (key.0, counts.0))
+    }
+
+    /// Forgets a namespace that is gone.
+    pub fn forget_net(&mut self, key: &NetKey) {
+        // Gone already is as good.
+        let _ = self.nets.remove(&Wire(*key));
+    }
+
+    /// A loss, counted since start.
+    pub fn loss(&self, loss: Loss) -> u64 {
+        self.losses.get(&(loss as u32), 0).unwrap_or(0)
+    }
+}

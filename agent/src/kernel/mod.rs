@@ -1,0 +1,54 @@
+//! The kernel side of the agent: BTF, loading, attaching and reading; alone in knowing aya.
+//! It must never judge what it reads: causes and balances are the model's.
+
+mod attach;
+mod btf;
+mod drain;
+mod error;
+mod hooks;
+mod maps;
+mod monitor;
+mod netns;
+mod object;
+mod privileges;
+mod programs;
+
+use std::path::PathBuf;
+
+pub use error::Error;
+pub use monitor::Monitor;
+
+use crate::model::snapshot::Mechanism;
+
+/// How to watch the kernel.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The one mechanism to use, or `None` for the best of each hook.
+    pub hooks: Option<Mechanism>,
+    /// The running kernel's BTF, normally [`BTF`].
+    pub btf: PathBuf,
+    /// Sockets that can have a record at a time.
+    pub max_records: u32,
+    /// Groups that can be told apart in the kernel.
+    pub max_groups: u32,
+    /// Whether to have the kernel measure the programs' runs.
+    pub bpf_stats: bool,
+    /// Whether the kernel programs log each event.
+    pub kernel_log: bool,
+}
+
+/// Where a kernel shows its own BTF.
+pub const BTF: &str = "/sys/kernel/btf/vmlinux";
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            hooks: None,
+            btf: BTF.into(),
+            max_records: 65_536,
+            max_groups: 4_096,
+            bpf_stats: true,
+            kernel_log: false,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The BPF object, embedded, and how it is loaded: maps made, no program loaded yet.
+//! It must never load a program: hooks are tried one by one.
+
+use std::{fs, path::Path};
+
+use aya::{Btf, Ebpf, EbpfLoader, Endianness, include_bytes_aligned};
+use zerocopy::IntoBytes as _;
+
+use super::{Error, Options, btf::Layout};
+
+static OBJECT: &[u8] = include_bytes_aligned!(env!("HALFOPEN_EBPF_OBJECT"));
+
+/// aya-log's levels.
+const LOG_OFF: u8 = 0;
+const LOG_DEBUG: u8 = 4;
+
+/// Creates the maps and fixes the constants.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn load(layout: &Layout, options: &Options) -> Result<Ebpf, Error> {
+    let level = if options.kernel_log { LOG_DEBUG } else { LOG_OFF };
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(None)
+        .override_global("KERNEL", layout.kernel.as_bytes(), true)
+        .override_global("AYA_LOG_LEVEL", &level, false)
+        .map_max_entries("SOCKETS", options.max_records)
+        .map_max_entries("GROUPS", options.max_groups);
+    loader.load(OBJECT).map_err(Error::Load)
+}
+
+/// The same BTF as aya reads it, needed to attach to functions by name.
+///
+/// # Errors
+/// When it is not BTF.
+pub fn btf(path: &Path) -> Result<Btf, Error> {
+    let bytes = fs::read(path).map_err(|source| Error::NoBtf { path: path.into(), source })?;
+    Btf::parse(&bytes, Endianness::default())
+        .map_err(|error| Error::BadBtf { path: path.into(), reason: error.to_string() })
+}
+
+/// Address of a kernel function; its name may carry a compiler's suffix (`.llvm.…`).
+/// `None` without /proc/kallsyms, or where it shows zeros for want of CAP_SYSLOG.
+#[must_use]
+pub fn address(kallsyms: &str, function: &str) -> Option<u64> {
+    kallsyms.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let address = u64::from_str_radix(words.next()?, 16).ok()?;
+        let name = words.nth(1)?;
+        let rest = name.strip_prefix(function)?;
+        ((rest.is_empty() || rest.starts_with(".llvm.")) && address != 0).then_some(address)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_addresses() {
+        let check = |line: &str, expected| assert_eq!(address(line, "tcp_write_timer"), expected, "{line}");
+        check("ffffffff82029da0 t tcp_write_timer", Some(0xffff_ffff_8202_9da0));
+        check("ffffffff82029da0 t tcp_write_timer.llvm.12", Some(0xffff_ffff_8202_9da0));
+        check("ffffffff82029b10 T tcp_write_timer_handler", None);
+        check("0000000000000000 t tcp_write_timer", None);
+        check("", None);
+        check("garbage", None);
+    }
+}

@@ -1,0 +1,116 @@
+//! A `prometheus` collector of constant values: the series are exactly those of one reading.
+//! It must never keep a value between readings: what is gone from the reading is gone.
+
+use std::{collections::HashMap, sync::Arc};
+
+use prometheus::{
+    core::{Collector, Desc},
+    proto,
+};
+
+use super::{Kind, Metric};
+
+/// The metrics of `table`, read from one `state`.
+pub struct ConstCollector<S: 'static> {
+    table: &'static [Metric<S>],
+    descriptions: Vec<Desc>,
+    state: Arc<S>,
+}
+
+impl<S> ConstCollector<S> {
+    /// A collector of one reading.
+    ///
+    /// # Errors
+    /// When the table holds a name, label or help that Prometheus does not accept.
+    pub fn new(table: &'static [Metric<S>], state: Arc<S>) -> Result<Self, prometheus::Error> {
+        let describe = |metric: &Metric<S>| {
+            let labels = metric.labels.iter().map(ToString::to_string).collect();
+            Desc::new(
+                metric.name.into(),
+                metric.help.into(),
+                labels,
+                HashMap::new(),
+            )
+        };
+        Ok(Self {
+            table,
+            descriptions: table.iter().map(describe).collect::<Result<_, _>>()?,
+            state,
+        })
+    }
+}
+
+impl<S: Send + Sync> Collector for ConstCollector<S> {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<proto::MetricFamily> {
+        self.table
+            .iter()
+            .filter_map(|metric| family(metric, &self.state))
+            .collect()
+    }
+}
+
+fn family<S>(metric: &Metric<S>, state: &S) -> Option<proto::MetricFamily> {
+    let mut series = Series {
+        kind: metric.kind,
+        labels: metric.labels,
+        metrics: Vec::new(),
+    };
+    (metric.read)(state, &mut series);
+    if series.metrics.is_empty() {
+        return None;
+    }
+    let mut family = proto::MetricFamily::default();
+    family.set_name(metric.name.into());
+    family.set_help(metric.help.into());
+    family.set_field_type(match metric.kind {
+        Kind::Counter => proto::MetricType::COUNTER,
+        Kind::Gauge => proto::MetricType::GAUGE,
+    });
+    family.set_metric(series.metrics);
+    Some(family)
+}
+
+/// The series of one metric, as they are read.
+pub struct Series {
+    kind: Kind,
+    labels: &'static [&'static str],
+    metrics: Vec<proto::Metric>,
+}
+
+impl Series {
+    /// Adds a count with the values of the metric's labels.
+    pub fn count<const N: usize>(&mut self, values: [&str; N], count: u64) {
+        // Prometheus has no integers; above 2^53 a count is rounded, which no counter here reaches.
+        self.add(values, count as f64);
+    }
+
+    /// Adds a value with the values of the metric's labels.
+    pub fn add<const N: usize>(&mut self, values: [&str; N], value: f64) {
+        debug_assert_eq!(N, self.labels.len(), "one value for each label");
+        let mut metric = proto::Metric::default();
+        let pairs = self.labels.iter().zip(values).map(|(name, value)| {
+            let mut pair = proto::LabelPair::default();
+            pair.set_name((*name).into());
+            pair.set_value(value.into());
+            pair
+        });
+        metric.set_label(pairs.collect());
+        match self.kind {
+            Kind::Counter => {
+                let mut counter = proto::Counter::default();
+                counter.set_value(value);
+                metric.set_counter(counter);
+            }
+            Kind::Gauge => {
+                let mut gauge = proto::Gauge::default();
+                gauge.set_value(value);
+                metric.set_gauge(gauge);
+            }
+        }
+        self.metrics.push(metric);
+    }
+}

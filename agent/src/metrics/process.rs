@@ -1,0 +1,111 @@
+//! What the agent itself costs, under the names that every exporter uses.
+//! It must never read /proc: the values are brought to it.
+
+use super::{Kind, Metric};
+
+/// The agent's own use of the machine at one moment; `None` is what could not be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Process {
+    /// User and system time.
+    pub cpu_seconds: Option<f64>,
+    /// Resident memory.
+    pub resident_bytes: Option<u64>,
+    /// Address space.
+    pub virtual_bytes: Option<u64>,
+    /// Seconds since the epoch at which it began.
+    pub start_seconds: Option<f64>,
+    /// Threads.
+    pub threads: Option<u64>,
+    /// Open file descriptors.
+    pub open_fds: Option<u64>,
+    /// Soft limit of file descriptors; `None` also where there is none.
+    pub max_fds: Option<u64>,
+}
+
+/// The process metrics.
+pub const PROCESS: &[Metric<Process>] = &[
+    Metric {
+        name: "process_cpu_seconds_total",
+        kind: Kind::Counter,
+        help: "User and system CPU time that the agent has used. What its hooks cost is in halfopen_hook_run_seconds_total.",
+        labels: &[],
+        read: |process, out| {
+            process
+                .cpu_seconds
+                .into_iter()
+                .for_each(|value| out.add([], value));
+        },
+    },
+    Metric {
+        name: "process_resident_memory_bytes",
+        kind: Kind::Gauge,
+        help: "Resident memory of the agent.",
+        labels: &[],
+        read: |process, out| {
+            process
+                .resident_bytes
+                .into_iter()
+                .for_each(|value| out.count([], value));
+        },
+    },
+    Metric {
+        name: "process_virtual_memory_bytes",
+        kind: Kind::Gauge,
+        help: "Address space of the agent.",
+        labels: &[],
+        read: |process, out| {
+            process
+                .virtual_bytes
+                .into_iter()
+                .for_each(|value| out.count([], value));
+        },
+    },
+    Metric {
+        name: "process_start_time_seconds",
+        kind: Kind::Gauge,
+        help: "When the agent began, in seconds since the epoch.",
+        labels: &[],
+        read: |process, out| {
+            process
+                .start_seconds
+                .into_iter()
+                .for_each(|value| out.add([], value));
+        },
+    },
+    Metric {
+        name: "process_threads",
+        kind: Kind::Gauge,
+        help: "Threads of the agent.",
+        labels: &[],
+        read: |process, out| {
+            process
+                .threads
+                .into_iter()
+                .for_each(|value| out.count([], value));
+        },
+    },
+    Metric {
+        name: "process_open_fds",
+        kind: Kind::Gauge,
+        help: "File descriptors that the agent holds open.",
+        labels: &[],
+        read: |process, out| {
+            process
+                .open_fds
+                .into_iter()
+                .for_each(|value| out.count([], value));
+        },
+    },
+    Metric {
+        name: "process_max_fds",
+        kind: Kind::Gauge,
+        help: "File descriptors that the agent may hold open.",
+        labels: &[],
+        read: |process, out| {
+            process
+                .max_fds
+                .into_iter()
+                .for_each(|value| out.count([], value));
+        },
+    },
+];

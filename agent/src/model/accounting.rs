@@ -1,0 +1,370 @@
+//! Our counts against the kernel's own, namespace by namespace.
+//! It must never take events between two readings for a loss, nor let a figure go backwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use halfopen_common::{NetCounts, NetKey};
+
+use super::snapshot::{Balance, KernelCounter, Namespaces};
+
+const COUNTERS: usize = KernelCounter::ALL.len();
+
+/// Rounds after which a namespace that is nowhere to be found is taken for gone: until then, sockets
+/// of a namespace being torn down may still be counted.
+const ROUNDS_UNTIL_GONE: u32 = 2;
+
+/// One value for each kernel counter, in the order of [`KernelCounter::ALL`], which is that of
+/// [`halfopen_common::Tally`].
+pub type KernelCounts = [u64; COUNTERS];
+
+/// What the hooks had counted, by namespace.
+pub type Counted = BTreeMap<NetKey, NetCounts>;
+
+/// One round of readings, taken in this order: what was counted, the kernel's counters, what was
+/// counted again. An event between them is in the later readings only.
+#[derive(Debug, Clone, Default)]
+pub struct Round {
+    /// Counted before the kernel's counters were read.
+    pub before: Counted,
+    /// The kernel's counters of each namespace that could be read.
+    pub kernel: BTreeMap<NetKey, KernelCounts>,
+    /// Counted after.
+    pub after: Counted,
+    /// Inode numbers of the namespaces that exist.
+    pub existing: BTreeSet<u32>,
+}
+
+/// A pair of readings.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reading {
+    kernel: KernelCounts,
+    counted: KernelCounts,
+}
+
+/// A namespace under comparison.
+#[derive(Debug, Clone, Copy)]
+struct Net {
+    first: Reading,
+    last: Reading,
+    balances: [Balance; COUNTERS],
+}
+
+/// The books.
+#[derive(Debug, Default)]
+pub struct Books {
+    started: bool,
+    open: BTreeMap<NetKey, Net>,
+    /// Namespaces that cannot be read any more, and where their comparison stopped.
+    stopped: BTreeMap<NetKey, Reading>,
+    /// Rounds for which a namespace of the hooks' table has not been found.
+    absent: BTreeMap<NetKey, u32>,
+    closed: [Balance; COUNTERS],
+    uncompared: KernelCounts,
+    namespaces: Namespaces,
+}
+
+impl Books {
+    /// Whether this round leaves something unaccounted that another look at our counts may explain:
+    /// a hook may count a moment after the kernel did.
+    #[must_use]
+    pub fn has_new_shortfall(&self, round: &Round) -> bool {
+        self.started
+            && round.kernel.iter().any(|(key, kernel)| {
+                let net = self.net(key, kernel, round);
+                let after = counts(&round.after, key);
+                (0..COUNTERS).any(|i| net.shortfall(i, kernel, &after) > net.balances[i].unaccounted)
+            })
+    }
+
+    /// Takes a round of readings into the books. Returns the namespaces that are gone for good,
+    /// whose counts the hooks' table need keep no longer.
+    pub fn enter(&mut self, round: &Round) -> Vec<NetKey> {
+        for (key, kernel) in &round.kernel {
+            let mut net = self.net(key, kernel, round);
+            net.compare(kernel, &counts(&round.before, key), &counts(&round.after, key));
+            self.open.insert(*key, net);
+            self.stopped.remove(key);
+        }
+        self.stop_unread(round);
+        let gone = self.gone(round);
+        self.add_uncompared(round, &gone);
+        self.started = true;
+        let hidden = |inum: &&u32| !round.kernel.keys().any(|key| key.inum == **inum);
+        self.namespaces = Namespaces {
+            seen: round.kernel.len() as u64,
+            unseen: round.existing.iter().filter(hidden).count() as u64,
+        };
+        gone
+    }
+
+    /// A namespace that was there at the start has a past; one found later began at zero, and so did
+    /// our counts of it.
+    fn net(&self, key: &NetKey, kernel: &KernelCounts, round: &Round) -> Net {
+        if let Some(net) = self.open.get(key) {
+            return *net;
+        }
+        let first = if let Some(stopped) = self.stopped.get(key) {
+            *stopped
+        } else if self.started {
+            Reading::default()
+        } else {
+            Reading { kernel: *kernel, counted: counts(&round.before, key) }
+        };
+        Net { first, last: first, balances: [Balance::default(); COUNTERS] }
+    }
+
+    fn stop_unread(&mut self, round: &Round) {
+        let unread: Vec<NetKey> =
+            self.open.keys().filter(|key| !round.kernel.contains_key(*key)).copied().collect();
+        for key in unread {
+            if let Some(net) = self.open.remove(&key) {
+                for (sum, balance) in self.closed.iter_mut().zip(&net.balances) {
+                    add(sum, balance);
+                }
+                self.stopped.insert(key, net.last);
+            }
+        }
+    }
+
+    fn gone(&mut self, round: &Round) -> Vec<NetKey> {
+        self.absent.retain(|key, _| round.after.contains_key(key));
+        let mut gone = Vec::new();
+        for key in round.after.keys().filter(|key| key.inum != 0) {
+            if round.kernel.contains_key(key) {
+                self.absent.remove(key);
+                continue;
+            }
+            let rounds = self.absent.entry(*key).or_default();
+            *rounds += 1;
+            // A number that exists but whose namespace was read under another cookie was used again.
+            let hidden = round.existing.contains(&key.inum)
+                && !round.kernel.keys().any(|read| read.inum == key.inum);
+            if *rounds >= ROUNDS_UNTIL_GONE && !hidden {
+                gone.push(*key);
+            }
+        }
+        for key in &gone {
+            self.absent.remove(key);
+        }
+        gone
+    }
+
+    /// What the hooks counted where there was nothing to compare it with, or no longer.
+    fn add_uncompared(&mut self, round: &Round, gone: &[NetKey]) {
+        for (key, counted) in &round.after {
+            if round.kernel.contains_key(key) {
+                continue;
+            }
+            let stopped = self.stopped.entry(*key).or_default();
+            for i in 0..COUNTERS {
+                let now = counted.counted[i];
+                self.uncompared[i] += now.saturating_sub(stopped.counted[i]);
+                stopped.counted[i] = stopped.counted[i].max(now);
+            }
+        }
+        for key in gone {
+            self.stopped.remove(key);
+        }
+    }
+
+    /// The balance of every counter, summed over namespaces; none before the first round.
+    #[must_use]
+    pub fn balances(&self) -> BTreeMap<KernelCounter, Balance> {
+        if !self.started {
+            return BTreeMap::new();
+        }
+        let mut sums = self.closed;
+        for net in self.open.values() {
+            for (sum, balance) in sums.iter_mut().zip(&net.balances) {
+                add(sum, balance);
+            }
+        }
+        for (sum, uncompared) in sums.iter_mut().zip(self.uncompared) {
+            sum.uncompared = uncompared;
+        }
+        KernelCounter::ALL.into_iter().zip(sums).collect()
+    }
+
+    /// Namespaces in the last round.
+    #[must_use]
+    pub const fn namespaces(&self) -> Namespaces {
+        self.namespaces
+    }
+}
+
+impl Net {
+    fn shortfall(&self, i: usize, kernel: &KernelCounts, after: &KernelCounts) -> u64 {
+        let kernel = kernel[i].saturating_sub(self.first.kernel[i]);
+        kernel.saturating_sub(after[i].saturating_sub(self.first.counted[i]))
+    }
+
+    fn compare(&mut self, kernel: &KernelCounts, before: &KernelCounts, after: &KernelCounts) {
+        for i in 0..COUNTERS {
+            let shortfall = self.shortfall(i, kernel, after);
+            let counted = after[i].saturating_sub(self.first.counted[i]);
+            let certain = before[i].saturating_sub(self.first.counted[i]);
+            let kernel = kernel[i].saturating_sub(self.first.kernel[i]);
+            let balance = &mut self.balances[i];
+            balance.kernel = balance.kernel.max(kernel);
+            balance.counted = balance.counted.max(counted);
+            balance.unaccounted = balance.unaccounted.max(shortfall);
+            balance.overcounted = balance.overcounted.max(certain.saturating_sub(kernel));
+        }
+        self.last = Reading { kernel: *kernel, counted: *after };
+    }
+}
+
+fn counts(counted: &Counted, key: &NetKey) -> KernelCounts {
+    counted.get(key).map_or([0; COUNTERS], |counts| counts.counted)
+}
+
+const fn add(sum: &mut Balance, balance: &Balance) {
+    sum.kernel += balance.kernel;
+    sum.counted += balance.counted;
+    sum.unaccounted += balance.unaccounted;
+    sum.overcounted += balance.overcounted;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(cookie: u64) -> NetKey {
+        NetKey { cookie, inum: 100 + u32::try_from(cookie).unwrap(), padding: 0 }
+    }
+
+    /// One namespace's readings of TCPKeepAlive: cookie, before, kernel (`None`: not read), after.
+    fn round(readings: &[(u64, u64, Option<u64>, u64)]) -> Round {
+        let mut round = Round::default();
+        let counts = |n| NetCounts { counted: [n, 0, 0, 0] };
+        for (cookie, before, kernel, after) in readings {
+            round.before.insert(key(*cookie), counts(*before));
+            round.after.insert(key(*cookie), counts(*after));
+            if let Some(kernel) = kernel {
+                round.kernel.insert(key(*cookie), [*kernel, 0, 0, 0]);
+                round.existing.insert(key(*cookie).inum);
+            }
+        }
+        round
+    }
+
+    fn check(rounds: &[Round], expected: Balance) {
+        let mut books = Books::default();
+        let mut shown = Balance::default();
+        for round in rounds {
+            books.enter(round);
+            let now = books.balances()[&KernelCounter::TcpKeepAlive];
+            for (before, after) in [
+                (shown.kernel, now.kernel),
+                (shown.counted, now.counted),
+                (shown.unaccounted, now.unaccounted),
+                (shown.uncompared, now.uncompared),
+            ] {
+                assert!(before <= after, "went backwards: {shown:?} to {now:?}");
+            }
+            shown = now;
+        }
+        assert_eq!(shown, expected);
+    }
+
+    fn balance(kernel: u64, counted: u64, unaccounted: u64, overcounted: u64, uncompared: u64) -> Balance {
+        Balance { kernel, counted, unaccounted, overcounted, uncompared }
+    }
+
+    #[test]
+    fn a_past_before_the_start_is_not_ours() {
+        check(&[round(&[(1, 0, Some(500), 0)]), round(&[(1, 3, Some(503), 3)])], balance(3, 3, 0, 0, 0));
+    }
+
+    #[test]
+    fn events_between_the_readings_are_no_loss() {
+        let rounds = [
+            round(&[(1, 0, Some(0), 0)]),
+            round(&[(1, 5, Some(7), 9)]),
+            round(&[(1, 20, Some(20), 20)]),
+        ];
+        check(&rounds, balance(20, 20, 0, 0, 0));
+    }
+
+    #[test]
+    fn what_no_hook_saw_is_unaccounted_for_good() {
+        let rounds = [
+            round(&[(1, 0, Some(0), 0)]),
+            round(&[(1, 2, Some(3), 2)]),
+            round(&[(1, 9, Some(10), 12)]),
+            round(&[(1, 12, Some(13), 12)]),
+        ];
+        check(&rounds, balance(13, 12, 1, 0, 0));
+    }
+
+    #[test]
+    fn counting_too_much_shows() {
+        check(&[round(&[(1, 0, Some(0), 0)]), round(&[(1, 4, Some(3), 4)])], balance(3, 4, 0, 1, 0));
+    }
+
+    #[test]
+    fn a_namespace_found_later_began_at_zero() {
+        let rounds = [round(&[(1, 0, Some(50), 0)]), round(&[(1, 0, Some(50), 0), (2, 2, Some(3), 2)])];
+        check(&rounds, balance(3, 2, 1, 0, 0));
+    }
+
+    #[test]
+    fn a_namespace_that_ends_keeps_its_balance_and_the_rest_is_uncompared() {
+        let rounds = [
+            round(&[]),
+            round(&[(2, 3, Some(3), 3)]),
+            round(&[(2, 5, None, 5)]),
+            round(&[(2, 6, None, 6)]),
+            round(&[]),
+        ];
+        check(&rounds, balance(3, 3, 0, 0, 3));
+    }
+
+    #[test]
+    fn a_namespace_never_read_is_uncompared() {
+        check(&[round(&[]), round(&[(3, 4, None, 4)])], balance(0, 0, 0, 0, 4));
+    }
+
+    #[test]
+    fn a_namespace_read_again_goes_on_where_it_stopped() {
+        let rounds = [
+            round(&[(1, 0, Some(0), 0)]),
+            round(&[(1, 2, Some(2), 2)]),
+            round(&[(1, 4, None, 4)]),
+            round(&[(1, 5, Some(5), 5)]),
+        ];
+        let mut books = Books::default();
+        for round in &rounds {
+            books.enter(round);
+        }
+        let balance = books.balances()[&KernelCounter::TcpKeepAlive];
+        assert_eq!(balance.overcounted, 0);
+        assert_eq!(balance.kernel, 5);
+    }
+
+    #[test]
+    fn gone_only_after_it_was_not_found_twice() {
+        let mut books = Books::default();
+        books.enter(&round(&[(1, 0, Some(0), 0)]));
+        let mut hidden = round(&[(1, 1, None, 1)]);
+        hidden.existing.insert(key(1).inum);
+        for _ in 0..3 {
+            assert_eq!(books.enter(&hidden), []);
+        }
+        assert_eq!(books.namespaces(), Namespaces { seen: 0, unseen: 1 });
+        let mut books = Books::default();
+        books.enter(&round(&[(1, 0, Some(0), 0)]));
+        assert_eq!(books.enter(&round(&[(1, 1, None, 1)])), []);
+        assert_eq!(books.enter(&round(&[(1, 1, None, 1)])), [key(1)]);
+    }
+
+    #[test]
+    fn a_shortfall_asks_for_a_second_look_once() {
+        let mut books = Books::default();
+        books.enter(&round(&[(1, 0, Some(0), 0)]));
+        let short = round(&[(1, 2, Some(3), 2)]);
+        assert!(books.has_new_shortfall(&short));
+        books.enter(&short);
+        assert!(!books.has_new_shortfall(&short));
+    }
+}

@@ -1,0 +1,232 @@
+//! Groups: the hooks' counters as figures a view can show.
+//! It must never let a figure that was shown go backwards.
+
+use std::collections::{BTreeMap, HashMap};
+
+use halfopen_common::{
+    Ending, Event, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Outstanding, Record, ResetReason, direction,
+};
+
+use super::{
+    death,
+    snapshot::{Counts, Direction, Group},
+};
+
+/// Owner of the group that takes what the kernel's table had no room for.
+pub const OVERFLOW_OWNER: &str = "other";
+
+/// Names of the reasons of resets, by the index the hooks count under.
+#[derive(Debug, Clone)]
+pub struct Reasons(Vec<String>);
+
+impl Reasons {
+    /// From the kernel's own enumeration, in lower case without prefix; inferred reasons carry the
+    /// name the kernel gives them where it tells.
+    #[must_use]
+    pub fn new(told: &HashMap<u32, String>) -> Self {
+        let name = |index: u32| {
+            let inferred = match index {
+                ResetReason::KEEPALIVE_TIMEOUT => "tcp_keepalive_timeout",
+                ResetReason::ABORT_ON_CLOSE => "tcp_abort_on_close",
+                ResetReason::ABORT_ON_LINGER => "tcp_abort_on_linger",
+                ResetReason::ABORT_ON_MEMORY => "tcp_abort_on_memory",
+                ResetReason::STATE => "tcp_state",
+                _ => told.get(&index).map_or("unknown", String::as_str),
+            };
+            inferred.to_owned()
+        };
+        Self((0_u32..).take(ResetReason::COUNT).map(name).collect())
+    }
+}
+
+/// Answers the hooks have not counted yet: probes outstanding whose peer was found heard, by group.
+pub type Pending = BTreeMap<GroupKey, PendingAnswers>;
+
+/// Answers not counted yet in one group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PendingAnswers {
+    keepalive: u64,
+    window: u64,
+}
+
+/// Adds a record's pending answer, if it has one.
+pub fn add_pending(pending: &mut Pending, record: &Record) {
+    if record.heard == 0 || record.outstanding == Outstanding::NONE {
+        return;
+    }
+    let inbound = record.direction == direction::INBOUND;
+    let answers = pending
+        .entry(GroupKey {
+            cgroup: record.cgroup,
+            port: if inbound { record.local_port } else { record.remote_port },
+            direction: record.direction,
+            padding: [0; 5],
+        })
+        .or_default();
+    if record.outstanding == Outstanding::KEEPALIVE {
+        answers.keepalive += 1;
+    } else {
+        answers.window += 1;
+    }
+}
+
+/// Keeps what was shown of each group.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    shown: BTreeMap<GroupKey, Answers>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Answers {
+    keepalive: u64,
+    window: u64,
+}
+
+impl Ledger {
+    /// The groups as views show them. Counters must have been read *before* the pending answers: an
+    /// answer the hooks count in between is then in neither, and what was shown before stands.
+    pub fn show(
+        &mut self,
+        counters: &BTreeMap<GroupKey, GroupCounts>,
+        pending: &Pending,
+        reasons: &Reasons,
+    ) -> BTreeMap<Group, Counts> {
+        let mut groups: BTreeMap<Group, Counts> = BTreeMap::new();
+        for (key, counters) in counters {
+            let pending = pending.get(key).copied().unwrap_or_default();
+            let shown = self.shown.entry(*key).or_default();
+            let event = |event: Event| counters.events[event as usize];
+            shown.keepalive = shown.keepalive.max(event(Event::KeepaliveAnswered) + pending.keepalive);
+            shown.window = shown.window.max(event(Event::WindowAnswered) + pending.window);
+            if is_empty(counters) {
+                continue;
+            }
+            let counts = groups.entry(group(key)).or_default();
+            counts.keepalive_probes += event(Event::KeepaliveProbe);
+            counts.keepalive_probes_answered += shown.keepalive;
+            counts.window_probes += event(Event::WindowProbe);
+            counts.window_probes_answered += shown.window;
+            counts.retransmission_timeouts += event(Event::RetransmissionTimeout);
+            counts.resets_received += event(Event::ResetReceived);
+            for (count, name) in counters.resets_sent.iter().zip(&reasons.0).filter(|(count, _)| **count != 0) {
+                *counts.resets_sent.entry(name.clone()).or_default() += count;
+            }
+            for ending in Ending::ALL {
+                let count = counters.endings[ending as usize];
+                if let Some(cause) = death::cause(ending).filter(|_| count != 0) {
+                    *counts.deaths.entry(cause).or_default() += count;
+                }
+            }
+        }
+        groups
+    }
+}
+
+fn is_empty(counters: &GroupCounts) -> bool {
+    let zero = |counts: &[u64]| counts.iter().all(|count| *count == 0);
+    zero(&counters.events) && zero(&counters.resets_sent) && zero(&counters.endings)
+}
+
+fn group(key: &GroupKey) -> Group {
+    let port = Some(key.port);
+    let (owner, direction, port) = match key.direction {
+        direction::INBOUND => ("", Direction::Inbound, port),
+        direction::OUTBOUND => ("", Direction::Outbound, port),
+        GROUP_OVERFLOW_DIRECTION => (OVERFLOW_OWNER, Direction::None, None),
+        _ => ("", Direction::None, None),
+    };
+    Group { owner: owner.to_owned(), direction, port }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::snapshot::Cause;
+    use zerocopy::FromZeros as _;
+
+    fn key(cgroup: u64, port: u16, direction: u8) -> GroupKey {
+        GroupKey { cgroup, port, direction, padding: [0; 5] }
+    }
+
+    fn counters(change: impl FnOnce(&mut GroupCounts)) -> GroupCounts {
+        let mut counters = GroupCounts::new_zeroed();
+        change(&mut counters);
+        counters
+    }
+
+    fn record(change: impl FnOnce(&mut Record)) -> Record {
+        let mut record = Record::new_zeroed();
+        record.direction = direction::OUTBOUND;
+        record.remote_port = 443;
+        record.local_port = 50_000;
+        change(&mut record);
+        record
+    }
+
+    fn reasons() -> Reasons {
+        Reasons::new(&HashMap::from([(15, "tcp_keepalive_timeout".into()), (1, "no_socket".into())]))
+    }
+
+    #[test]
+    fn groups_of_several_cgroups_are_summed_and_empty_ones_left_out() {
+        let probes = |n| counters(|c| c.events[Event::KeepaliveProbe as usize] = n);
+        let read = BTreeMap::from([
+            (key(1, 443, direction::OUTBOUND), probes(2)),
+            (key(2, 443, direction::OUTBOUND), probes(3)),
+            (key(2, 80, direction::INBOUND), probes(0)),
+        ]);
+        let shown = Ledger::default().show(&read, &Pending::new(), &reasons());
+        assert_eq!(shown.len(), 1);
+        let group = Group { owner: String::new(), direction: Direction::Outbound, port: Some(443) };
+        assert_eq!(shown[&group].keepalive_probes, 5);
+    }
+
+    #[test]
+    fn told_and_inferred_reasons_have_one_name() {
+        let read = BTreeMap::from([(
+            key(0, 0, direction::NONE),
+            counters(|c| {
+                c.resets_sent[15] = 1;
+                c.resets_sent[ResetReason::KEEPALIVE_TIMEOUT as usize] = 2;
+                c.resets_sent[1] = 4;
+                c.resets_sent[ResetReason::UNKNOWN as usize] = 8;
+                c.resets_sent[40] = 16;
+                c.endings[Ending::Keepalive as usize] = 3;
+            }),
+        )]);
+        let shown = Ledger::default().show(&read, &Pending::new(), &reasons());
+        let counts = shown.values().next().unwrap();
+        let expected = [("no_socket", 4), ("tcp_keepalive_timeout", 3), ("unknown", 24)];
+        assert_eq!(counts.resets_sent, expected.map(|(name, n)| (name.to_owned(), n)).into());
+        assert_eq!(counts.deaths, BTreeMap::from([(Cause::Keepalive, 3)]));
+        assert_eq!(shown.keys().next().unwrap().port, None);
+    }
+
+    #[test]
+    fn a_pending_answer_counts_once_and_stays_when_the_hooks_take_it_over() {
+        let key = key(0, 443, direction::OUTBOUND);
+        let answered = |n| {
+            BTreeMap::from([(
+                key,
+                counters(|c| {
+                    c.events[Event::KeepaliveProbe as usize] = 1;
+                    c.events[Event::KeepaliveAnswered as usize] = n;
+                }),
+            )])
+        };
+        let mut pending = Pending::new();
+        let heard = record(|r| {
+            r.outstanding = Outstanding::KEEPALIVE;
+            r.heard = 1;
+        });
+        add_pending(&mut pending, &heard);
+        add_pending(&mut pending, &record(|r| r.outstanding = Outstanding::KEEPALIVE));
+        let mut ledger = Ledger::default();
+        let mut shown = |counters, pending: &Pending| {
+            ledger.show(&counters, pending, &reasons()).values().next().unwrap().keepalive_probes_answered
+        };
+        assert_eq!(shown(answered(0), &pending), 1);
+        assert_eq!(shown(answered(0), &Pending::new()), 1, "counted in between");
+        assert_eq!(shown(answered(1), &Pending::new()), 1);
+    }
+}

@@ -1,0 +1,246 @@
+//! Where the agent listens: addresses as typed, and sockets bound to them.
+//! It must never let a port in use pass for anything else: the error names it and what to do.
+
+use std::{
+    fmt, io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs},
+    str::FromStr,
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that may wait to be accepted: a burst of scrapes should wait, not be refused.
+const BACKLOG: i32 = 1024;
+
+/// An address as typed: `:PORT`, `HOST:PORT` or `[IPV6]:PORT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenAddress {
+    /// `None` for all addresses.
+    host: Option<String>,
+    port: u16,
+}
+
+/// Why an address is not one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// There is no `:`.
+    #[error("no port; write :9841, 127.0.0.1:9841 or [::1]:9841")]
+    NoPort,
+    /// The part after the last `:` is no port.
+    #[error("\"{0}\" is no port; a port is a number from 0 (any free one) to 65535")]
+    BadPort(String),
+    /// The part before the port is no host.
+    #[error(
+        "\"{0}\" is no host name or address; write an IPv6 address in brackets, as in [::1]:9841"
+    )]
+    BadHost(String),
+}
+
+impl FromStr for ListenAddress {
+    type Err = AddressError;
+
+    fn from_str(typed: &str) -> Result<Self, AddressError> {
+        let (host, port) = typed.rsplit_once(':').ok_or(AddressError::NoPort)?;
+        let port = match port.parse() {
+            // `u16::from_str` takes a leading plus sign, which no address has.
+            Ok(number) if !port.starts_with('+') => number,
+            _ => return Err(AddressError::BadPort(port.to_owned())),
+        };
+        let bad_host = || AddressError::BadHost(host.to_owned());
+        let host = if host.is_empty() {
+            None
+        } else if let Some(inner) = host.strip_prefix('[') {
+            let inner = inner.strip_suffix(']').ok_or_else(bad_host)?;
+            // A scope (fe80::1%eth0) is left to the resolver.
+            let address = inner.split_once('%').map_or(inner, |(address, _)| address);
+            address.parse::<Ipv6Addr>().map_err(|_| bad_host())?;
+            Some(inner.to_owned())
+        } else if host
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+        {
+            Some(host.to_owned())
+        } else {
+            return Err(bad_host());
+        };
+        Ok(Self { host, port })
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            None => write!(f, ":{}", self.port),
+            Some(host) if host.contains(':') => write!(f, "[{host}]:{}", self.port),
+            Some(host) => write!(f, "{host}:{}", self.port),
+        }
+    }
+}
+
+/// Why an address could not be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The host name has no address.
+    #[error(
+        "cannot listen on {address}: the host name does not resolve ({reason}); give an address of this machine"
+    )]
+    Resolve {
+        /// As typed.
+        address: String,
+        /// What the resolver said.
+        reason: io::Error,
+    },
+    /// Another socket holds the port.
+    #[error(
+        "cannot listen on {address}: the port is in use by another process (`ss -ltnp` shows which); stop it, or choose another port with --web.listen-address"
+    )]
+    InUse {
+        /// The address tried.
+        address: SocketAddr,
+    },
+    /// The port is one of those that need a privilege.
+    #[error(
+        "cannot listen on {address}: ports below 1024 need CAP_NET_BIND_SERVICE; choose another port with --web.listen-address"
+    )]
+    Privileged {
+        /// The address tried.
+        address: SocketAddr,
+    },
+    /// Anything else.
+    #[error(
+        "cannot listen on {address}: {reason}; choose an address of this machine with --web.listen-address"
+    )]
+    Other {
+        /// The address tried.
+        address: SocketAddr,
+        /// What the kernel said.
+        reason: io::Error,
+    },
+}
+
+/// Listens on `address`: on one socket, or on several where a name has several addresses.
+///
+/// # Errors
+/// When nothing can be listened on, or the port is taken on one of the addresses.
+pub fn bind(address: &ListenAddress) -> Result<Vec<TcpListener>, ListenError> {
+    let Some(host) = &address.host else {
+        return bind_any(address.port).map(|listener| vec![listener]);
+    };
+    let resolved: Vec<SocketAddr> = (host.as_str(), address.port)
+        .to_socket_addrs()
+        .map_err(|reason| ListenError::Resolve {
+            address: address.to_string(),
+            reason,
+        })?
+        .collect();
+    let mut listeners = Vec::new();
+    let mut absent = None;
+    for &resolved in &resolved {
+        match listen(resolved) {
+            Ok(listener) => listeners.push(listener),
+            // A name such as localhost has an IPv6 address even where IPv6 is off.
+            Err(reason) if is_absent(&reason) => absent = Some(explain(resolved, reason)),
+            Err(reason) => return Err(explain(resolved, reason)),
+        }
+    }
+    match absent {
+        Some(error) if listeners.is_empty() => Err(error),
+        _ => Ok(listeners),
+    }
+}
+
+fn bind_any(port: u16) -> Result<TcpListener, ListenError> {
+    let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    match listen(v6) {
+        Err(reason) if is_absent(&reason) => {
+            let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+            listen(v4).map_err(|reason| explain(v4, reason))
+        }
+        result => result.map_err(|reason| explain(v6, reason)),
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if let SocketAddr::V6(v6) = address {
+        // The IPv6 any-address takes IPv4 too, whatever net.ipv6.bindv6only says.
+        socket.set_only_v6(!v6.ip().is_unspecified())?;
+    }
+    // A restarted agent must not wait for connections in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)
+    )
+}
+
+fn explain(address: SocketAddr, reason: io::Error) -> ListenError {
+    match reason.kind() {
+        io::ErrorKind::AddrInUse => ListenError::InUse { address },
+        io::ErrorKind::PermissionDenied if address.port() < 1024 => {
+            ListenError::Privileged { address }
+        }
+        _ => ListenError::Other { address, reason },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(typed: &str, expected: Result<&str, AddressError>) {
+        let parsed = typed
+            .parse::<ListenAddress>()
+            .map(|address| address.to_string());
+        assert_eq!(parsed, expected.map(str::to_owned), "{typed}");
+    }
+
+    #[test]
+    fn addresses() {
+        check(":9841", Ok(":9841"));
+        check("127.0.0.1:0", Ok("127.0.0.1:0"));
+        check("localhost:80", Ok("localhost:80"));
+        check("[::1]:9841", Ok("[::1]:9841"));
+        check("[fe80::1%lo]:1", Ok("[fe80::1%lo]:1"));
+        check("9841", Err(AddressError::NoPort));
+        check("", Err(AddressError::NoPort));
+        check("localhost:", Err(AddressError::BadPort(String::new())));
+        check(":65536", Err(AddressError::BadPort("65536".into())));
+        check(":+1", Err(AddressError::BadPort("+1".into())));
+        check(":-1", Err(AddressError::BadPort("-1".into())));
+        check("::1:9841", Err(AddressError::BadHost("::1".into())));
+        check("[::1:9841", Err(AddressError::BadHost("[::1".into())));
+        check(
+            "[1.2.3.4]:9841",
+            Err(AddressError::BadHost("[1.2.3.4]".into())),
+        );
+        check(
+            "http://x:9841",
+            Err(AddressError::BadHost("http://x".into())),
+        );
+    }
+
+    #[test]
+    fn a_port_in_use_is_said_to_be() {
+        let any: ListenAddress = ":0".parse().unwrap();
+        let first = bind(&any).unwrap();
+        let taken = first[0].local_addr().unwrap().port();
+        let again: ListenAddress = format!("127.0.0.1:{taken}").parse().unwrap();
+        let error = bind(&again).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("127.0.0.1:{taken}: the port is in use")),
+            "{error}"
+        );
+    }
+}

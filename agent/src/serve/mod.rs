@@ -1,0 +1,15 @@
+//! The HTTP edge: listens, takes snapshots when asked, and answers.
+//! It must never judge what it serves: what a value means is decided before it gets here.
+
+mod connections;
+mod listen;
+mod process;
+mod reading;
+mod routes;
+mod sampler;
+
+pub use connections::{Limits, serve};
+pub use listen::{AddressError, ListenAddress, ListenError, bind};
+pub use reading::Reading;
+pub use routes::{PathError, Routes, TelemetryPath};
+pub use sampler::{Pending, Refused, Sampler, Snapshots, Source, pending};

@@ -1,0 +1,160 @@
+//! What each path answers.
+//! It must never read a request's body, nor answer with more than was asked for.
+
+use std::str::FromStr;
+
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Bytes,
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+};
+
+use super::sampler::{Refused, Snapshots};
+use crate::metrics;
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+
+/// The path of the metrics, such as `/metrics`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TelemetryPath(String);
+
+/// Why a path cannot be the path of the metrics.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// Not a path of plain characters.
+    #[error("a path begins with / and holds letters, digits and any of / . _ ~ -")]
+    NotAPath,
+    /// The path has another meaning.
+    #[error("this path is taken; choose another, such as /metrics")]
+    Taken,
+}
+
+impl FromStr for TelemetryPath {
+    type Err = PathError;
+
+    fn from_str(typed: &str) -> Result<Self, PathError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._~-".contains(c);
+        if !typed.starts_with('/') || !typed.chars().all(plain) {
+            return Err(PathError::NotAPath);
+        }
+        if typed == "/" || typed.starts_with("/-/") {
+            return Err(PathError::Taken);
+        }
+        Ok(Self(typed.to_owned()))
+    }
+}
+
+/// All that the server answers.
+#[derive(Clone)]
+pub struct Routes {
+    snapshots: Snapshots,
+    telemetry: TelemetryPath,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+impl Routes {
+    /// Answers from `snapshots`, the metrics at `telemetry`.
+    #[must_use]
+    pub fn new(snapshots: Snapshots, telemetry: TelemetryPath) -> Self {
+        Self {
+            snapshots,
+            telemetry,
+        }
+    }
+
+    /// Answers one request; hyper leaves the body out for HEAD.
+    pub async fn answer<B>(&self, request: Request<B>) -> Answer {
+        let path = request.uri().path();
+        let known = path == self.telemetry.0 || matches!(path, "/" | "/-/healthy" | "/-/ready");
+        if !known {
+            return plain(StatusCode::NOT_FOUND, "no such page; see /\n");
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+            answer
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return answer;
+        }
+        match path {
+            "/" => respond(StatusCode::OK, HTML, self.index().into()),
+            "/-/healthy" => plain(StatusCode::OK, "healthy\n"),
+            "/-/ready" if self.snapshots.ready() => plain(StatusCode::OK, "ready\n"),
+            "/-/ready" => unavailable(Refused::Starting),
+            _ => self.metrics().await,
+        }
+    }
+
+    async fn metrics(&self) -> Answer {
+        let reading = match self.snapshots.take().await {
+            Ok(reading) => reading,
+            Err(refused) => return unavailable(refused),
+        };
+        match reading.text() {
+            Ok(text) => respond(StatusCode::OK, metrics::CONTENT_TYPE, text),
+            Err(reason) => plain(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &format!("the metrics cannot be written: {reason}\n"),
+            ),
+        }
+    }
+
+    fn index(&self) -> String {
+        let metrics = &self.telemetry.0;
+        format!(
+            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>halfopen</title></head>\n\
+             <body><h1>halfopen {version}</h1>\n\
+             <p>Watches TCP connections die: keepalive probes, timeouts and resets.</p>\n\
+             <ul><li><a href=\"{metrics}\">metrics</a></li>\
+             <li><a href=\"/-/healthy\">healthy</a></li>\
+             <li><a href=\"/-/ready\">ready</a></li></ul></body></html>\n",
+            version = env!("CARGO_PKG_VERSION"),
+        )
+    }
+}
+
+fn unavailable(refused: Refused) -> Answer {
+    let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, &format!("{refused}\n"));
+    answer
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
+}
+
+fn plain(status: StatusCode, text: &str) -> Answer {
+    respond(status, PLAIN, text.to_owned().into())
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        "x-content-type-options",
+        HeaderValue::from_static("nosniff"),
+    );
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn telemetry_paths() {
+        let parse = |typed: &str| typed.parse::<TelemetryPath>().map(|path| path.0);
+        assert_eq!(parse("/metrics"), Ok("/metrics".into()));
+        assert_eq!(parse("/a/b-c_d.e~f"), Ok("/a/b-c_d.e~f".into()));
+        for wrong in ["", "metrics", "/a b", "/\"><script>", "/é", "/a?b"] {
+            assert_eq!(parse(wrong), Err(PathError::NotAPath), "{wrong}");
+        }
+        for taken in ["/", "/-/ready", "/-/healthy"] {
+            assert_eq!(parse(taken), Err(PathError::Taken), "{taken}");
+        }
+    }
+}

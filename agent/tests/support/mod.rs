@@ -1,0 +1,145 @@
+//! What several tests share: a snapshot with everything in it, and golden files.
+//! It must never look at the machine: tests of views need no root and no kernel.
+
+#![allow(dead_code, reason = "each test uses its own part")]
+
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+
+use halfopen::model::snapshot::{
+    Balance, Build, Cause, Counts, Coverage, Direction, Group, HookStatus, KernelCounter, Losses,
+    Mechanism, Namespaces, Snapshot,
+};
+
+/// A snapshot that has something of everything.
+pub fn rich() -> Snapshot {
+    Snapshot {
+        groups: BTreeMap::from([
+            (group("", Direction::Outbound, Some(5432)), outbound()),
+            (
+                group("nginx.service", Direction::Inbound, Some(443)),
+                inbound(),
+            ),
+            (group("", Direction::None, None), stray()),
+        ]),
+        coverage: Coverage::default(),
+        accounting: BTreeMap::from([
+            (KernelCounter::TcpKeepAlive, balance(10, 9, 1)),
+            (KernelCounter::TcpWinProbe, balance(4, 4, 0)),
+            (KernelCounter::OutRsts, balance(7, 7, 0)),
+        ]),
+        hooks: hooks(),
+        losses: Losses {
+            events_dropped: 2,
+            map_full: BTreeMap::from([("records", 3)]),
+            groups_overflowed: 0,
+        },
+        namespaces: Namespaces { seen: 5, unseen: 1 },
+        records: 12,
+        build: Build {
+            version: "0.1.0".into(),
+            revision: "0123456789ab".into(),
+            kernel: "6.12.94".into(),
+        },
+    }
+}
+
+pub fn group(owner: &str, direction: Direction, port: Option<u16>) -> Group {
+    Group {
+        owner: owner.into(),
+        direction,
+        port,
+    }
+}
+
+fn outbound() -> Counts {
+    Counts {
+        keepalive_probes: 3,
+        resets_sent: BTreeMap::from([("tcp_keepalive_timeout".into(), 1)]),
+        deaths: BTreeMap::from([(Cause::Keepalive, 1)]),
+        ..Counts::default()
+    }
+}
+
+fn inbound() -> Counts {
+    Counts {
+        keepalive_probes: 6,
+        keepalive_probes_answered: 5,
+        window_probes: 4,
+        window_probes_answered: 4,
+        retransmission_timeouts: 8,
+        resets_received: 2,
+        resets_sent: BTreeMap::from([("tcp_abort_on_close".into(), 2), ("unknown".into(), 1)]),
+        deaths: BTreeMap::from([(Cause::ResetReceived, 2), (Cause::Retransmission, 1)]),
+    }
+}
+
+fn stray() -> Counts {
+    Counts {
+        resets_sent: BTreeMap::from([("no_socket".into(), 3)]),
+        ..Counts::default()
+    }
+}
+
+fn balance(kernel: u64, counted: u64, unaccounted: u64) -> Balance {
+    Balance {
+        kernel,
+        counted,
+        unaccounted,
+        ..Balance::default()
+    }
+}
+
+fn hooks() -> Vec<HookStatus> {
+    vec![
+        HookStatus {
+            hook: "tcp_xmit_probe_skb",
+            purpose: "keepalive and window probes sent",
+            mechanism: Some(Mechanism::Fentry),
+            refused: Vec::new(),
+            runs: Some(13),
+            run_time: Some(Duration::from_micros(4)),
+            misses: Some(0),
+            verified_instructions: Some(412),
+        },
+        HookStatus {
+            hook: "tcp_send_active_reset",
+            purpose: "resets sent, with their reason",
+            mechanism: Some(Mechanism::Tracepoint),
+            refused: vec![
+                (Mechanism::Fentry, "attaching was refused: Operation not permitted (os error 1); this kernel does not allow BPF trampolines".into()),
+                (Mechanism::Kprobe, "/sys/bus/event_source/devices/kprobe is not there: the kernel was built without kprobes".into()),
+            ],
+            runs: None,
+            run_time: None,
+            misses: None,
+            verified_instructions: Some(1234),
+        },
+        HookStatus {
+            hook: "tcp_retransmit_timer",
+            purpose: "retransmission timeouts",
+            mechanism: None,
+            refused: vec![(Mechanism::Tracepoint, "no such tracepoint".into())],
+            runs: None,
+            run_time: None,
+            misses: None,
+            verified_instructions: None,
+        },
+    ]
+}
+
+/// Compares with a golden file; with BLESS=1 in the environment the file is written instead.
+pub fn golden(name: &str, actual: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name);
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&path, actual).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap();
+    assert_eq!(
+        actual,
+        expected,
+        "{} differs; BLESS=1 writes it anew",
+        path.display()
+    );
+}

@@ -1,0 +1,164 @@
+//! The agent under test: started, watched over its own log, and stopped as an init system would.
+//! It must never know more of the agent than its command line, its log and its endpoints.
+
+use std::{
+    io::{BufRead, BufReader},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde::Deserialize;
+
+use crate::{
+    Error,
+    http::Origin,
+    wait::{self, LIMIT, Look},
+};
+
+/// How many of its last lines are told when it fails.
+const LAST_WORDS: usize = 5;
+
+const STOPS_WITHIN: Duration = Duration::from_secs(60);
+
+/// A running agent; dropped, it is killed.
+#[derive(Debug)]
+pub struct Agent {
+    child: Child,
+    log: Arc<Mutex<Log>>,
+    origin: Origin,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    lines: Vec<String>,
+    address: Option<String>,
+}
+
+/// The fields of a log line that matter here.
+#[derive(Deserialize)]
+struct Line {
+    message: String,
+    #[serde(default)]
+    address: Option<String>,
+}
+
+impl Agent {
+    /// Starts `program` with these arguments and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it ends instead, which [`Error::AgentEnded`] tells with its exit code and last words.
+    pub fn start(program: &Path, args: &[&str]) -> Result<Self, Error> {
+        let failed = |source| Error::System {
+            tried: format!("start the agent, {}", program.display()),
+            source,
+            help: "check that the file can be executed",
+        };
+        let mut child = Command::new(program)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            // A Ctrl-C in the terminal is for us; we end the agent ourselves.
+            .process_group(0)
+            .spawn()
+            .map_err(failed)?;
+        let log = Arc::new(Mutex::new(Log::default()));
+        if let Some(stderr) = child.stderr.take() {
+            let log = Arc::clone(&log);
+            thread::spawn(move || listen(stderr, &log));
+        }
+        let mut agent = Self { child, log, origin: Origin::default() };
+        agent.origin = wait::until("the agent's address in its log", LIMIT, || {
+            agent.alive()?;
+            Ok(match &agent.log().address {
+                Some(address) => Look::Done(Origin::parse(address)?),
+                None => Look::Seen("no line with the message \"listening\"".to_owned()),
+            })
+        })?;
+        wait::until("the agent to be ready", LIMIT, || {
+            agent.alive()?;
+            Ok(match agent.origin.get("/-/ready") {
+                Ok((200, _)) => Look::Done(()),
+                Ok((status, body)) => Look::Seen(format!("{status}: {}", body.trim())),
+                Err(error) => Look::Seen(error.to_string()),
+            })
+        })?;
+        Ok(agent)
+    }
+
+    /// Where it answers.
+    #[must_use]
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Stops it with SIGTERM.
+    ///
+    /// # Errors
+    /// When it does not end, or not with exit code 0.
+    pub fn stop(mut self) -> Result<(), Error> {
+        self.alive()?;
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        kill(pid, Signal::SIGTERM)
+            .map_err(|source| Error::needs_root("send SIGTERM to the agent", source))?;
+        let status = wait::until("the agent's end after SIGTERM", STOPS_WITHIN, || {
+            Ok(match self.status()? {
+                Some(status) => Look::Done(status),
+                None => Look::Seen("it still runs".to_owned()),
+            })
+        })?;
+        if status.success() { Ok(()) } else { Err(self.ended(status)) }
+    }
+
+    fn alive(&mut self) -> Result<(), Error> {
+        match self.status()? {
+            None => Ok(()),
+            Some(status) => {
+                // The reader of its log may be behind by a moment.
+                thread::sleep(Duration::from_millis(200));
+                Err(self.ended(status))
+            }
+        }
+    }
+
+    fn status(&mut self) -> Result<Option<ExitStatus>, Error> {
+        self.child.try_wait().map_err(|source| Error::needs_root("wait for the agent", source))
+    }
+
+    fn ended(&self, status: ExitStatus) -> Error {
+        let lines = &self.log().lines;
+        let said = lines[lines.len().saturating_sub(LAST_WORDS)..].join(" / ");
+        Error::AgentEnded { status: status.to_string(), code: status.code(), said }
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // After a stop both find nothing to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn listen(stderr: ChildStderr, log: &Mutex<Log>) {
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        let parsed = serde_json::from_str::<Line>(&line).ok();
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = parsed.filter(|line| line.message == "listening") {
+            log.address = log.address.take().or(line.address);
+        }
+        log.lines.push(line);
+    }
+}

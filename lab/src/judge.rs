@@ -1,0 +1,225 @@
+//! Compares what a scenario must give with what the kernel and the agent counted.
+//! It must never excuse a count that is too high.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::{
+    Counters,
+    exposition::Counted,
+    scenarios::{Count, Figure, JUDGED, Scenario, Side},
+};
+
+/// How exact the agent must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Every count is right.
+    Exact,
+    /// No count is too high; what is missing is accounted for.
+    NeverOver,
+}
+
+/// What is known of one side of a connection.
+#[derive(Debug, Clone, Default)]
+pub struct Account {
+    /// What its namespace counted.
+    pub kernel: Counters,
+    /// What the agent counted.
+    pub agent: Counted,
+}
+
+/// What the comparison gave.
+#[derive(Debug, Clone, Default)]
+pub struct Verdict {
+    /// What the agent must have counted; a text where the figure is not fixed beforehand.
+    pub expected: BTreeMap<String, Value>,
+    /// What it counted.
+    pub counted: BTreeMap<String, Value>,
+    /// What the kernel counted.
+    pub kernel: BTreeMap<String, Value>,
+    /// What is wrong.
+    pub wrong: Vec<String>,
+    /// What is missing but may be.
+    pub short: Vec<String>,
+}
+
+impl Verdict {
+    /// Compares one figure of the agent.
+    pub(crate) fn compare(&mut self, key: &str, expected: u64, counted: u64, policy: Policy) {
+        if counted < expected && policy == Policy::NeverOver {
+            let missing = expected - counted;
+            self.short.push(format!("{key}: {counted} of {expected}, {missing} unaccounted"));
+        } else if counted != expected {
+            self.wrong.push(format!("{key}: {counted} counted, {expected} expected"));
+        }
+    }
+}
+
+/// Judges one scenario's kernel counters alone.
+#[must_use]
+pub fn kernel(scenario: &Scenario, counters: &[Counters; 2]) -> Verdict {
+    let mut verdict = Verdict::default();
+    for (name, side, counters) in [
+        ("outbound", &scenario.client, &counters[0]),
+        ("inbound", &scenario.server, &counters[1]),
+    ] {
+        let unnamed = JUDGED.iter().filter(|name| side.kernel.iter().all(|(named, _)| named != *name));
+        let zero = unnamed.map(|name| (*name, Figure::Exactly(0)));
+        for (counter, figure) in zero.chain(side.kernel.iter().copied()) {
+            let count = counters.get(counter);
+            let key = format!("{name} {counter}");
+            let (right, must) = match figure {
+                Figure::Exactly(exact) => (count == exact, exact.to_string()),
+                Figure::AtLeast(least) => (count >= least, format!("at least {least}")),
+            };
+            if !right {
+                verdict.wrong.push(format!("{key}: the kernel counted {count}, the table says {must}"));
+            }
+            verdict.kernel.insert(key, count.into());
+        }
+    }
+    verdict
+}
+
+/// Judges one scenario, the client's account first.
+#[must_use]
+pub fn judge(scenario: &Scenario, accounts: &[Account; 2], policy: Policy) -> Verdict {
+    let mut verdict = kernel(scenario, &[accounts[0].kernel.clone(), accounts[1].kernel.clone()]);
+    for (name, side, account) in [
+        ("outbound", &scenario.client, &accounts[0]),
+        ("inbound", &scenario.server, &accounts[1]),
+    ] {
+        let expected = expectations(side);
+        let keys: BTreeSet<&str> =
+            expected.keys().copied().chain(account.agent.keys().map(String::as_str)).collect();
+        for key in keys {
+            let counted = account.agent.get(key).copied().unwrap_or(0);
+            let named = format!("{name} {key}");
+            verdict.counted.insert(named.clone(), counted.into());
+            let must: Value = match expected.get(key).copied().unwrap_or(Count::Exactly(0)) {
+                Count::Exactly(exact) => {
+                    verdict.compare(&named, exact, counted, policy);
+                    exact.into()
+                }
+                Count::Kernel(counter) => {
+                    let exact = account.kernel.get(counter);
+                    verdict.compare(&named, exact, counted, policy);
+                    // What the kernel leaves at 0 says nothing in a report.
+                    if exact == 0 { 0.into() } else { format!("={counter}").into() }
+                }
+                Count::Open => "any".into(),
+            };
+            verdict.expected.insert(named, must);
+        }
+    }
+    verdict
+}
+
+fn expectations(side: &Side) -> BTreeMap<&'static str, Count> {
+    let mut expected = BTreeMap::from([("retransmission_timeouts", Count::Kernel("TCPTimeouts"))]);
+    expected.extend(side.agent.iter().copied());
+    expected
+}
+
+/// What the agent has of each judged counter, by adding up its own counts of one side.
+#[must_use]
+pub fn counterparts(counted: &Counted) -> [(&'static str, u64); 4] {
+    const BY_TIMEOUT: [&str; 7] = [
+        "deaths{keepalive}",
+        "deaths{user_timeout}",
+        "deaths{retransmission}",
+        "deaths{window_probe}",
+        "deaths{connect_timeout}",
+        "deaths{orphan}",
+        "deaths{unknown}",
+    ];
+    let sum = |of: &dyn Fn(&str) -> bool| {
+        counted.iter().filter(|(key, _)| of(key)).map(|(_, count)| count).sum()
+    };
+    [
+        ("TCPKeepAlive", sum(&|key| key == "keepalive_probes")),
+        ("TCPWinProbe", sum(&|key| key == "window_probes")),
+        ("TCPAbortOnTimeout", sum(&|key| BY_TIMEOUT.contains(&key))),
+        ("OutRsts", sum(&|key| key.starts_with("resets_sent{"))),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenarios;
+
+    fn seven() -> &'static Scenario {
+        scenarios::all().find(|scenario| scenario.number == 7).unwrap()
+    }
+
+    fn accounts(agent: &[(&str, u64)]) -> [Account; 2] {
+        let kernel = Counters::of(&[
+            ("TCPKeepAlive", 3),
+            ("TCPAbortOnTimeout", 1),
+            ("OutRsts", 1),
+            ("EstabResets", 1),
+        ]);
+        let agent = agent.iter().map(|(key, count)| ((*key).to_owned(), *count)).collect();
+        [Account { kernel, agent }, Account::default()]
+    }
+
+    const RIGHT: [(&str, u64); 3] = [
+        ("keepalive_probes", 3),
+        ("deaths{keepalive}", 1),
+        ("resets_sent{tcp_keepalive_timeout}", 1),
+    ];
+
+    fn check(scenario: &Scenario, agent: &[(&str, u64)], policy: Policy, expected: (usize, usize)) {
+        let verdict = judge(scenario, &accounts(agent), policy);
+        assert_eq!((verdict.wrong.len(), verdict.short.len()), expected, "{agent:?} {verdict:?}");
+    }
+
+    #[test]
+    fn what_the_table_says_passes() {
+        check(seven(), &RIGHT, Policy::Exact, (0, 0));
+        check(seven(), &RIGHT, Policy::NeverOver, (0, 0));
+    }
+
+    #[test]
+    fn a_falsified_expectation_fails() {
+        let mut wrong = *seven();
+        wrong.client.agent = &[("keepalive_probes", Count::Exactly(4))];
+        check(&wrong, &RIGHT, Policy::Exact, (3, 0));
+        let mut wrong = *seven();
+        wrong.client.kernel = &[("TCPKeepAlive", Figure::Exactly(4))];
+        // And the figures that are no longer named must be 0.
+        check(&wrong, &RIGHT, Policy::Exact, (3, 0));
+        let mut wrong = *seven();
+        wrong.server = scenarios::RESET;
+        check(&wrong, &RIGHT, Policy::Exact, (3, 0));
+    }
+
+    #[test]
+    fn a_count_too_low_is_wrong_or_short() {
+        let low = [("keepalive_probes", 2), RIGHT[1], RIGHT[2]];
+        check(seven(), &low, Policy::Exact, (1, 0));
+        check(seven(), &low, Policy::NeverOver, (0, 1));
+        check(seven(), &[], Policy::Exact, (3, 0));
+    }
+
+    #[test]
+    fn a_count_too_high_is_always_wrong() {
+        for high in [("keepalive_probes", 4), ("deaths{unknown}", 1), ("resets_received", 1)] {
+            let mut agent = RIGHT.to_vec();
+            agent.retain(|(key, _)| *key != high.0);
+            agent.push(high);
+            check(seven(), &agent, Policy::Exact, (1, 0));
+            check(seven(), &agent, Policy::NeverOver, (1, 0));
+        }
+    }
+
+    #[test]
+    fn counterparts_add_up() {
+        let agent = &accounts(&RIGHT)[0].agent;
+        let expected =
+            [("TCPKeepAlive", 3), ("TCPWinProbe", 0), ("TCPAbortOnTimeout", 1), ("OutRsts", 1)];
+        assert_eq!(counterparts(agent), expected);
+    }
+}

@@ -1,0 +1,29 @@
+//! The lab: connections that die in each known way, in network namespaces of their own, and a judge
+//! who compares three accounts: the scenario table, the kernel's own counters, the agent's metrics.
+//! It must never take an expectation from the agent, nor share code with it.
+
+pub mod agent;
+pub mod demo;
+mod destroy;
+mod error;
+pub mod exposition;
+mod host;
+pub mod http;
+pub mod interrupt;
+pub mod judge;
+mod pair;
+pub mod perform;
+pub mod report;
+pub mod scenarios;
+pub mod session;
+mod snmp;
+pub mod stage;
+pub mod totals;
+mod turn;
+mod wait;
+
+pub use error::Error;
+pub use host::Host;
+pub use pair::{Family, Pair};
+pub use snmp::Counters;
+pub use turn::Turn;

@@ -1,0 +1,137 @@
+//! The scenarios: for each, what is done and what must then be counted, by whom.
+//! It must never hold a figure that was read off the agent: they come from the scenario table of the
+//! design, measured on kernels, and from the kernel's own counters.
+
+mod alive;
+mod resets;
+mod timeouts;
+
+use crate::{Error, Family, stage::{Setting, Stage}};
+
+/// What a kernel counter must show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Figure {
+    /// This and nothing else.
+    Exactly(u64),
+    /// This or more: it depends on how fast the machine is.
+    AtLeast(u64),
+}
+
+/// What the agent must have counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// This and nothing else.
+    Exactly(u64),
+    /// What this counter of the same side's namespace shows.
+    Kernel(&'static str),
+    /// Not fixed by anything but the agent.
+    Open,
+}
+
+/// What one side of the connection must show.
+#[derive(Debug, Clone, Copy)]
+pub struct Side {
+    /// The namespace's counters that the scenario fixes; of the [`JUDGED`] ones those not named are 0.
+    pub kernel: &'static [(&'static str, Figure)],
+    /// The agent's counts, `deaths{cause}` and `resets_sent{reason}` in this form; those not named
+    /// are 0, but `retransmission_timeouts`, which equals TCPTimeouts.
+    pub agent: &'static [(&'static str, Count)],
+}
+
+/// The counters that every scenario fixes.
+pub const JUDGED: [&str; 4] = ["TCPKeepAlive", "TCPWinProbe", "TCPAbortOnTimeout", "OutRsts"];
+
+/// A side at which nothing happens.
+pub const QUIET: Side = Side { kernel: &[], agent: &[] };
+
+/// A side that accepts a reset.
+pub const RESET: Side = Side {
+    kernel: &[("EstabResets", Figure::Exactly(1))],
+    agent: &[("resets_received", Count::Exactly(1)), ("deaths{reset_received}", Count::Exactly(1))],
+};
+
+/// Which connections a scenario is played with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// Their addresses.
+    pub family: Family,
+    /// Where their client sits.
+    pub setting: Setting,
+}
+
+/// IPv4 in a plain pair.
+pub const IPV4: Form = Form { family: Family::Ipv4, setting: Setting::Plain };
+const IPV6: Form = Form { family: Family::Ipv6, setting: Setting::Plain };
+const SECOND: Form = Form { family: Family::Ipv4, setting: Setting::Second };
+
+const V4_ONLY: &[Form] = &[IPV4];
+const EVERYWHERE: &[Form] = &[IPV4, IPV6, SECOND];
+
+/// One way for a connection to die, hang or live on.
+#[derive(Debug, Clone, Copy)]
+pub struct Scenario {
+    /// Its number in the scenario table.
+    pub number: u16,
+    /// Which of several with that number; empty for the first.
+    pub variant: &'static str,
+    /// Sets its ports apart from those of its variants.
+    pub offset: u16,
+    /// What happens in it.
+    pub title: &'static str,
+    /// Where it is played.
+    pub forms: &'static [Form],
+    /// The connecting side.
+    pub client: Side,
+    /// The accepting side.
+    pub server: Side,
+    /// Makes it happen, and returns when the kernel says that it has.
+    pub trigger: fn(&Stage) -> Result<(), Error>,
+}
+
+impl Scenario {
+    /// Number and variant, as written in reports.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self.variant {
+            "" => self.number.to_string(),
+            variant => format!("{}-{variant}", self.number),
+        }
+    }
+
+    /// The server's port in the form with this index.
+    #[must_use]
+    pub fn port(&self, form: usize) -> u16 {
+        7000 + 10 * self.number + self.offset + u16::try_from(form).unwrap_or(9)
+    }
+}
+
+/// Every scenario, by number.
+pub fn all() -> impl Iterator<Item = &'static Scenario> {
+    let groups: [&'static [Scenario]; 3] = [timeouts::SCENARIOS, alive::SCENARIOS, resets::SCENARIOS];
+    let mut scenarios: Vec<&Scenario> = groups.into_iter().flatten().collect();
+    scenarios.sort_by_key(|scenario| (scenario.number, scenario.offset));
+    scenarios.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_form_has_a_port_and_a_label_of_its_own() {
+        let ports: Vec<u16> = all()
+            .flat_map(|scenario| (0..scenario.forms.len()).map(|form| scenario.port(form)))
+            .collect();
+        assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), ports.len(), "{ports:?}");
+        let labels: BTreeSet<String> = all().map(Scenario::label).collect();
+        assert_eq!(labels.len(), all().count());
+    }
+
+    #[test]
+    fn the_whole_table_is_there() {
+        let numbers: BTreeSet<u16> = all().map(|scenario| scenario.number).collect();
+        assert_eq!(Vec::from_iter(numbers), [6, 7, 8, 9, 11, 13, 14, 15, 16, 17, 18, 19, 20]);
+    }
+}

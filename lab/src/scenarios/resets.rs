@@ -1,0 +1,100 @@
+//! Connections that one side resets.
+//! It must never let both sides reset: the peer of each gets exactly one.
+
+use std::{io::Write, mem::MaybeUninit, time::Duration};
+
+use super::{Count, Figure, RESET, Scenario, Side, V4_ONLY};
+use crate::{
+    Error,
+    stage::{Connection, Stage, Watch},
+};
+
+const ONE: Count = Count::Exactly(1);
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        number: 17,
+        variant: "",
+        offset: 0,
+        title: "close with unread data",
+        forms: V4_ONLY,
+        client: Side {
+            kernel: &[
+                ("OutRsts", Figure::Exactly(1)),
+                ("TCPAbortOnClose", Figure::Exactly(1)),
+                ("TCPAbortOnData", Figure::Exactly(0)),
+            ],
+            agent: &[("resets_sent{tcp_abort_on_close}", ONE), ("deaths{reset_sent}", ONE)],
+        },
+        server: RESET,
+        trigger: unread,
+    },
+    Scenario {
+        number: 18,
+        variant: "",
+        offset: 0,
+        title: "close with SO_LINGER 0",
+        forms: V4_ONLY,
+        client: Side {
+            kernel: &[
+                ("OutRsts", Figure::Exactly(1)),
+                ("TCPAbortOnData", Figure::Exactly(1)),
+                ("TCPAbortOnClose", Figure::Exactly(0)),
+            ],
+            agent: &[("resets_sent{tcp_state}", ONE), ("deaths{reset_sent}", ONE)],
+        },
+        server: RESET,
+        trigger: linger,
+    },
+    Scenario {
+        number: 19,
+        variant: "",
+        offset: 0,
+        title: "killed by an administrator (SOCK_DESTROY)",
+        forms: V4_ONLY,
+        client: Side {
+            kernel: &[
+                ("OutRsts", Figure::Exactly(1)),
+                ("EstabResets", Figure::Exactly(1)),
+                ("TCPAbortOnClose", Figure::Exactly(0)),
+                ("TCPAbortOnData", Figure::Exactly(0)),
+            ],
+            agent: &[("resets_sent{tcp_state}", ONE), ("deaths{administrative}", ONE)],
+        },
+        server: RESET,
+        trigger: killed,
+    },
+];
+
+fn unread(stage: &Stage) -> Result<(), Error> {
+    let Connection { client, server } = stage.connect(Watch::default())?;
+    (&server)
+        .write_all(b"x")
+        .and_then(|()| client.peek(&mut [MaybeUninit::uninit()]))
+        .map_err(|source| Error::socket("send a byte that nobody reads", source))?;
+    stage.keep([server]);
+    drop(client);
+    has_reset(stage)
+}
+
+fn linger(stage: &Stage) -> Result<(), Error> {
+    let Connection { client, server } = stage.connect(Watch::default())?;
+    client
+        .set_linger(Some(Duration::ZERO))
+        .map_err(|source| Error::socket("set SO_LINGER to 0", source))?;
+    stage.keep([server]);
+    drop(client);
+    has_reset(stage)
+}
+
+fn killed(stage: &Stage) -> Result<(), Error> {
+    let Connection { client, server } = stage.connect(Watch::default())?;
+    stage.keep([client, server]);
+    stage.kill()?;
+    has_reset(stage)
+}
+
+fn has_reset(stage: &Stage) -> Result<(), Error> {
+    stage.client_counts("OutRsts", 1)?;
+    stage.server_counts("EstabResets", 1).map(drop)
+}

@@ -1,0 +1,31 @@
+//! One lab at a time: two at once would count on the same ports.
+//! It must never outlive its process, however that ends: hence a socket's name, not a file.
+
+use std::os::{
+    linux::net::SocketAddrExt,
+    unix::net::{SocketAddr, UnixListener},
+};
+
+use crate::Error;
+
+/// The right to use the lab's ports on this machine.
+#[derive(Debug)]
+pub struct Turn {
+    _name: UnixListener,
+}
+
+impl Turn {
+    /// Takes the right.
+    ///
+    /// # Errors
+    /// While another process has it.
+    pub fn take() -> Result<Self, Error> {
+        let taken = |source| Error::System {
+            tried: "reserve the lab for this process".to_owned(),
+            source,
+            help: "another selftest or demo is running on this machine: wait for its end",
+        };
+        let name = SocketAddr::from_abstract_name("halfopen-lab").map_err(taken)?;
+        Ok(Self { _name: UnixListener::bind_addr(&name).map_err(taken)? })
+    }
+}

@@ -1,0 +1,51 @@
+//! `cargo xtask`: everything a developer or CI does with this repository, as one program.
+//! It never depends on the crates it builds.
+
+mod apt;
+mod dist;
+mod ebpf;
+mod process;
+mod run;
+mod test;
+mod vm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Builds, runs and tests halfopen.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Task {
+    /// Build the kernel programs into agent-ebpf/object, installing the toolchain where it can.
+    Ebpf(ebpf::Args),
+    /// Build the self-contained release binary, target/dist/halfopen.
+    Dist,
+    /// Build the agent, start it, and show it a connection whose peer vanishes.
+    Run(run::Args),
+    /// Run every test: pure, as root on this kernel, and in virtual machines.
+    Test(test::Args),
+    /// Run the scenarios in virtual machines alone, with chosen kernels and mechanisms.
+    Vm(test::guests::Args),
+}
+
+fn main() -> ExitCode {
+    if let Some(code) = ebpf::compiler::run_if_wrapped() {
+        return code;
+    }
+    let done = match Task::parse() {
+        Task::Ebpf(args) => ebpf::main(&args),
+        Task::Dist => dist::main(),
+        Task::Run(args) => run::main(&args),
+        Task::Test(args) => test::main(&args),
+        Task::Vm(args) => test::guests::main(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! `cargo xtask run`: from the source to real numbers on /metrics, in one command.
+//! Needs stable Rust and root alone: the kernel object is the committed one.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::{process, workspace};
+
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// What `cargo xtask run` was asked.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Start the agent without showing it a dying connection.
+    #[arg(long)]
+    no_demo: bool,
+    /// Where the agent listens.
+    #[arg(long, default_value = "127.0.0.1:9841")]
+    listen: SocketAddr,
+    /// Further flags of `halfopen agent`.
+    #[arg(last = true)]
+    agent: Vec<OsString>,
+}
+
+/// Runs the task.
+pub fn main(args: &Args) -> Result<()> {
+    let why = "the agent loads programs into the kernel, which";
+    process::as_root("true", why)?;
+    if let Err(error) = TcpListener::bind(args.listen) {
+        bail!(
+            "the agent cannot listen on {}: {error}. Stop what uses it, or choose another with \
+             `cargo xtask run --listen 127.0.0.1:PORT`",
+            args.listen
+        );
+    }
+    let mut cargo = workspace::cargo();
+    cargo.args([
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "halfopen",
+        "--bin",
+        "halfopen",
+    ]);
+    process::run(&mut cargo)?;
+    let binary = workspace::target().join("release/halfopen");
+    if !process::is_root() {
+        // Asks for the password while the terminal is ours; the agent runs in its own group.
+        process::run(Command::new("sudo").arg("-v"))?;
+    }
+
+    let signals = signals()?;
+    let mut command = process::as_root(&binary, why)?;
+    command
+        .arg("agent")
+        .arg(format!("--web.listen-address={}", args.listen))
+        .args(&args.agent);
+    // In its own group the agent gets one signal from us, not a second one from the terminal.
+    let child = command.process_group(0).spawn();
+    let mut agent = Agent(child.with_context(|| format!("starting {}", binary.display()))?);
+    let shown = show(args, &binary, &mut agent, &signals);
+    if !matches!(shown, Ok(Next::Wait)) {
+        agent.stop()?;
+        return shown.map(|_| ());
+    }
+    match wait(&mut agent, &signals)? {
+        Some(status) if !status.success() => bail!("the agent ended by itself: {status}"),
+        _ => Ok(()),
+    }
+}
+
+/// What to do once the newcomer has seen the numbers.
+enum Next {
+    Wait,
+    Stop,
+}
+
+fn show(args: &Args, binary: &Path, agent: &mut Agent, signals: &Receiver<i32>) -> Result<Next> {
+    let deadline = Instant::now() + READY_WITHIN;
+    while !is_ready(args.listen) {
+        if let Some(status) = agent.0.try_wait()? {
+            bail!("the agent ended before it was ready: {status}; its last lines say why");
+        }
+        if Instant::now() > deadline {
+            bail!(
+                "the agent was not ready on {} within {READY_WITHIN:?}",
+                args.listen
+            );
+        }
+        if signals.recv_timeout(Duration::from_millis(50)).is_ok() {
+            return Ok(Next::Stop);
+        }
+    }
+    let url = format!("http://{}", args.listen);
+    if !args.no_demo {
+        println!("\na peer vanishes behind a live connection; this takes some seconds");
+        let mut demo = process::as_root(binary, "the demo makes network namespaces, which")?;
+        let status = demo
+            .args(["demo", "--from", &url])
+            .status()
+            .context("starting the demo")?;
+        if signals.try_recv().is_ok() {
+            return Ok(Next::Stop);
+        }
+        if !status.success() {
+            bail!("the demo failed: {status}");
+        }
+    }
+    println!("\nthe agent is running: {url}/metrics   (Ctrl-C ends it)");
+    Ok(Next::Wait)
+}
+
+/// Waits for a signal, then for the agent; the status is that of an agent that ended by itself.
+fn wait(agent: &mut Agent, signals: &Receiver<i32>) -> Result<Option<ExitStatus>> {
+    loop {
+        if signals.recv_timeout(Duration::from_millis(200)).is_ok() {
+            agent.stop()?;
+            return Ok(None);
+        }
+        if let Some(status) = agent.0.try_wait()? {
+            return Ok(Some(status));
+        }
+    }
+}
+
+/// The running agent, or the sudo around it.
+struct Agent(Child);
+
+impl Agent {
+    /// Asks it to end and waits until it has.
+    fn stop(&mut self) -> Result<()> {
+        if self.0.try_wait()?.is_none() {
+            // A child of sudo belongs to root: only root's kill reaches it.
+            let mut kill = process::as_root("kill", "stopping the agent")?;
+            kill.args(["-TERM", &self.0.id().to_string()]);
+            process::run(&mut kill)?;
+        }
+        let status = self.0.wait().context("waiting for the agent")?;
+        if !status.success() {
+            bail!("the agent did not end cleanly: {status}");
+        }
+        Ok(())
+    }
+}
+
+fn signals() -> Result<Receiver<i32>> {
+    let mut signals =
+        Signals::new([SIGINT, SIGTERM, SIGHUP]).context("installing signal handlers")?;
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for signal in &mut signals {
+            if sender.send(signal).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+fn is_ready(address: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let timeout = Duration::from_secs(2);
+        let mut stream = TcpStream::connect_timeout(&address, timeout)?;
+        stream.set_read_timeout(Some(timeout))?;
+        write!(
+            stream,
+            "GET /-/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer)?;
+        Ok(&answer == b"HTTP/1.1 200")
+    };
+    ask().unwrap_or(false)
+}

@@ -1,0 +1,128 @@
+//! Formatting, lints, and cargo's own tests, counted from what the test programs print.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use super::report::Tally;
+use crate::{ebpf, process, workspace};
+
+/// rustfmt on everything, the kernel side included.
+pub fn format() -> Result<()> {
+    process::run(workspace::cargo().args(["fmt", "--all", "--check"]))?;
+    process::run(workspace::cargo().args([
+        "fmt",
+        "--check",
+        "--manifest-path",
+        "agent-ebpf/Cargo.toml",
+    ]))
+}
+
+/// clippy on the host's crates, where a warning is an error.
+pub fn clippy() -> Result<()> {
+    let mut cargo = workspace::cargo();
+    cargo.args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--quiet",
+    ]);
+    process::run(cargo.args(["--", "-D", "warnings"]))
+}
+
+/// Everything that needs no root.
+pub fn unprivileged() -> Result<Tally> {
+    let mut cargo = workspace::cargo();
+    count(cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]))
+}
+
+/// The tests marked as needing root, one at a time since they change the machine's network.
+pub fn as_root(object: Option<&Path>) -> Result<Tally> {
+    let runner = process::as_root("env", "loading programs into the kernel")?;
+    let mut cargo = workspace::cargo();
+    // Only the test programs become root, not the compiler: its files stay the caller's.
+    if !process::is_root() {
+        let runner = process::describe(&runner);
+        cargo.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", runner);
+    }
+    if let Some(object) = object {
+        cargo.env(ebpf::OBJECT_VARIABLE, object);
+    }
+    cargo.args([
+        "test",
+        "--package",
+        "halfopen",
+        "--lib",
+        "--bins",
+        "--tests",
+        "--locked",
+    ]);
+    cargo.args(["--no-fail-fast", "--", "--ignored", "--test-threads=1"]);
+    let tally = count(&mut cargo)?;
+    if tally == Tally::default() {
+        bail!("no test is marked #[ignore = \"needs root\"]: the kernel side would go untested");
+    }
+    Ok(tally)
+}
+
+/// `promtool check metrics` on a scrape.
+pub fn promtool(promtool: &PathBuf, metrics: &Path) -> Result<()> {
+    let scrape = std::fs::File::open(metrics)
+        .map_err(|error| anyhow::anyhow!("no metrics in {}: {error}", metrics.display()))?;
+    process::run(
+        Command::new(promtool)
+            .args(["check", "metrics"])
+            .stdin(scrape),
+    )
+}
+
+fn count(cargo: &mut Command) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let status = process::lines(cargo, |line| {
+        println!("{line}");
+        tally.add(counts_of(line).unwrap_or_default());
+    })?;
+    if !status.success() && tally.failed == 0 {
+        bail!(
+            "`{}` failed before its tests could: {status}",
+            process::describe(cargo)
+        );
+    }
+    Ok(tally)
+}
+
+/// The counts of `test result: ok. 3 passed; 1 failed; 0 ignored; …`.
+fn counts_of(line: &str) -> Option<Tally> {
+    let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let number = |wanted: &str| {
+        counts
+            .split("; ")
+            .find_map(|part| part.strip_suffix(wanted)?.trim().parse().ok())
+    };
+    Some(Tally {
+        passed: number("passed")?,
+        failed: number("failed")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tally, counts_of};
+
+    #[test]
+    fn counts_come_from_result_lines_only() {
+        let line =
+            "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out";
+        assert_eq!(
+            counts_of(line),
+            Some(Tally {
+                passed: 12,
+                failed: 3
+            })
+        );
+        assert_eq!(counts_of("test a::b ... ok"), None);
+        assert_eq!(counts_of("running 3 tests"), None);
+    }
+}

@@ -1,0 +1,74 @@
+//! The scenarios in virtual machines: a stage of `cargo xtask test`, and alone as `cargo xtask vm`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::report::{Report, Tally};
+use super::rows::Selftest;
+use super::{conclude, keep};
+use crate::{dist, vm};
+
+/// What `cargo xtask vm` was asked.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    choice: vm::Choice,
+    /// A static binary to run instead of building one.
+    #[arg(long)]
+    binary: Option<PathBuf>,
+}
+
+/// Runs the task.
+pub fn main(args: &Args) -> Result<()> {
+    let binary = match &args.binary {
+        Some(binary) => binary.clone(),
+        None => dist::build(None)?,
+    };
+    let (mut report, mut selftests) = (Report::default(), Vec::new());
+    stage(&mut report, &mut selftests, &binary, &args.choice);
+    conclude(&report, &selftests);
+    Ok(())
+}
+
+/// Runs the guests as one stage, telling of each as it ends.
+pub fn stage(
+    report: &mut Report,
+    selftests: &mut Vec<Selftest>,
+    binary: &Path,
+    choice: &vm::Choice,
+) {
+    report.stage("scenarios, virtual machines", || {
+        let mut tally = Tally::default();
+        for run in vm::run_all(binary, choice, |run| println!("{}", tell(run)))? {
+            tally.add(keep(selftests, read(&run)));
+        }
+        Ok(tally)
+    });
+}
+
+fn label(run: &vm::Run) -> String {
+    format!("{} {}", run.kernel, run.mechanism)
+}
+
+fn read(run: &vm::Run) -> Selftest {
+    match &run.outcome {
+        Ok(outcome) => Selftest::read(&label(run), &outcome.rows, outcome.exit),
+        Err(why) => Selftest::broken(&label(run), format!("{why:#}")),
+    }
+}
+
+fn tell(run: &vm::Run) -> String {
+    let selftest = read(run);
+    let counts = format!(
+        "{}: {} passed, {} failed",
+        selftest.label,
+        selftest.passed(),
+        selftest.failed()
+    );
+    match &run.outcome {
+        Ok(outcome) if selftest.failed() == 0 => format!("{counts}, {} s", outcome.took.as_secs()),
+        Ok(outcome) => format!("{counts}; its console ended in:\n{}", outcome.console),
+        Err(why) => format!("{counts}: {why:#}"),
+    }
+}

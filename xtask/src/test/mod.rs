@@ -1,0 +1,139 @@
+//! `cargo xtask test`: everything that can be wrong, in the order in which it costs.
+
+mod cargo;
+pub mod guests;
+mod report;
+mod rows;
+mod table;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{apt, dist, ebpf, process, vm, workspace};
+use report::{Report, Tally};
+use rows::Selftest;
+
+/// What `cargo xtask test` was asked.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only what needs neither root nor virtual machines.
+    #[arg(long)]
+    fast: bool,
+    /// No virtual machines: this machine's kernel only.
+    #[arg(long, conflicts_with = "fast")]
+    host_only: bool,
+}
+
+/// Runs the task.
+pub fn main(args: &Args) -> Result<()> {
+    let mut report = Report::default();
+    report.check("format", cargo::format);
+    report.check("lints", cargo::clippy);
+    report.stage("pure tests, without root", cargo::unprivileged);
+    let mut selftests = Vec::new();
+    if !args.fast {
+        full(args, &mut report, &mut selftests);
+    }
+    conclude(&report, &selftests);
+    Ok(())
+}
+
+/// Prints what came out, and ends the process with a failure where there is one.
+fn conclude(report: &Report, selftests: &[Selftest]) {
+    if !selftests.is_empty() {
+        println!("\n=== every scenario, as counted on each kernel by each mechanism\n");
+        print!("{}", table::draw(selftests));
+    }
+    if report.print().failed > 0 {
+        // The counts are the last word; an error message after them would bury them.
+        std::process::exit(1);
+    }
+}
+
+fn full(args: &Args, report: &mut Report, selftests: &mut Vec<Selftest>) {
+    let object = report
+        .check("kernel object equals a rebuild", rebuilt_object)
+        .flatten();
+    let binary = report.check("release binary is static", || {
+        dist::build(object.as_deref())
+    });
+    report.stage("tests as root, this kernel", || {
+        cargo::as_root(object.as_deref())
+    });
+    let Some(binary) = binary else {
+        report.check("scenarios", || -> Result<()> {
+            bail!("there is no binary to run them with")
+        });
+        return;
+    };
+    let metrics = workspace::target().join("selftest-metrics.txt");
+    report.stage("scenarios, this kernel", || {
+        let selftest = on_this_kernel(&binary, &metrics)?;
+        Ok(keep(selftests, selftest))
+    });
+    report.check("promtool check metrics", || {
+        cargo::promtool(&promtool()?, &metrics)
+    });
+    if args.host_only {
+        return;
+    }
+    guests::stage(report, selftests, &binary, &vm::Choice::default());
+}
+
+fn keep(selftests: &mut Vec<Selftest>, selftest: Selftest) -> Tally {
+    let tally = Tally {
+        passed: selftest.passed(),
+        failed: selftest.failed(),
+    };
+    selftests.push(selftest);
+    tally
+}
+
+/// The object to test instead of the committed one, where other tool versions built it.
+fn rebuilt_object() -> Result<Option<PathBuf>> {
+    match ebpf::check()? {
+        ebpf::Verdict::Equal => {
+            println!("equal, byte for byte");
+            Ok(None)
+        }
+        ebpf::Verdict::OtherVersions { object, difference } => {
+            println!(
+                "not comparable, the toolchain differs from the committed object's; everything \
+                 below tests the rebuilt one:\n{difference}"
+            );
+            Ok(Some(object))
+        }
+    }
+}
+
+fn on_this_kernel(binary: &Path, metrics: &Path) -> Result<Selftest> {
+    let mut command = process::as_root(binary, "loading programs into the kernel")?;
+    command
+        .args(["selftest", "--hooks", "auto", "--json", "--metrics-out"])
+        .arg(metrics);
+    let _ = fs::remove_file(metrics);
+    let mut text = String::new();
+    let status = process::lines(&mut command, |line| {
+        println!("{line}");
+        text.push_str(line);
+        text.push('\n');
+    })?;
+    Ok(Selftest::read("here auto", &text, status.code()))
+}
+
+/// promtool from the PATH or out of Debian's package, which is not installed: it would start a
+/// server.
+fn promtool() -> Result<PathBuf> {
+    if let Some(promtool) = process::find("promtool") {
+        return Ok(promtool);
+    }
+    if !apt::is_debian_12() {
+        bail!("promtool is not on the PATH: it comes with Prometheus");
+    }
+    println!("promtool is missing: it checks the format of the metrics");
+    let folder = workspace::target().join("tools");
+    let unpacked = apt::unpack("prometheus", &folder).context("fetching promtool")?;
+    Ok(unpacked.join("usr/bin/promtool"))
+}

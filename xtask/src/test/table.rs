@@ -1,0 +1,197 @@
+//! The scenario × kernel × mechanism table. A cell holds what was counted, in the order of the
+//! line's counters; a cell that is wrong is marked and explained below the table.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::rows::{Counts, Row, Selftest};
+
+/// Draws the table and the explanations under it.
+pub fn draw(runs: &[Selftest]) -> String {
+    let mut scenarios: BTreeMap<Key, Vec<Option<&Row>>> = BTreeMap::new();
+    for (column, run) in runs.iter().enumerate() {
+        for row in &run.rows {
+            let cells = scenarios
+                .entry(key(row))
+                .or_insert_with(|| vec![None; runs.len()]);
+            cells[column] = Some(row);
+        }
+    }
+    let mut lines = vec![vec![
+        "scenario".to_owned(),
+        "counters".to_owned(),
+        "expected".to_owned(),
+    ]];
+    lines[0].extend(runs.iter().map(|run| run.label.clone()));
+    for (key, cells) in &scenarios {
+        let counters = counters(cells);
+        let expected = cells
+            .iter()
+            .flatten()
+            .next()
+            .map(|row| counts(&row.expected, &counters));
+        let mut line = vec![
+            key.title(),
+            counters.join(" "),
+            expected.unwrap_or_default(),
+        ];
+        line.extend(
+            cells
+                .iter()
+                .map(|cell| cell.map_or("-".to_owned(), |row| mark(row, &counters))),
+        );
+        lines.push(line);
+    }
+    let mut drawn = align(&lines);
+    for run in runs {
+        for row in run.rows.iter().filter(|row| !row.ok) {
+            let title = key(row).title();
+            drawn.push_str(&format!(
+                "{}: {title} ({}): {}\n",
+                run.label, row.title, row.why
+            ));
+            let sides = [
+                ("expected", &row.expected),
+                ("counted", &row.counted),
+                ("kernel", &row.kernel),
+            ];
+            for (side, counts) in sides {
+                drawn.push_str(&format!("    {side:9}{}\n", all(counts)));
+            }
+        }
+        for fault in &run.faults {
+            drawn.push_str(&format!("{}: {fault}\n", run.label));
+        }
+    }
+    drawn
+}
+
+/// Sorts scenarios by number, then family, then namespace.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    number: u64,
+    scenario: String,
+    family: String,
+    namespace: String,
+}
+
+impl Key {
+    fn title(&self) -> String {
+        let words = [&self.scenario, &self.family, &self.namespace];
+        let words = words.into_iter().filter(|word| !word.is_empty());
+        words.map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn key(row: &Row) -> Key {
+    let scenario = plain(&row.scenario);
+    let digits: String = scenario.chars().take_while(char::is_ascii_digit).collect();
+    Key {
+        number: digits.parse().unwrap_or(u64::MAX),
+        scenario,
+        family: row.family.clone(),
+        namespace: plain(&row.namespace),
+    }
+}
+
+/// The counters that say something in this line: expected, or counted above zero somewhere.
+fn counters(cells: &[Option<&Row>]) -> Vec<String> {
+    let mut names = BTreeSet::new();
+    for row in cells.iter().flatten() {
+        let nonzero =
+            |(name, count): (&String, &Value)| (count.as_u64() != Some(0)).then(|| name.clone());
+        names.extend(row.expected.iter().filter_map(nonzero));
+        names.extend(row.counted.iter().filter_map(nonzero));
+    }
+    names.into_iter().collect()
+}
+
+fn mark(row: &Row, counters: &[String]) -> String {
+    let shown = counts(&row.counted, counters);
+    if row.ok {
+        shown
+    } else {
+        format!("{shown} WRONG")
+    }
+}
+
+fn counts(counts: &Counts, counters: &[String]) -> String {
+    let shown = counters
+        .iter()
+        .map(|name| counts.get(name).map_or("0".to_owned(), plain));
+    let shown = shown.collect::<Vec<_>>().join(" ");
+    if shown.is_empty() {
+        "none".to_owned()
+    } else {
+        shown
+    }
+}
+
+fn all(counts: &Counts) -> String {
+    let shown = counts
+        .iter()
+        .map(|(name, count)| format!("{name}={}", plain(count)));
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Columns as wide as their widest cell.
+pub fn align(lines: &[Vec<String>]) -> String {
+    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        lines
+            .iter()
+            .filter_map(|line| line.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+    };
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| width(column).unwrap_or(0))
+        .collect();
+    let mut drawn = String::new();
+    for line in lines {
+        let cells = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        drawn.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        drawn.push('\n');
+    }
+    drawn
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Selftest, draw};
+
+    #[test]
+    fn a_wrong_cell_is_marked_and_explained() {
+        let row = |ok: bool, counted: u32| {
+            format!(
+                "{{\"scenario\":\"7\",\"family\":\"ipv4\",\"title\":\"peer vanishes\",\"ok\":{ok},\
+                 \"why\":\"one missing\",\"expected\":{{\"A\":3,\"Z\":0}},\
+                 \"counted\":{{\"A\":{counted}}},\"kernel\":{{\"A\":3}}}}"
+            )
+        };
+        let good = Selftest::read("host", &row(true, 3), Some(0));
+        let bad = Selftest::read("6.1 kprobe", &row(false, 2), Some(1));
+        let drawn = draw(&[good, bad]);
+        let expected = "\
+scenario  counters  expected  host  6.1 kprobe
+7 ipv4    A         3         3     2 WRONG
+";
+        assert!(drawn.starts_with(expected), "{drawn}");
+        assert!(
+            drawn.contains("6.1 kprobe: 7 ipv4 (peer vanishes): one missing"),
+            "{drawn}"
+        );
+    }
+}
