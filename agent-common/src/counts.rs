@@ -61,6 +61,8 @@ pub struct ResetReason;
 impl ResetReason {
     /// Told values are below this; one at or above it counts as [`Self::UNKNOWN`].
     pub const TOLD: u32 = 56;
+    /// What a hook is given on a kernel that does not tell; never counted under.
+    pub const NOT_TOLD: u32 = u32::MAX;
     /// Neither told nor inferred.
     pub const UNKNOWN: u32 = 56;
     /// Inferred: the keepalive timer declared the peer dead.

@@ -66,6 +66,8 @@ pub struct Bracket {
     pub closed: bool,
     /// `tcp_write_err` closed it.
     pub timed_out: bool,
+    /// The window has room for data, which goes out instead of a probe (and may fail to).
+    pub sends_data: bool,
     /// The state `closing` was in before.
     pub closing_state: u8,
 }
@@ -91,6 +93,7 @@ pub fn open(kind: u8, sock: Sock, timer: u64) -> Option<()> {
         bracket.retransmits = sock.retransmits()?;
         bracket.probes_out = sock.probes_out()?;
         bracket.owned = sock.owned()? != 0;
+        bracket.sends_data = sock.would_send_data()?;
     }
     bracket.timer = timer;
     bracket.kind = kind;
@@ -186,6 +189,7 @@ impl Bracket {
         // tcp_send_probe0() counts every probe, and starts anew when data went out instead.
         let probed = self.pending == ICSK_TIME_PROBE0
             && !self.owned
+            && !self.sends_data
             && sent != 0
             && counted == self.probes_out.wrapping_add(1);
         Some((0, u32::from(probed)))

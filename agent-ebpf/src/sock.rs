@@ -192,6 +192,15 @@ impl Sock {
         ))
     }
 
+    /// Whether `tcp_write_wakeup` would send data instead of a probe: there is some, and the window
+    /// has room for its beginning.
+    #[inline(always)]
+    pub fn would_send_data(self) -> Option<bool> {
+        let next = self.snd_nxt()?;
+        let room = self.snd_una()?.wrapping_add(self.snd_wnd()?).wrapping_sub(next);
+        Some(self.write_seq()? != next && room != 0 && room < 1 << 31)
+    }
+
     /// Whether the peer was heard at or after this moment: an acceptable ACK (`rcv_tstamp`) or data
     /// (`lrcvtime`; header prediction skips `tcp_ack`).
     #[inline(always)]

@@ -31,7 +31,12 @@ fn attaches_serves_and_ends() {
             metrics.contains("\nhalfopen_kernel_counter_total{"),
             "{metrics}"
         );
-        assert!(metrics.contains("} 1\n"), "no hook is attached: {metrics}");
+        let attached =
+            |line: &str| line.starts_with("halfopen_hook_attached{") && line.ends_with("} 1");
+        assert!(
+            metrics.lines().any(attached),
+            "no hook is attached: {metrics}"
+        );
         assert_eq!(agent.end(signal).code(), Some(0));
         let ending = agent.wait_for_line("ending");
         assert_eq!(ending["signal"], signal.replace('-', "SIG"));

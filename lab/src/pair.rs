@@ -1,15 +1,23 @@
 //! Two hosts joined by a cable, and the ways to cut it.
 //! It must never use an address that is routed anywhere: nothing leaves the two namespaces.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    time::Duration,
+};
 
 use crate::{
     Error, Host,
     host::Held,
+    wait::{self, LIMIT, Look},
 };
 
 /// The name of each host's end of the cable.
 const LINK: &str = "lab0";
+
+/// Of datagrams only.
+const ECHO_PORT: u16 = 7;
 
 /// Drops TCP in one direction; neighbour discovery goes on, as it does behind a dead firewall.
 const FILTER: &str = "policy drop; meta l4proto != tcp accept;";
@@ -84,7 +92,30 @@ impl Pair {
         client.ip(&format!("link add {LINK} type veth peer name {LINK} netns {peer}\n"))?;
         client.ip(&family.setup(family.client()))?;
         server.ip(&family.setup(family.server()))?;
-        Ok(Self { client, server, family })
+        let pair = Self { client, server, family };
+        pair.warm_up()?;
+        Ok(pair)
+    }
+
+    /// Sends datagrams until one comes back. A fresh cable loses packets until the kernel has
+    /// noticed it, and a lost SYN would raise the retransmission timeout of all that follows.
+    fn warm_up(&self) -> Result<(), Error> {
+        let to = SocketAddr::new(self.family.server(), ECHO_PORT);
+        let from = SocketAddr::new(self.family.client(), ECHO_PORT);
+        let failed = |source| Error::socket(format!("exchange datagrams with {to}"), source);
+        let server = self.server.run(move || bound(to))?.map_err(failed)?;
+        let client = self.client.run(move || bound(from))?.map_err(failed)?;
+        wait::until("a datagram to pass between two namespaces", LIMIT, || {
+            let passed = client
+                .send_to(b"x", to)
+                .and_then(|_| server.recv_from(&mut [0]))
+                .and_then(|_| server.send_to(b"x", from))
+                .and_then(|_| client.recv_from(&mut [0]));
+            Ok(match passed {
+                Ok(_) => Look::Done(()),
+                Err(error) => Look::Seen(error.to_string()),
+            })
+        })
     }
 
     /// The server's end of the cable goes down: the client's packets reach nobody.
@@ -120,6 +151,13 @@ impl Pair {
     }
 }
 
+fn bound(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(address)?;
+    socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+    Ok(socket)
+}
+
 fn filter(hook: &str) -> String {
-    format!("table inet halfopen_lab {{ chain {hook} {{ type filter hook {hook} priority 0; {FILTER} }} }}\n")
+    let chain = format!("chain {hook} {{\ntype filter hook {hook} priority 0; {FILTER}\n}}");
+    format!("table inet halfopen_lab {{\n{chain}\n}}\n")
 }

@@ -64,7 +64,7 @@ fn play(scenario: &Scenario, form: Form, port: u16) -> (Option<Stage>, Result<()
     match Stage::new(port, form.family, form.setting) {
         Err(error) => (None, Err(error)),
         Ok(stage) => {
-            let outcome = (scenario.trigger)(&stage);
+            let t=std::time::Instant::now(); let outcome = (scenario.trigger)(&stage); eprintln!("{port} {:?}", t.elapsed());
             (Some(stage), outcome)
         }
     }

@@ -16,24 +16,24 @@ use crate::{
     sock::Sock,
 };
 
-/// Counts an active reset; `told` is the kernel's reason where it gives one.
+/// Counts an active reset; `told` is the kernel's reason, or [`ResetReason::NOT_TOLD`].
 #[inline(always)]
-pub fn sent(ctx: &impl EbpfContext, sock: u64, told: Option<u32>) {
+pub fn sent(ctx: &impl EbpfContext, sock: u64, told: u32) {
     if try_sent(ctx, Sock(sock), told).is_none() {
         maps::lose(Loss::Unreadable);
     }
 }
 
 #[inline(always)]
-fn try_sent(ctx: &impl EbpfContext, sock: Sock, told: Option<u32>) -> Option<()> {
+fn try_sent(ctx: &impl EbpfContext, sock: Sock, told: u32) -> Option<()> {
     let touched = record::touch(sock)?;
     maps::tally(&touched.net, Tally::OutRsts, 1);
     let state = sock.state()?;
     let inside = bracket::around(sock);
     let reason = match told {
-        Some(told) if told < ResetReason::TOLD => told,
-        Some(_) => ResetReason::UNKNOWN,
-        None => infer(sock, state, inside.as_ref().map(|b| b.kind))?,
+        ResetReason::NOT_TOLD => infer(sock, state, inside.as_ref().map(|b| b.kind))?,
+        told if told < ResetReason::TOLD => told,
+        _ => ResetReason::UNKNOWN,
     };
     debug!(ctx, "reset sent: reason {}, state {}, sock {:x}", reason, state, sock.0);
     record::reset_sent(&touched, reason);
@@ -95,27 +95,44 @@ fn infer(sock: Sock, state: u8, inside: Option<u8>) -> Option<u32> {
     Some(ResetReason::STATE)
 }
 
+/// Apart from each other, or the compiler computes one address from both positions, which the
+/// verifier forbids for a context. The position is a constant to the verifier, which so never sees
+/// an argument the function does not have.
+#[inline(never)]
+fn second(ctx: &FEntryContext) -> u32 {
+    ctx.arg(1)
+}
+
+#[inline(never)]
+fn third(ctx: &FEntryContext) -> u32 {
+    ctx.arg(2)
+}
+
 #[fentry(function = "tcp_send_active_reset")]
 fn fentry_send_active_reset(ctx: FEntryContext) -> i32 {
-    // The position is a constant to the verifier, which so never sees the other branches.
     let told = match kernel!(active_reset_reason_arg) {
-        1 => Some(ctx.arg(1)),
-        2 => Some(ctx.arg(2)),
-        _ => None,
+        1 => second(&ctx),
+        2 => third(&ctx),
+        _ => ResetReason::NOT_TOLD,
     };
     sent(&ctx, ctx.arg(0), told);
     0
 }
 
+/// Both at once, likewise: a register can be read whether it holds an argument or not.
+#[inline(never)]
+fn pick(second: u32, third: u32) -> u32 {
+    match kernel!(active_reset_reason_arg) {
+        1 => second,
+        2 => third,
+        _ => ResetReason::NOT_TOLD,
+    }
+}
+
 #[kprobe(function = "tcp_send_active_reset")]
 fn kprobe_send_active_reset(ctx: ProbeContext) -> u32 {
-    let told = match kernel!(active_reset_reason_arg) {
-        1 => ctx.arg(1),
-        2 => ctx.arg(2),
-        _ => None,
-    };
-    if let Some(sock) = ctx.arg(0) {
-        sent(&ctx, sock, told);
+    if let (Some(sock), Some(second), Some(third)) = (ctx.arg(0), ctx.arg(1), ctx.arg(2)) {
+        sent(&ctx, sock, pick(second, third));
     }
     0
 }

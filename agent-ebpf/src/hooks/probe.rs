@@ -32,14 +32,10 @@ fn enter(sock: u64, mib: u32) -> Option<()> {
     Some(())
 }
 
-/// `tcp_write_wakeup` sends data instead of a probe when the window has room for it.
+/// `tcp_write_wakeup` may send data instead of a probe.
 #[inline(always)]
 fn enter_wakeup(sock: u64, mib: u32) -> Option<()> {
-    let facts = Sock(sock);
-    let next = facts.snd_nxt()?;
-    let unsent = facts.write_seq()? != next;
-    let room = facts.snd_una()?.wrapping_add(facts.snd_wnd()?).wrapping_sub(next);
-    if unsent && room != 0 && room < 1 << 31 {
+    if Sock(sock).would_send_data()? {
         return Some(());
     }
     enter(sock, mib)

@@ -17,17 +17,19 @@ use crate::{
 
 /// Counts a reply that is certain to be sent.
 #[inline(always)]
-pub fn sent(sock: u64, segment: u64, told: Option<u32>) {
+pub fn sent(sock: u64, segment: u64, told: u32) {
     if try_sent(sock, segment, told).is_none() {
         maps::lose(Loss::Unreadable);
     }
 }
 
 #[inline(always)]
-fn try_sent(sock: u64, segment: u64, told: Option<u32>) -> Option<()> {
-    let reason = match told {
-        Some(told) if told < ResetReason::TOLD => told,
-        _ => ResetReason::UNKNOWN,
+fn try_sent(sock: u64, segment: u64, told: u32) -> Option<()> {
+    // NOT_TOLD is above every reason too.
+    let reason = if told < ResetReason::TOLD {
+        told
+    } else {
+        ResetReason::UNKNOWN
     };
     if let Some(sock) = Sock::new(sock) {
         if sock.is_connection() {
@@ -47,7 +49,7 @@ fn try_sent(sock: u64, segment: u64, told: Option<u32>) -> Option<()> {
 /// The functions give up early in cases the tracepoint of 6.11+ comes after: an answer to a reset,
 /// and, for IPv4 without a socket, a segment that was not for this host.
 #[inline(always)]
-fn called(sock: u64, segment: u64, told: Option<u32>, v4: bool) {
+fn called(sock: u64, segment: u64, told: u32, v4: bool) {
     let facts = Segment(segment);
     let answered = facts.is_reset().map(|reset| !reset);
     let local = if v4 && sock == 0 { facts.is_local() } else { Some(true) };
@@ -58,24 +60,36 @@ fn called(sock: u64, segment: u64, told: Option<u32>, v4: bool) {
     }
 }
 
+/// The reason where the functions have one: never read where they have not.
+#[inline(always)]
+fn told(ctx: &FEntryContext) -> u32 {
+    if kernel!(reply_reset_reason_arg) == 2 {
+        ctx.arg(2)
+    } else {
+        ResetReason::NOT_TOLD
+    }
+}
+
 #[fentry(function = "tcp_v4_send_reset")]
 fn fentry_v4_send_reset(ctx: FEntryContext) -> i32 {
-    let told = (kernel!(reply_reset_reason_arg) == 2).then(|| ctx.arg(2));
-    called(ctx.arg(0), ctx.arg(1), told, true);
+    called(ctx.arg(0), ctx.arg(1), told(&ctx), true);
     0
 }
 
 #[fentry(function = "tcp_v6_send_reset")]
 fn fentry_v6_send_reset(ctx: FEntryContext) -> i32 {
-    let told = (kernel!(reply_reset_reason_arg) == 2).then(|| ctx.arg(2));
-    called(ctx.arg(0), ctx.arg(1), told, false);
+    called(ctx.arg(0), ctx.arg(1), told(&ctx), false);
     0
 }
 
 #[inline(always)]
 fn probed(ctx: &ProbeContext, v4: bool) {
-    let told = if kernel!(reply_reset_reason_arg) == 2 { ctx.arg(2) } else { None };
-    if let (Some(sock), Some(segment)) = (ctx.arg(0), ctx.arg(1)) {
+    if let (Some(sock), Some(segment), Some(third)) = (ctx.arg(0), ctx.arg(1), ctx.arg(2)) {
+        let told = if kernel!(reply_reset_reason_arg) == 2 {
+            third
+        } else {
+            ResetReason::NOT_TOLD
+        };
         called(sock, segment, told, v4);
     }
 }

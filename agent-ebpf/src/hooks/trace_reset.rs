@@ -3,7 +3,7 @@
 //! A plain raw tracepoint: a typed one would let the verifier assume `skb` is never NULL.
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
-use halfopen_common::switch;
+use halfopen_common::{ResetReason, switch};
 
 use crate::{
     hooks::{active_reset, reply_reset},
@@ -12,7 +12,11 @@ use crate::{
 
 #[raw_tracepoint(tracepoint = "tcp_send_reset")]
 fn tp_send_reset(ctx: RawTracePointContext) -> i32 {
-    let told = (kernel!(trace_reset_reason_arg) == 2).then(|| ctx.arg(2));
+    let told = if kernel!(trace_reset_reason_arg) == 2 {
+        ctx.arg(2)
+    } else {
+        ResetReason::NOT_TOLD
+    };
     let (sock, segment): (u64, u64) = (ctx.arg(0), ctx.arg(1));
     if segment == 0 {
         if maps::switched(switch::TRACE_ACTIVE_RESETS) {

@@ -194,11 +194,16 @@ impl<'a> Index<'a> {
     /// Position of the reason among a function's parameters.
     fn reason_argument(&self, prototype: Option<u32>) -> Option<u32> {
         let parameters = self.parameters(prototype?)?;
-        let position = parameters.iter().position(|id| {
-            matches!(self.types.get().get(id), Some(TypeVariant::Enum(found))
-                if found.name().as_deref() == Some(REASON))
-        })?;
+        let position = parameters.iter().position(|id| self.is_reason(*id))?;
         u32::try_from(position).ok()
+    }
+
+    fn is_reason(&self, id: u32) -> bool {
+        match self.types.get().get(&id) {
+            Some(TypeVariant::Enum(found)) => found.name().as_deref() == Some(REASON),
+            Some(TypeVariant::Const(inner)) => self.is_reason(*inner.tid()),
+            _ => false,
+        }
     }
 
     fn layout(self) -> Result<Layout, String> {

@@ -13,8 +13,10 @@ fn reason(error: &ProgramError) -> String {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
-            // Two lines from the end: the last one only counts instructions.
-            let last = log.lines().rev().find(|line| !line.starts_with("processed "));
+            tracing::trace!(%log, "refused by the verifier");
+            // The complaint stands last but for the verifier's own figures.
+            let figures = ["processed ", "stack depth", "verification time"];
+            let last = log.lines().rev().find(|line| !figures.iter().any(|figure| line.starts_with(figure)));
             match last.map(str::trim) {
                 Some(line) if !line.is_empty() => format!("the kernel refused to load it: {io_error} ({line})"),
                 _ => format!("the kernel refused to load it: {io_error}"),

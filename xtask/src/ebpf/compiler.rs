@@ -7,7 +7,7 @@
 //! the registry: they get the crate's name and version instead.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
@@ -66,9 +66,8 @@ fn without_folders(
     );
     if let (Some(folder), Some(name), Some(version)) = (folder, name, version) {
         let mut remap = OsString::from("--remap-path-prefix=");
-        for part in [&folder, "=/crates/".as_ref(), &name, "-".as_ref(), &version] {
-            remap.push(part);
-        }
+        let parts: [&OsStr; 5] = [&folder, "=/crates/".as_ref(), &name, "-".as_ref(), &version];
+        remap.extend(parts);
         arguments.push(remap);
     }
     arguments
