@@ -32,6 +32,11 @@ pub enum Command {
     Agent(commands::agent::AgentArgs),
     /// Show what works on this kernel: hooks, privileges, network namespaces, and what is unknown
     Doctor(commands::doctor::DoctorArgs),
+    /// Let connections die in private network namespaces and compare every count with the kernel's
+    Selftest(commands::selftest::SelftestArgs),
+    /// Let one connection die and show what a running agent counted
+    #[command(hide = true)]
+    Demo(commands::demo::DemoArgs),
 }
 
 /// How to log. Logs go to standard error.
@@ -124,12 +129,14 @@ pub fn main() -> ExitCode {
     let Cli { command, logs } = Cli::parse();
     let default_level = match command {
         Command::Agent(_) => LogLevel::Info,
-        Command::Doctor(_) => LogLevel::Warn,
+        Command::Doctor(_) | Command::Selftest(_) | Command::Demo(_) => LogLevel::Warn,
     };
     start_logs(&logs, logs.log_level.unwrap_or(default_level));
     let result = match &command {
         Command::Agent(args) => commands::agent::run(args, logs.log_level),
         Command::Doctor(args) => commands::doctor::run(args),
+        Command::Selftest(args) => commands::selftest::run(args),
+        Command::Demo(args) => commands::demo::run(args),
     };
     result.unwrap_or_else(|error| {
         tell(&commands::sentence(&error), logs.log_format);

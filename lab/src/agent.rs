@@ -12,7 +12,10 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        prctl::set_pdeathsig,
+        signal::{Signal, kill},
+    },
     unistd::Pid,
 };
 use serde::Deserialize;
@@ -28,7 +31,7 @@ const LAST_WORDS: usize = 5;
 
 const STOPS_WITHIN: Duration = Duration::from_secs(60);
 
-/// A running agent; dropped, it is killed.
+/// A running agent; dropped, it is killed, and it does not outlive the thread that started it.
 #[derive(Debug)]
 pub struct Agent {
     child: Child,
@@ -61,21 +64,27 @@ impl Agent {
             source,
             help: "check that the file can be executed",
         };
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             // A Ctrl-C in the terminal is for us; we end the agent ourselves.
-            .process_group(0)
-            .spawn()
-            .map_err(failed)?;
+            .process_group(0);
+        // SAFETY: between fork and exec this is one system call, on the new process alone.
+        unsafe { command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGTERM)?)) };
+        let mut child = command.spawn().map_err(failed)?;
         let log = Arc::new(Mutex::new(Log::default()));
         if let Some(stderr) = child.stderr.take() {
             let log = Arc::clone(&log);
             thread::spawn(move || listen(stderr, &log));
         }
-        let mut agent = Self { child, log, origin: Origin::default() };
+        let mut agent = Self {
+            child,
+            log,
+            origin: Origin::default(),
+        };
         agent.origin = wait::until("the agent's address in its log", LIMIT, || {
             agent.alive()?;
             Ok(match &agent.log().address {
@@ -115,7 +124,11 @@ impl Agent {
                 None => Look::Seen("it still runs".to_owned()),
             })
         })?;
-        if status.success() { Ok(()) } else { Err(self.ended(status)) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(self.ended(status))
+        }
     }
 
     fn alive(&mut self) -> Result<(), Error> {
@@ -130,13 +143,31 @@ impl Agent {
     }
 
     fn status(&mut self) -> Result<Option<ExitStatus>, Error> {
-        self.child.try_wait().map_err(|source| Error::needs_root("wait for the agent", source))
+        self.child
+            .try_wait()
+            .map_err(|source| Error::needs_root("wait for the agent", source))
     }
 
     fn ended(&self, status: ExitStatus) -> Error {
-        let lines = &self.log().lines;
-        let said = lines[lines.len().saturating_sub(LAST_WORDS)..].join(" / ");
-        Error::AgentEnded { status: status.to_string(), code: status.code(), said }
+        let log = self.log();
+        // An error is told in plain words, after the log's lines.
+        let plain: Vec<&str> = log
+            .lines
+            .iter()
+            .map(String::as_str)
+            .filter(|line| !line.starts_with('{'))
+            .collect();
+        let last = &log.lines[log.lines.len().saturating_sub(LAST_WORDS)..];
+        let said = if plain.is_empty() {
+            last.join(" / ")
+        } else {
+            plain.join(" / ")
+        };
+        Error::AgentEnded {
+            status: status.to_string(),
+            code: status.code(),
+            said,
+        }
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {

@@ -26,18 +26,26 @@ const EOPNOTSUPP: i32 = 95;
 
 /// Kills the connection between these ends, in the calling thread's namespace.
 pub(crate) fn destroy(local: SocketAddr, remote: SocketAddr) -> Result<(), Error> {
-    let failed = |source| Error::needs_root(format!("destroy the connection {local} to {remote}"), source);
-    let mut socket =
-        Socket::new(Domain::from(AF_NETLINK), Type::DGRAM, Some(Protocol::from(NETLINK_SOCK_DIAG)))
-            .map_err(failed)?;
+    let failed = |source| {
+        Error::needs_root(
+            format!("destroy the connection {local} to {remote}"),
+            source,
+        )
+    };
+    let mut socket = Socket::new(
+        Domain::from(AF_NETLINK),
+        Type::DGRAM,
+        Some(Protocol::from(NETLINK_SOCK_DIAG)),
+    )
+    .map_err(failed)?;
     socket.write_all(&request(local, remote)).map_err(failed)?;
     let mut answer = [0; 512];
     let length = socket.read(&mut answer).map_err(failed)?;
     match errno(&answer[..length]) {
         Some(0) => Ok(()),
-        Some(EOPNOTSUPP) => {
-            Err(Error::Unsupported("the kernel was built without INET_DIAG_DESTROY".to_owned()))
-        }
+        Some(EOPNOTSUPP) => Err(Error::Unsupported(
+            "the kernel was built without INET_DIAG_DESTROY".to_owned(),
+        )),
         // Without a handler for TCP the kernel answers one of these, depending on its version.
         Some(ENOENT | EINVAL) => Err(Error::Unsupported(
             "the kernel has no TCP socket diagnosis: its module tcp_diag is not loaded".to_owned(),
@@ -95,7 +103,10 @@ mod tests {
 
     #[test]
     fn a_request_has_the_kernels_size() {
-        for ends in [("192.0.2.1:1", "192.0.2.2:2"), ("[fd00::1]:1", "[fd00::2]:2")] {
+        for ends in [
+            ("192.0.2.1:1", "192.0.2.2:2"),
+            ("[fd00::1]:1", "[fd00::2]:2"),
+        ] {
             let bytes = request(ends.0.parse().unwrap(), ends.1.parse().unwrap());
             assert_eq!(bytes.len(), 16 + 56);
             assert_eq!(bytes[..4], 72_u32.to_ne_bytes());

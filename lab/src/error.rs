@@ -17,7 +17,9 @@ pub enum Error {
         help: &'static str,
     },
     /// `ip` or `nft` refused.
-    #[error("`{command}` refused in a private namespace: {said}; its input was: {input}; check that the kernel has veth, IPv6 and nf_tables")]
+    #[error(
+        "`{command}` refused in a private namespace: {said}; its input was: {input}; check that the kernel has veth, IPv6 and nf_tables"
+    )]
     Command {
         /// The program with its arguments.
         command: String,
@@ -27,10 +29,14 @@ pub enum Error {
         input: String,
     },
     /// A namespace's thread has ended.
-    #[error("the thread that holds namespace {0} has ended; this is a fault of the lab, please report it")]
+    #[error(
+        "the thread that holds namespace {0} has ended; this is a fault of the lab, please report it"
+    )]
     HostGone(String),
     /// Something did not happen.
-    #[error("waited {limit:?} for {awaited}, in vain: {seen}; the machine may be too slow, try again when it is idle")]
+    #[error(
+        "waited {limit:?} for {awaited}, in vain: {seen}; the machine may be too slow, try again when it is idle"
+    )]
     Deadline {
         /// What was waited for.
         awaited: String,
@@ -74,15 +80,37 @@ pub enum Error {
 }
 
 impl Error {
+    /// The exit code of a command that ends with this.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            // The agent has said better than we can what is wrong.
+            Self::AgentEnded {
+                code: Some(code), ..
+            } if *code != 0 => u8::try_from(*code).unwrap_or(1),
+            Self::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 4,
+            Self::Interrupted => 130,
+            _ => 1,
+        }
+    }
+
     /// A failed call, for which root is the usual remedy.
     pub(crate) fn needs_root(tried: impl Into<String>, source: impl Into<io::Error>) -> Self {
         let help = "the lab makes network namespaces: run it as root";
-        Self::System { tried: tried.into(), source: source.into(), help }
+        Self::System {
+            tried: tried.into(),
+            source: source.into(),
+            help,
+        }
     }
 
     /// A failed call on a socket inside the lab.
     pub(crate) fn socket(tried: impl Into<String>, source: io::Error) -> Self {
         let help = "nothing outside the lab can cause this: please report it";
-        Self::System { tried: tried.into(), source, help }
+        Self::System {
+            tried: tried.into(),
+            source,
+            help,
+        }
     }
 }

@@ -54,7 +54,9 @@ impl Metrics {
     /// The sum of a metric over all series that have these labels.
     #[must_use]
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
-        self.matching(name, labels).map(|sample| count(sample.value)).sum()
+        self.matching(name, labels)
+            .map(|sample| count(sample.value))
+            .sum()
     }
 
     /// What was counted on one side of the connections with this server's port, all owners together.
@@ -96,7 +98,9 @@ impl Metrics {
 #[must_use]
 pub fn since(before: &Counted, after: &Counted) -> Counted {
     let earlier = |key: &String| before.get(key).copied().unwrap_or(0);
-    let grown = after.iter().map(|(key, now)| (key.clone(), now.saturating_sub(earlier(key))));
+    let grown = after
+        .iter()
+        .map(|(key, now)| (key.clone(), now.saturating_sub(earlier(key))));
     grown.filter(|(_, count)| *count > 0).collect()
 }
 
@@ -130,7 +134,11 @@ fn sample(line: &str) -> Option<Sample> {
         }
     }
     let value = rest.split_whitespace().next()?.parse().ok()?;
-    (!name.is_empty()).then(|| Sample { name: name.to_owned(), labels, value })
+    (!name.is_empty()).then(|| Sample {
+        name: name.to_owned(),
+        labels,
+        value,
+    })
 }
 
 /// A label's value up to its closing quote, and what follows.
@@ -161,7 +169,7 @@ halfopen_deaths_total{owner="a",direction="outbound",port="7070",cause="keepaliv
 halfopen_deaths_total{owner="b\"},\n",direction="outbound",port="7070",cause="keepalive"} 2
 halfopen_keepalive_probes_total{owner="",direction="outbound",port="7070"} 3
 halfopen_keepalive_probes_total{owner="",direction="inbound",port="7070"} 9
-halfopen_kernel_counter_total{counter="OutRsts"} 1.2e1
+halfopen_kernel_counted_total{counter="OutRsts"} 1.2e1
 halfopen_hook_attached{hook="tcp_xmit_probe_skb",mechanism="fentry"} 1
 go_goroutines 7 1700000000000
 "#;
@@ -169,10 +177,16 @@ go_goroutines 7 1700000000000
     #[test]
     fn sums_owners_and_keeps_sides_apart() {
         let metrics = Metrics::parse(TEXT).unwrap();
-        let expected = [("deaths{keepalive}".to_owned(), 3), ("keepalive_probes".to_owned(), 3)];
+        let expected = [
+            ("deaths{keepalive}".to_owned(), 3),
+            ("keepalive_probes".to_owned(), 3),
+        ];
         assert_eq!(metrics.of_port("outbound", 7070), Counted::from(expected));
         assert_eq!(metrics.of_port("outbound", 7071), Counted::new());
-        assert_eq!(metrics.sum("halfopen_kernel_counter_total", &[("counter", "OutRsts")]), 12);
+        assert_eq!(
+            metrics.sum("halfopen_kernel_counted_total", &[("counter", "OutRsts")]),
+            12
+        );
         assert_eq!(metrics.sum("go_goroutines", &[]), 7);
         let hook = ("tcp_xmit_probe_skb".to_owned(), "fentry".to_owned());
         assert_eq!(metrics.hooks(), [hook]);
@@ -188,9 +202,15 @@ go_goroutines 7 1700000000000
     #[test]
     fn only_growth_counts() {
         let of = |counts: &[(&str, u64)]| -> Counted {
-            counts.iter().map(|(key, count)| ((*key).to_owned(), *count)).collect()
+            counts
+                .iter()
+                .map(|(key, count)| ((*key).to_owned(), *count))
+                .collect()
         };
-        let grown = since(&of(&[("a", 1), ("b", 2)]), &of(&[("a", 4), ("b", 2), ("c", 1)]));
+        let grown = since(
+            &of(&[("a", 1), ("b", 2)]),
+            &of(&[("a", 4), ("b", 2), ("c", 1)]),
+        );
         assert_eq!(grown, of(&[("a", 3), ("c", 1)]));
     }
 }

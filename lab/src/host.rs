@@ -56,7 +56,8 @@ impl Host {
             .name(name.to_owned())
             .spawn(move || {
                 // Without anyone to tell there is nothing to do.
-                let Ok((path, visit)) = settle(target).map_err(|error| ready.send(Err(error))) else {
+                let Ok((path, visit)) = settle(target).map_err(|error| ready.send(Err(error)))
+                else {
                     return;
                 };
                 if ready.send(Ok(path)).is_err() {
@@ -69,7 +70,9 @@ impl Host {
                     }
                 }
             })
-            .map_err(|source| Error::needs_root(format!("start a thread for namespace {name}"), source))?;
+            .map_err(|source| {
+                Error::needs_root(format!("start a thread for namespace {name}"), source)
+            })?;
         let mut host = Self {
             name: name.to_owned(),
             path: PathBuf::new(),
@@ -77,7 +80,9 @@ impl Host {
             jobs: Some(jobs),
             thread: Some(thread),
         };
-        host.path = made.recv().map_err(|_| Error::HostGone(name.to_owned()))??;
+        host.path = made
+            .recv()
+            .map_err(|_| Error::HostGone(name.to_owned()))??;
         Ok(host)
     }
 
@@ -98,7 +103,11 @@ impl Host {
         let gone = || Error::HostGone(self.name.clone());
         let (sender, result) = mpsc::channel();
         let job = move || drop(sender.send(job()));
-        self.jobs.as_ref().ok_or_else(gone)?.send(Box::new(job)).map_err(|_| gone())?;
+        self.jobs
+            .as_ref()
+            .ok_or_else(gone)?
+            .send(Box::new(job))
+            .map_err(|_| gone())?;
         result.recv().map_err(|_| gone())
     }
 
@@ -117,7 +126,10 @@ impl Host {
     pub fn sysctl(&self, name: &'static str, value: &'static str) -> Result<(), Error> {
         self.run(move || {
             fs::write(format!("/proc/sys/net/{name}"), value).map_err(|source| {
-                Error::needs_root(format!("set {name} to {value} in a private namespace"), source)
+                Error::needs_root(
+                    format!("set {name} to {value} in a private namespace"),
+                    source,
+                )
             })
         })?
     }
@@ -138,7 +150,12 @@ impl Host {
         self.command("nft", &["-f", "-"], commands)
     }
 
-    fn command(&self, program: &'static str, args: &'static [&str], input: &str) -> Result<(), Error> {
+    fn command(
+        &self,
+        program: &'static str,
+        args: &'static [&str],
+        input: &str,
+    ) -> Result<(), Error> {
         let input = input.to_owned();
         self.run(move || feed(program, args, &input))?
     }
@@ -169,8 +186,14 @@ fn settle(target: Option<PathBuf>) -> Result<(PathBuf, Option<Visit>), Error> {
     let Some(target) = target else {
         return Ok((own, None));
     };
-    mount(Some(&own), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-        .map_err(|source| failed("mount a network namespace", source))?;
+    mount(
+        Some(&own),
+        &target,
+        None::<&str>,
+        MsFlags::MS_BIND,
+        None::<&str>,
+    )
+    .map_err(|source| failed("mount a network namespace", source))?;
     let there = open(&target)?;
     setns(&home, CloneFlags::CLONE_NEWNET)
         .map_err(|source| failed("return to the first network namespace", source))?;
@@ -212,7 +235,11 @@ fn feed(program: &str, args: &[&str], input: &str) -> Result<(), Error> {
         help: "install iproute2 and nftables",
     };
     let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().map_err(failed)?;
     if let Some(mut stdin) = child.stdin.take() {
         // A program that ends without reading says why on its standard error.
@@ -224,7 +251,9 @@ fn feed(program: &str, args: &[&str], input: &str) -> Result<(), Error> {
     }
     Err(Error::Command {
         command: format!("{program} {}", args.join(" ")),
-        said: String::from_utf8_lossy(&output.stderr).trim().replace('\n', " / "),
+        said: String::from_utf8_lossy(&output.stderr)
+            .trim()
+            .replace('\n', " / "),
         input: input.trim().replace('\n', " / "),
     })
 }

@@ -35,5 +35,9 @@ pub fn install() -> Result<(), Error> {
 
 /// Fails once a signal has come.
 pub(crate) fn check() -> Result<(), Error> {
-    if RAISED.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+    if RAISED.load(Ordering::Relaxed) {
+        Err(Error::Interrupted)
+    } else {
+        Ok(())
+    }
 }

@@ -11,6 +11,9 @@ use crate::{
     scenarios::{Count, Figure, JUDGED, Scenario, Side},
 };
 
+/// Stands in place of a figure that nothing but the agent fixes.
+pub(crate) const OPEN: &str = "any";
+
 /// How exact the agent must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
@@ -49,9 +52,12 @@ impl Verdict {
     pub(crate) fn compare(&mut self, key: &str, expected: u64, counted: u64, policy: Policy) {
         if counted < expected && policy == Policy::NeverOver {
             let missing = expected - counted;
-            self.short.push(format!("{key}: {counted} of {expected}, {missing} unaccounted"));
+            self.short.push(format!(
+                "{key}: {counted} of {expected}, {missing} unaccounted"
+            ));
         } else if counted != expected {
-            self.wrong.push(format!("{key}: {counted} counted, {expected} expected"));
+            self.wrong
+                .push(format!("{key}: {counted} counted, {expected} expected"));
         }
     }
 }
@@ -64,7 +70,9 @@ pub fn kernel(scenario: &Scenario, counters: &[Counters; 2]) -> Verdict {
         ("outbound", &scenario.client, &counters[0]),
         ("inbound", &scenario.server, &counters[1]),
     ] {
-        let unnamed = JUDGED.iter().filter(|name| side.kernel.iter().all(|(named, _)| named != *name));
+        let unnamed = JUDGED
+            .iter()
+            .filter(|name| side.kernel.iter().all(|(named, _)| named != *name));
         let zero = unnamed.map(|name| (*name, Figure::Exactly(0)));
         for (counter, figure) in zero.chain(side.kernel.iter().copied()) {
             let count = counters.get(counter);
@@ -74,7 +82,9 @@ pub fn kernel(scenario: &Scenario, counters: &[Counters; 2]) -> Verdict {
                 Figure::AtLeast(least) => (count >= least, format!("at least {least}")),
             };
             if !right {
-                verdict.wrong.push(format!("{key}: the kernel counted {count}, the table says {must}"));
+                verdict.wrong.push(format!(
+                    "{key}: the kernel counted {count}, the table says {must}"
+                ));
             }
             verdict.kernel.insert(key, count.into());
         }
@@ -85,14 +95,20 @@ pub fn kernel(scenario: &Scenario, counters: &[Counters; 2]) -> Verdict {
 /// Judges one scenario, the client's account first.
 #[must_use]
 pub fn judge(scenario: &Scenario, accounts: &[Account; 2], policy: Policy) -> Verdict {
-    let mut verdict = kernel(scenario, &[accounts[0].kernel.clone(), accounts[1].kernel.clone()]);
+    let mut verdict = kernel(
+        scenario,
+        &[accounts[0].kernel.clone(), accounts[1].kernel.clone()],
+    );
     for (name, side, account) in [
         ("outbound", &scenario.client, &accounts[0]),
         ("inbound", &scenario.server, &accounts[1]),
     ] {
         let expected = expectations(side);
-        let keys: BTreeSet<&str> =
-            expected.keys().copied().chain(account.agent.keys().map(String::as_str)).collect();
+        let keys: BTreeSet<&str> = expected
+            .keys()
+            .copied()
+            .chain(account.agent.keys().map(String::as_str))
+            .collect();
         for key in keys {
             let counted = account.agent.get(key).copied().unwrap_or(0);
             let named = format!("{name} {key}");
@@ -106,9 +122,13 @@ pub fn judge(scenario: &Scenario, accounts: &[Account; 2], policy: Policy) -> Ve
                     let exact = account.kernel.get(counter);
                     verdict.compare(&named, exact, counted, policy);
                     // What the kernel leaves at 0 says nothing in a report.
-                    if exact == 0 { 0.into() } else { format!("={counter}").into() }
+                    if exact == 0 {
+                        0.into()
+                    } else {
+                        format!("={counter}").into()
+                    }
                 }
-                Count::Open => "any".into(),
+                Count::Open => OPEN.into(),
             };
             verdict.expected.insert(named, must);
         }
@@ -135,7 +155,11 @@ pub fn counterparts(counted: &Counted) -> [(&'static str, u64); 4] {
         "deaths{unknown}",
     ];
     let sum = |of: &dyn Fn(&str) -> bool| {
-        counted.iter().filter(|(key, _)| of(key)).map(|(_, count)| count).sum()
+        counted
+            .iter()
+            .filter(|(key, _)| of(key))
+            .map(|(_, count)| count)
+            .sum()
     };
     [
         ("TCPKeepAlive", sum(&|key| key == "keepalive_probes")),
@@ -151,7 +175,9 @@ mod tests {
     use crate::scenarios;
 
     fn seven() -> &'static Scenario {
-        scenarios::all().find(|scenario| scenario.number == 7).unwrap()
+        scenarios::all()
+            .find(|scenario| scenario.number == 7)
+            .unwrap()
     }
 
     fn accounts(agent: &[(&str, u64)]) -> [Account; 2] {
@@ -161,7 +187,10 @@ mod tests {
             ("OutRsts", 1),
             ("EstabResets", 1),
         ]);
-        let agent = agent.iter().map(|(key, count)| ((*key).to_owned(), *count)).collect();
+        let agent = agent
+            .iter()
+            .map(|(key, count)| ((*key).to_owned(), *count))
+            .collect();
         [Account { kernel, agent }, Account::default()]
     }
 
@@ -173,7 +202,11 @@ mod tests {
 
     fn check(scenario: &Scenario, agent: &[(&str, u64)], policy: Policy, expected: (usize, usize)) {
         let verdict = judge(scenario, &accounts(agent), policy);
-        assert_eq!((verdict.wrong.len(), verdict.short.len()), expected, "{agent:?} {verdict:?}");
+        assert_eq!(
+            (verdict.wrong.len(), verdict.short.len()),
+            expected,
+            "{agent:?} {verdict:?}"
+        );
     }
 
     #[test]
@@ -206,7 +239,11 @@ mod tests {
 
     #[test]
     fn a_count_too_high_is_always_wrong() {
-        for high in [("keepalive_probes", 4), ("deaths{unknown}", 1), ("resets_received", 1)] {
+        for high in [
+            ("keepalive_probes", 4),
+            ("deaths{unknown}", 1),
+            ("resets_received", 1),
+        ] {
             let mut agent = RIGHT.to_vec();
             agent.retain(|(key, _)| *key != high.0);
             agent.push(high);
@@ -218,8 +255,12 @@ mod tests {
     #[test]
     fn counterparts_add_up() {
         let agent = &accounts(&RIGHT)[0].agent;
-        let expected =
-            [("TCPKeepAlive", 3), ("TCPWinProbe", 0), ("TCPAbortOnTimeout", 1), ("OutRsts", 1)];
+        let expected = [
+            ("TCPKeepAlive", 3),
+            ("TCPWinProbe", 0),
+            ("TCPAbortOnTimeout", 1),
+            ("OutRsts", 1),
+        ];
         assert_eq!(counterparts(agent), expected);
     }
 }

@@ -66,7 +66,9 @@ impl Family {
             // Duplicate detection would hold the address back for a second.
             Self::Ipv6 => (64, " nodad"),
         };
-        format!("link set lo up\naddr add {address}/{prefix} dev {LINK}{flags}\nlink set {LINK} up\n")
+        format!(
+            "link set lo up\naddr add {address}/{prefix} dev {LINK}{flags}\nlink set {LINK} up\n"
+        )
     }
 }
 
@@ -89,10 +91,16 @@ impl Pair {
         let client = Host::new(&format!("{name}c"), client)?;
         let server = Host::new(&format!("{name}s"), Held::ByThread)?;
         let peer = server.path().display();
-        client.ip(&format!("link add {LINK} type veth peer name {LINK} netns {peer}\n"))?;
+        client.ip(&format!(
+            "link add {LINK} type veth peer name {LINK} netns {peer}\n"
+        ))?;
         client.ip(&family.setup(family.client()))?;
         server.ip(&family.setup(family.server()))?;
-        let pair = Self { client, server, family };
+        let pair = Self {
+            client,
+            server,
+            family,
+        };
         pair.warm_up()?;
         Ok(pair)
     }
@@ -147,7 +155,8 @@ impl Pair {
     /// # Errors
     /// When `ip` refuses.
     pub fn blackhole_at_client(&self) -> Result<(), Error> {
-        self.client.ip(&format!("route add blackhole {}\n", self.family.server()))
+        self.client
+            .ip(&format!("route add blackhole {}\n", self.family.server()))
     }
 }
 

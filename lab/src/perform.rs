@@ -30,7 +30,11 @@ impl Performance {
     /// When the counters cannot be read.
     pub fn counters(&self) -> Result<[Counters; 2], Error> {
         let mut hosts = self.stage.iter().flat_map(Stage::hosts);
-        let mut next = || hosts.next().map_or_else(|| Ok(Counters::default()), |host| host.counters());
+        let mut next = || {
+            hosts
+                .next()
+                .map_or_else(|| Ok(Counters::default()), |host| host.counters())
+        };
         Ok([next()?, next()?])
     }
 }
@@ -47,14 +51,32 @@ pub fn perform(numbers: &[u16]) -> Vec<Performance> {
     thread::scope(|scope| {
         let playing: Vec<_> = parts
             .into_iter()
-            .map(|(scenario, form, port)| (scenario, form, port, scope.spawn(move || play(scenario, form, port))))
+            .map(|(scenario, form, port)| {
+                (
+                    scenario,
+                    form,
+                    port,
+                    scope.spawn(move || play(scenario, form, port)),
+                )
+            })
             .collect();
         playing
             .into_iter()
             .map(|(scenario, form, port, thread)| {
-                let gone = || (None, Err(Error::HostGone(format!("of scenario {}", scenario.label()))));
+                let gone = || {
+                    (
+                        None,
+                        Err(Error::HostGone(format!("of scenario {}", scenario.label()))),
+                    )
+                };
                 let (stage, outcome) = thread.join().unwrap_or_else(|_| gone());
-                Performance { scenario, form, port, outcome, stage }
+                Performance {
+                    scenario,
+                    form,
+                    port,
+                    outcome,
+                    stage,
+                }
             })
             .collect()
     })
@@ -64,7 +86,7 @@ fn play(scenario: &Scenario, form: Form, port: u16) -> (Option<Stage>, Result<()
     match Stage::new(port, form.family, form.setting) {
         Err(error) => (None, Err(error)),
         Ok(stage) => {
-            let t=std::time::Instant::now(); let outcome = (scenario.trigger)(&stage); eprintln!("{port} {:?}", t.elapsed());
+            let outcome = (scenario.trigger)(&stage);
             (Some(stage), outcome)
         }
     }
@@ -76,7 +98,11 @@ fn play(scenario: &Scenario, form: Form, port: u16) -> (Option<Stage>, Result<()
 /// When the counters cannot be read.
 pub fn totals(performances: &[Performance]) -> Result<BTreeMap<&'static str, u64>, Error> {
     let mut totals: BTreeMap<&'static str, u64> = JUDGED.map(|counter| (counter, 0)).into();
-    for host in performances.iter().filter_map(|p| p.stage.as_ref()).flat_map(Stage::hosts) {
+    for host in performances
+        .iter()
+        .filter_map(|p| p.stage.as_ref())
+        .flat_map(Stage::hosts)
+    {
         let counters = host.counters()?;
         for (counter, total) in &mut totals {
             *total += counters.get(counter);

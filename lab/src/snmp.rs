@@ -35,7 +35,12 @@ impl Counters {
 
     #[cfg(test)]
     pub(crate) fn of(counts: &[(&str, u64)]) -> Self {
-        Self(counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect())
+        Self(
+            counts
+                .iter()
+                .map(|(name, count)| ((*name).to_owned(), *count))
+                .collect(),
+        )
     }
 }
 
@@ -49,7 +54,11 @@ fn parse(text: &str, group: &str) -> Result<BTreeMap<String, u64>, String> {
     let names: Vec<&str> = names.split_whitespace().collect();
     let numbers: Vec<&str> = numbers.split_whitespace().collect();
     if names.len() != numbers.len() {
-        return Err(format!("{group} has {} names and {} numbers", names.len(), numbers.len()));
+        return Err(format!(
+            "{group} has {} names and {} numbers",
+            names.len(),
+            numbers.len()
+        ));
     }
     names
         .into_iter()
@@ -57,7 +66,9 @@ fn parse(text: &str, group: &str) -> Result<BTreeMap<String, u64>, String> {
         // MaxConn is -1 by definition (RFC 4022) and counts nothing.
         .filter(|(name, _)| *name != "MaxConn")
         .map(|(name, number)| {
-            let count = number.parse().map_err(|_| format!("{name} is {number}, not a count"))?;
+            let count = number
+                .parse()
+                .map_err(|_| format!("{name} is {number}, not a count"))?;
             Ok((name.to_owned(), count))
         })
         .collect()
@@ -80,13 +91,22 @@ Udp: 0
     fn reads_the_group_asked_for() {
         let read = parse(SNMP, "Tcp").unwrap();
         let read: Vec<(&str, u64)> = read.iter().map(|(name, n)| (name.as_str(), *n)).collect();
-        assert_eq!(read, [("EstabResets", 2), ("OutRsts", 3), ("RtoAlgorithm", 1)]);
+        assert_eq!(
+            read,
+            [("EstabResets", 2), ("OutRsts", 3), ("RtoAlgorithm", 1)]
+        );
         assert!(parse(SNMP, "TcpExt").is_err());
     }
 
     #[test]
     fn refuses_what_it_does_not_understand() {
-        for wrong in ["", "Tcp: A B\n", "Tcp: A B\nTcp: 1\n", "Tcp: A\nTcp: x\n", "Tcp: A\nTcp: -1\n"] {
+        for wrong in [
+            "",
+            "Tcp: A B\n",
+            "Tcp: A B\nTcp: 1\n",
+            "Tcp: A\nTcp: x\n",
+            "Tcp: A\nTcp: -1\n",
+        ] {
             assert!(parse(wrong, "Tcp").is_err(), "{wrong:?}");
         }
     }

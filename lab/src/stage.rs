@@ -28,7 +28,10 @@ pub struct Watch {
 /// Keepalive with these settings.
 #[must_use]
 pub const fn keepalive(idle: u64, interval: u64, count: u32) -> Watch {
-    Watch { keepalive: Some((idle, interval, count)), user_timeout: None }
+    Watch {
+        keepalive: Some((idle, interval, count)),
+        user_timeout: None,
+    }
 }
 
 impl Watch {
@@ -39,7 +42,8 @@ impl Watch {
         self
     }
 
-    fn apply(self, socket: &Socket) -> io::Result<()> {
+    /// Settings alone: keepalive itself stays off until [`Connection::guard`].
+    fn prepare(self, socket: &Socket) -> io::Result<()> {
         if let Some((idle, interval, count)) = self.keepalive {
             let settings = TcpKeepalive::new()
                 .with_time(Duration::from_secs(idle))
@@ -47,7 +51,7 @@ impl Watch {
                 .with_retries(count);
             socket.set_tcp_keepalive(&settings)?;
         }
-        socket.set_tcp_user_timeout(self.user_timeout)
+        socket.set_keepalive(false)
     }
 }
 
@@ -89,7 +93,11 @@ impl Stage {
     /// Without the right or the means to.
     pub fn new(port: u16, family: Family, setting: Setting) -> Result<Self, Error> {
         let name = format!("lab{port}");
-        let held = if setting == Setting::Plain { Held::ByThread } else { Held::ByMount };
+        let held = if setting == Setting::Plain {
+            Held::ByThread
+        } else {
+            Held::ByMount
+        };
         let stage = Self {
             pair: Pair::new(&name, family, held)?,
             twin: match setting {
@@ -110,7 +118,11 @@ impl Stage {
     /// The addresses in use.
     #[must_use]
     pub const fn family(&self) -> Family {
-        if self.server.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 }
+        if self.server.is_ipv4() {
+            Family::Ipv4
+        } else {
+            Family::Ipv6
+        }
     }
 
     /// Every host, the watched client first and its server second.
@@ -121,7 +133,7 @@ impl Stage {
             .flat_map(|pair| [&pair.client, &pair.server])
     }
 
-    /// Connects the client with the server.
+    /// Connects the client with the server. Keepalive is prepared, but off.
     ///
     /// # Errors
     /// When the system refuses.
@@ -134,9 +146,14 @@ impl Stage {
         let failed = move |what: &'static str| {
             move |source| Error::socket(format!("{what} ({from} to {to})"), source)
         };
-        let listener = pair.server.run(move || listen(to))?.map_err(failed("listen"))?;
-        let client =
-            pair.client.run(move || connect(from, to, watch))?.map_err(failed("connect"))?;
+        let listener = pair
+            .server
+            .run(move || listen(to))?
+            .map_err(failed("listen"))?;
+        let client = pair
+            .client
+            .run(move || connect(from, to, watch))?
+            .map_err(failed("connect"))?;
         let (server, _) = listener.accept().map_err(failed("accept"))?;
         self.keep([listener]);
         Ok(Connection { client, server })
@@ -156,7 +173,9 @@ impl Stage {
     /// When the kernel cannot, or refuses.
     pub fn kill(&self) -> Result<(), Error> {
         let (local, remote) = (self.client, self.server);
-        self.pair.client.run(move || destroy::destroy(local, remote))?
+        self.pair
+            .client
+            .run(move || destroy::destroy(local, remote))?
     }
 
     /// Waits until the client's counter has reached a number.
@@ -181,12 +200,17 @@ impl Stage {
     /// When they never do.
     pub fn fill(&self, connection: &Connection, probes: u64) -> Result<(), Error> {
         let chunk = vec![0; 64 * 1024];
-        connection.client.set_nonblocking(true).map_err(|e| Error::socket("set O_NONBLOCK", e))?;
-        reach(&self.pair.client, "client", "TCPWinProbe", probes, || loop {
-            match (&connection.client).write(&chunk) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(Error::socket("write to the client's socket", error)),
+        connection
+            .client
+            .set_nonblocking(true)
+            .map_err(|e| Error::socket("set O_NONBLOCK", e))?;
+        reach(&self.pair.client, "client", "TCPWinProbe", probes, || {
+            loop {
+                match (&connection.client).write(&chunk) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                    Err(error) => return Err(Error::socket("write to the client's socket", error)),
+                }
             }
         })?;
         Ok(())
@@ -198,21 +222,57 @@ impl Stage {
     /// When it never is.
     pub fn client_timer(&self, timer: &'static str) -> Result<(), Error> {
         let port = format!(":{:04X}", self.client.port());
-        wait::until(&format!("timer {timer} of the client's socket"), LIMIT, || {
-            let read = || std::fs::read_to_string("/proc/thread-self/net/tcp");
-            let table =
-                self.pair.client.run(read)?.map_err(|e| Error::socket("read /proc/net/tcp", e))?;
-            let line = table.lines().find(|line| {
-                line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&port))
-            });
-            let seen = line.and_then(|line| line.split_whitespace().nth(5)).unwrap_or("no socket");
-            let kind = seen.split(':').next();
-            Ok(if kind == Some(timer) { Look::Done(()) } else { Look::Seen(seen.to_owned()) })
-        })
+        wait::until(
+            &format!("timer {timer} of the client's socket"),
+            LIMIT,
+            || {
+                let read = || std::fs::read_to_string("/proc/thread-self/net/tcp");
+                let table = self
+                    .pair
+                    .client
+                    .run(read)?
+                    .map_err(|e| Error::socket("read /proc/net/tcp", e))?;
+                let line = table.lines().find(|line| {
+                    line.split_whitespace()
+                        .nth(1)
+                        .is_some_and(|local| local.ends_with(&port))
+                });
+                let seen = line
+                    .and_then(|line| line.split_whitespace().nth(5))
+                    .unwrap_or("no socket");
+                let kind = seen.split(':').next();
+                Ok(if kind == Some(timer) {
+                    Look::Done(())
+                } else {
+                    Look::Seen(seen.to_owned())
+                })
+            },
+        )
     }
 }
 
 impl Connection {
+    /// Switches keepalive on: its first probe is due one idle time from now. Switched on after the
+    /// peer is gone, the number of probes does not depend on how long that took.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn guard(&self) -> Result<(), Error> {
+        self.client
+            .set_keepalive(true)
+            .map_err(|source| Error::socket("switch SO_KEEPALIVE on", source))
+    }
+
+    /// Switches keepalive off again.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn unguard(&self) -> Result<(), Error> {
+        self.client
+            .set_keepalive(false)
+            .map_err(|source| Error::socket("switch SO_KEEPALIVE off", source))
+    }
+
     /// Ends the connection in good order: the client first, then the server.
     ///
     /// # Errors
@@ -223,7 +283,9 @@ impl Connection {
         io::copy(&mut &self.server, &mut io::sink()).map_err(failed)?;
         drop(self.server);
         self.client.set_nonblocking(false).map_err(failed)?;
-        (&self.client).read_to_end(&mut Vec::new()).map_err(failed)?;
+        (&self.client)
+            .read_to_end(&mut Vec::new())
+            .map_err(failed)?;
         Ok(())
     }
 }
@@ -248,7 +310,11 @@ fn reach(
 }
 
 fn listen(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.bind(&address.into())?;
     socket.listen(1)?;
     patient(&socket)?;
@@ -257,10 +323,11 @@ fn listen(address: SocketAddr) -> io::Result<Socket> {
 
 fn connect(from: SocketAddr, to: SocketAddr, watch: Watch) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    watch.prepare(&socket)?;
     socket.bind(&from.into())?;
     socket.connect_timeout(&to.into(), LIMIT)?;
-    // After the handshake, so that the settings guard an idle connection and nothing else.
-    watch.apply(&socket)?;
+    // Before the handshake it would guard the SYN as well.
+    socket.set_tcp_user_timeout(watch.user_timeout)?;
     patient(&socket)?;
     Ok(socket)
 }

@@ -1,2 +1,186 @@
-//! x
-//! y
+//! Compares the host's totals: what all the lab's namespaces counted beside what the agent says that
+//! the kernel counted, that it counted, and that it missed.
+//! It must never demand that the host be idle: other namespaces may add to the agent's totals.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    exposition::Metrics,
+    judge::{Policy, Verdict},
+};
+
+/// A judged counter's sums over the lab's namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lab {
+    /// What the kernel counted.
+    pub kernel: u64,
+    /// What the agent counted on the lab's ports.
+    pub counted: u64,
+}
+
+/// The agent's totals of one counter, as grown while the scenarios were played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Host {
+    kernel: u64,
+    counted: u64,
+    unaccounted: u64,
+    overcounted: u64,
+}
+
+/// Judges the totals between two readings.
+#[must_use]
+pub fn judge(
+    lab: &BTreeMap<&'static str, Lab>,
+    before: &Metrics,
+    after: &Metrics,
+    policy: Policy,
+) -> Verdict {
+    let mut verdict = Verdict::default();
+    for (counter, lab) in lab {
+        let grown = |metric: &str| {
+            let labels = [("counter", *counter)];
+            after
+                .sum(metric, &labels)
+                .saturating_sub(before.sum(metric, &labels))
+        };
+        let host = Host {
+            kernel: grown("halfopen_kernel_counted_total"),
+            counted: grown("halfopen_counted_total"),
+            unaccounted: grown("halfopen_unaccounted_total"),
+            overcounted: grown("halfopen_overcounted_total"),
+        };
+        verdict
+            .expected
+            .insert((*counter).to_owned(), lab.kernel.into());
+        verdict
+            .kernel
+            .insert((*counter).to_owned(), host.kernel.into());
+        verdict
+            .counted
+            .insert((*counter).to_owned(), host.counted.into());
+        if let Err(why) = compare(*lab, host, policy) {
+            verdict.wrong.push(format!("{counter}: {why}"));
+        } else if host.unaccounted > 0 {
+            let Host {
+                kernel,
+                counted,
+                unaccounted,
+                ..
+            } = host;
+            verdict.short.push(format!(
+                "{counter}: {counted} of {kernel}, {unaccounted} unaccounted"
+            ));
+        }
+    }
+    verdict
+}
+
+fn compare(lab: Lab, host: Host, policy: Policy) -> Result<(), String> {
+    if host.kernel < lab.kernel {
+        return Err(format!(
+            "the lab's namespaces have {}, the agent read only {}: it misses namespaces",
+            lab.kernel, host.kernel
+        ));
+    }
+    if host.overcounted > 0 {
+        return Err(format!("{} counted that never happened", host.overcounted));
+    }
+    if host.counted + host.unaccounted != host.kernel {
+        return Err(format!(
+            "{} counted and {} unaccounted do not make the kernel's {}",
+            host.counted, host.unaccounted, host.kernel
+        ));
+    }
+    // Where the rows are over, they say so themselves.
+    let short = lab.kernel.saturating_sub(lab.counted);
+    let elsewhere = host.kernel - lab.kernel;
+    let allowed = match policy {
+        Policy::Exact => 0..=0,
+        Policy::NeverOver => short..=short + elsewhere,
+    };
+    if allowed.contains(&host.unaccounted) {
+        return Ok(());
+    }
+    Err(format!(
+        "{} unaccounted, from {} to {} would be right: {short} are missing in the rows above",
+        host.unaccounted,
+        allowed.start(),
+        allowed.end()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(lab: (u64, u64), host: (u64, u64, u64), policy: Policy, right: bool) {
+        let judged = Lab {
+            kernel: lab.0,
+            counted: lab.1,
+        };
+        let of = |(kernel, counted, unaccounted)| Host {
+            kernel,
+            counted,
+            unaccounted,
+            overcounted: 0,
+        };
+        let result = compare(judged, of(host), policy);
+        assert_eq!(
+            result.is_ok(),
+            right,
+            "{lab:?} {host:?} {policy:?} {result:?}"
+        );
+    }
+
+    #[test]
+    fn exact_means_nothing_unaccounted() {
+        check((5, 5), (5, 5, 0), Policy::Exact, true);
+        check((5, 5), (7, 7, 0), Policy::Exact, true);
+        check((5, 4), (5, 4, 1), Policy::Exact, false);
+        check((5, 5), (4, 4, 0), Policy::Exact, false);
+        check((5, 5), (5, 4, 0), Policy::Exact, false);
+    }
+
+    #[test]
+    fn a_shortfall_is_accounted_for() {
+        check((5, 3), (5, 3, 2), Policy::NeverOver, true);
+        check((5, 3), (5, 5, 0), Policy::NeverOver, false);
+        check((5, 3), (5, 4, 1), Policy::NeverOver, false);
+        check((5, 5), (5, 4, 1), Policy::NeverOver, false);
+        check((5, 4), (6, 4, 2), Policy::NeverOver, true);
+        check((5, 4), (6, 3, 3), Policy::NeverOver, false);
+    }
+
+    #[test]
+    fn readings_are_compared_by_what_they_grew() {
+        let text = |kernel, counted| {
+            Metrics::parse(&format!(
+                "halfopen_kernel_counted_total{{counter=\"OutRsts\"}} {kernel}\n\
+                 halfopen_counted_total{{counter=\"OutRsts\"}} {counted}\n\
+                 halfopen_unaccounted_total{{counter=\"OutRsts\"}} 0\n"
+            ))
+            .unwrap()
+        };
+        let lab = BTreeMap::from([(
+            "OutRsts",
+            Lab {
+                kernel: 2,
+                counted: 2,
+            },
+        )]);
+        let judged = judge(&lab, &text(10, 10), &text(12, 12), Policy::Exact);
+        assert_eq!(judged.wrong, [""; 0]);
+        assert_eq!(
+            judge(&lab, &text(10, 10), &text(12, 11), Policy::Exact)
+                .wrong
+                .len(),
+            1
+        );
+        assert_eq!(
+            judge(&lab, &text(10, 10), &text(11, 11), Policy::Exact)
+                .wrong
+                .len(),
+            1
+        );
+    }
+}

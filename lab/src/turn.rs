@@ -26,6 +26,8 @@ impl Turn {
             help: "another selftest or demo is running on this machine: wait for its end",
         };
         let name = SocketAddr::from_abstract_name("halfopen-lab").map_err(taken)?;
-        Ok(Self { _name: UnixListener::bind_addr(&name).map_err(taken)? })
+        Ok(Self {
+            _name: UnixListener::bind_addr(&name).map_err(taken)?,
+        })
     }
 }

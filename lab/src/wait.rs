@@ -33,7 +33,11 @@ pub(crate) fn until<T>(
         match look()? {
             Look::Done(value) => return Ok(value),
             Look::Seen(seen) if start.elapsed() > limit => {
-                return Err(Error::Deadline { awaited: awaited.to_owned(), seen, limit });
+                return Err(Error::Deadline {
+                    awaited: awaited.to_owned(),
+                    seen,
+                    limit,
+                });
             }
             Look::Seen(_) => thread::sleep(PAUSE),
         }

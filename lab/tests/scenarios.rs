@@ -12,11 +12,19 @@ fn the_kernel_does_what_the_table_says() {
     for performance in &performances {
         let label = performance.scenario.label();
         let verdict = judge::kernel(performance.scenario, &performance.counters().unwrap());
-        println!("{label} {:?}: {:?} {:?}", performance.form, performance.outcome, verdict.kernel);
+        println!(
+            "{label} {:?}: {:?} {:?}",
+            performance.form, performance.outcome, verdict.kernel
+        );
         if let Err(error) = &performance.outcome {
             wrong.push(format!("{label}: {error}"));
         }
-        wrong.extend(verdict.wrong.into_iter().map(|why| format!("{label}: {why}")));
+        wrong.extend(
+            verdict
+                .wrong
+                .into_iter()
+                .map(|why| format!("{label}: {why}")),
+        );
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

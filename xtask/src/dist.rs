@@ -35,6 +35,8 @@ pub fn build(object: Option<&Path>) -> Result<PathBuf> {
     cargo
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    // Names stay for backtraces; line tables would triple the size of every guest's memory image.
+    cargo.env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
     if let Some(object) = object {
         cargo.env(ebpf::OBJECT_VARIABLE, object);
     }

@@ -12,7 +12,6 @@ use crate::{
     kernel::{self, Monitor},
     model::snapshot::Snapshot,
     render::doctor::{self, Fact, Privilege, Report},
-    serve::Source,
 };
 
 /// The exit code where nothing can be attached.
@@ -114,7 +113,11 @@ fn attach(hooks: &HookArgs) -> Result<Snapshot, kernel::Error> {
         bpf_stats: false,
         kernel_log: false,
     };
-    Monitor::start(&options).map(|mut monitor| Source::snapshot(&mut monitor))
+    match Monitor::start(&options) {
+        Ok(mut monitor) => Ok(monitor.snapshot()),
+        Err(kernel::Error::NothingAttached { snapshot, .. }) => Ok(*snapshot),
+        Err(error) => Err(error),
+    }
 }
 
 fn facts(btf: &Path) -> Vec<Fact> {

@@ -2,7 +2,9 @@
 //! It must never hold what a view or a metric is: it brings the parts together.
 
 pub mod agent;
+pub mod demo;
 pub mod doctor;
+pub mod selftest;
 mod watch;
 
 use std::{

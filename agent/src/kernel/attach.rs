@@ -9,9 +9,9 @@ use halfopen_common::{ABSENT, switch};
 use super::{
     Error,
     btf::Layout,
-    hooks::{HOOKS, Hook, Role, Way},
+    hooks::{Attachment, HOOKS, Hook, Role, Way},
     maps::Maps,
-    programs,
+    programs::{self, Link},
 };
 use crate::{
     host::prog_info::ProgramStatistics,
@@ -26,12 +26,14 @@ pub struct Attached {
     pub way: Option<&'static Way>,
     /// The ways that did not, and why.
     pub refused: Vec<(Mechanism, String)>,
+    /// The programs it brought, with their attachments; a program that hooks share is the first's.
+    links: Vec<(Attachment, Option<Link>)>,
 }
 
 /// Attaches all hooks.
 ///
 /// # Errors
-/// When not one could be attached, or the switches cannot be set.
+/// When the switches cannot be set.
 pub fn all(
     ebpf: &mut Ebpf,
     btf: &Btf,
@@ -51,14 +53,6 @@ pub fn all(
     let mut attached = Vec::new();
     for hook in &HOOKS {
         attached.push(attaching.hook(hook)?);
-    }
-    if attached.iter().all(|attached| attached.way.is_none()) {
-        let reason = attached.iter().flat_map(|attached| &attached.refused).next();
-        return Err(Error::NothingAttached {
-            reason: reason.map_or_else(|| "none was tried".into(), |(mechanism, why)| {
-                format!("{}: {why}", mechanism.as_str())
-            }),
-        });
     }
     Ok(attached)
 }
@@ -83,12 +77,12 @@ impl Attaching<'_> {
             match self.ruled_out(hook, way) {
                 Some(why) => refused.push((way.mechanism, why)),
                 None => match self.attach(way)? {
-                    Ok(()) => return Ok(Attached { hook, way: Some(way), refused }),
+                    Ok(links) => return Ok(Attached { hook, way: Some(way), refused, links }),
                     Err(why) => refused.push((way.mechanism, why)),
                 },
             }
         }
-        Ok(Attached { hook, way: None, refused })
+        Ok(Attached { hook, way: None, refused, links: Vec::new() })
     }
 
     /// Best first. The tracepoint of 6.11+ comes after the functions' early returns, which hooks on
@@ -133,29 +127,36 @@ impl Attaching<'_> {
         })
     }
 
-    fn attach(&mut self, way: &'static Way) -> Result<Result<(), String>, Error> {
+    fn attach(&mut self, way: &'static Way) -> Result<Result<Links, String>, Error> {
         // Before attaching: from its first run a shared program must know what to count.
         self.maps.set_switches(self.switches | way.switches)?;
-        let mut new = Vec::new();
-        for (program, target) in way.programs {
+        let mut links = Links::new();
+        for attachment in way.programs {
+            let (program, target) = *attachment;
             if self.programs.contains(program) {
                 continue;
             }
-            if let Err(why) = programs::attach(self.ebpf, self.btf, program, target) {
-                for program in new {
-                    programs::detach(self.ebpf, program);
+            let attached = programs::load(self.ebpf, self.btf, program, target)
+                .and_then(|()| programs::attach(self.ebpf, program, target));
+            match attached {
+                Ok(link) => links.push((*attachment, Some(link))),
+                Err(why) => {
+                    for ((program, _), _) in links {
+                        programs::unload(self.ebpf, program);
+                    }
+                    programs::unload(self.ebpf, program);
+                    self.maps.set_switches(self.switches)?;
+                    return Ok(Err(format!("{target}: {why}")));
                 }
-                programs::detach(self.ebpf, program);
-                self.maps.set_switches(self.switches)?;
-                return Ok(Err(format!("{target}: {why}")));
             }
-            new.push(*program);
         }
-        self.programs.extend(new);
+        self.programs.extend(links.iter().map(|((program, _), _)| program));
         self.switches |= way.switches;
-        Ok(Ok(()))
+        Ok(Ok(links))
     }
 }
+
+type Links = Vec<(Attachment, Option<Link>)>;
 
 const TIMERS: u32 = switch::TIMER_KEEPALIVE | switch::TIMER_WRITE;
 
@@ -177,11 +178,41 @@ pub fn resolve_addresses(layout: &mut Layout) {
 }
 
 impl Attached {
+    /// The programs it brought, and what they are attached to.
+    pub fn programs(&self) -> impl Iterator<Item = Attachment> {
+        self.links.iter().map(|(attachment, _)| *attachment)
+    }
+
+    /// Detaches its programs and keeps them loaded.
+    pub fn pause(&mut self, ebpf: &mut Ebpf) -> Result<(), String> {
+        // Entries first: no exit must be missing for an entry that still runs.
+        for ((program, _), link) in self.links.iter_mut().rev() {
+            if let Some(link) = link.take() {
+                programs::cut(ebpf, program, link)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Attaches them again.
+    pub fn resume(&mut self, ebpf: &mut Ebpf) -> Result<(), String> {
+        for ((program, target), link) in self.links.iter_mut().filter(|(_, link)| link.is_none()) {
+            *link = Some(programs::attach(ebpf, program, target)?);
+        }
+        Ok(())
+    }
+
+    /// Why it is not attached.
+    pub fn missing(&self) -> Option<String> {
+        self.way.is_none().then(|| format!("{} is not attached", self.hook.name))
+    }
+
     /// For the snapshot.
     pub fn status(&self, ebpf: &Ebpf, timed: bool) -> HookStatus {
-        let statistics: Option<Vec<ProgramStatistics>> = self.way.and_then(|way| {
-            way.programs.iter().map(|(program, _)| programs::statistics(ebpf, program)).collect()
-        });
+        let statistics: Option<Vec<ProgramStatistics>> =
+            self.programs().map(|(program, _)| programs::statistics(ebpf, program)).collect();
+        // What runs for several hooks is told once, by the first of them.
+        let statistics = statistics.filter(|statistics| !statistics.is_empty());
         let sum = |pick: fn(&ProgramStatistics) -> Option<u64>| -> Option<u64> {
             statistics.as_ref()?.iter().map(pick).sum()
         };

@@ -3,6 +3,8 @@
 
 use std::{io, path::PathBuf};
 
+use crate::model::snapshot::Snapshot;
+
 /// Why watching could not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -73,6 +75,8 @@ pub enum Error {
     NothingAttached {
         /// Why the first did not.
         reason: String,
+        /// All of them, and what cannot be known without.
+        snapshot: Box<Snapshot>,
     },
     /// A thread could not be started.
     #[error("cannot start the thread that {what}: {source}")]

@@ -29,12 +29,13 @@ use super::{
 use crate::{
     host::{
         namespaces::{self, Depth},
+        prog_info::ProgramStatistics,
         snmp,
     },
     model::{
         accounting::{Books, Counted, KernelCounts, Round},
         groups::{self, Ledger, Pending, Reasons},
-        snapshot::{Build, Coverage, Losses, Mechanism, Seen, Snapshot},
+        snapshot::{Build, Coverage, Losses, Seen, Snapshot},
     },
 };
 
@@ -58,7 +59,7 @@ pub struct Monitor {
     threads: Paced<()>,
     /// Keeps the kernel's statistics on.
     statistics: Option<std::os::fd::OwnedFd>,
-    kernel: String,
+    build: Build,
     _drain: Drain,
 }
 
@@ -99,6 +100,10 @@ impl Monitor {
         let btf = object::btf(&options.btf)?;
         let attached = attach::all(&mut ebpf, &btf, &layout, &mut maps, options.hooks)?;
         drop(btf);
+        if attached.iter().all(|attached| attached.way.is_none()) {
+            return Err(nothing(&attached, &ebpf));
+        }
+        trim();
         load_refresh(&mut ebpf);
         let statistics = options.bpf_stats.then(|| enable_stats(Stats::RunTime)).and_then(|result| {
             result.inspect_err(|error| warn!(%error, "the kernel does not measure BPF programs")).ok()
@@ -114,7 +119,7 @@ impl Monitor {
             compared: Paced::new(()),
             threads: Paced::new(()),
             statistics,
-            kernel: release(),
+            build: build(),
             _drain: drain,
         };
         monitor.compare();
@@ -134,7 +139,7 @@ impl Monitor {
         let groups = self.ledger.show(&counters, &self.records.value.1, &self.reasons);
         Snapshot {
             groups,
-            coverage: self.coverage(),
+            coverage: coverage(&self.attached),
             accounting: self.books.balances(),
             hooks: self
                 .attached
@@ -144,11 +149,7 @@ impl Monitor {
             losses: self.losses(),
             namespaces: self.books.namespaces(),
             records: self.records.value.0,
-            build: Build {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                revision: env!("HALFOPEN_REVISION").to_owned(),
-                kernel: self.kernel.clone(),
-            },
+            build: self.build.clone(),
         }
     }
 
@@ -238,49 +239,86 @@ impl Monitor {
         }
     }
 
-    fn coverage(&self) -> Coverage {
-        let seen = |roles: &[Role]| -> Seen {
-            for attached in &self.attached {
-                if roles.contains(&attached.hook.role) && attached.way.is_none() {
-                    let why: Vec<String> = attached
-                        .refused
-                        .iter()
-                        .map(|(mechanism, why)| format!("{}: {why}", mechanism.as_str()))
-                        .collect();
-                    return Err(format!("{} is not attached ({})", attached.hook.name, why.join("; ")));
-                }
-            }
-            Ok(())
-        };
-        Coverage {
-            keepalive_probes: seen(&[Role::Probes]),
-            window_probes: seen(&[Role::Probes]),
-            retransmission_timeouts: seen(&[Role::Retransmissions]),
-            resets_received: seen(&[Role::ResetsReceived]),
-            resets_sent: seen(&[Role::ActiveResets, Role::ReplyResets]),
-            deaths: seen(&[
-                Role::States,
-                Role::KeepaliveTimer,
-                Role::WriteTimer,
-                Role::ResetsReceived,
-                Role::ActiveResets,
-            ]),
-        }
+    /// What each program costs: its name, what it is attached to, and its statistics.
+    #[must_use]
+    pub fn programs(&self) -> Vec<(&'static str, &'static str, ProgramStatistics)> {
+        let attachments = self.attached.iter().flat_map(Attached::programs);
+        attachments
+            .filter_map(|(program, target)| {
+                Some((program, target, super::programs::statistics(&self.ebpf, program)?))
+            })
+            .collect()
     }
 
-    /// Instructions the verifier walked through and runs so far, by attached program.
-    #[must_use]
-    pub fn programs(&self) -> Vec<(&'static str, Mechanism, crate::host::prog_info::ProgramStatistics)> {
-        let mut programs = BTreeMap::new();
-        for way in self.attached.iter().filter_map(|attached| attached.way) {
-            for (program, _) in way.programs {
-                if let Some(statistics) = super::programs::statistics(&self.ebpf, program) {
-                    programs.insert(*program, (way.mechanism, statistics));
-                }
-            }
-        }
-        programs.into_iter().map(|(name, (mechanism, statistics))| (name, mechanism, statistics)).collect()
+    /// Detaches every hook and keeps the programs loaded, for a measurement without them.
+    ///
+    /// # Errors
+    /// When the kernel would not.
+    pub fn pause(&mut self) -> Result<(), String> {
+        self.attached.iter_mut().try_for_each(|attached| attached.pause(&mut self.ebpf))
     }
+
+    /// Attaches again what [`Self::pause`] detached.
+    ///
+    /// # Errors
+    /// When the kernel would not.
+    pub fn resume(&mut self) -> Result<(), String> {
+        self.attached.iter_mut().try_for_each(|attached| attached.resume(&mut self.ebpf))
+    }
+}
+
+/// What can be known with these hooks.
+fn coverage(attached: &[Attached]) -> Coverage {
+    let seen = |roles: &[Role]| -> Seen {
+        let needed = attached.iter().filter(|attached| roles.contains(&attached.hook.role));
+        let missing: Vec<String> = needed.filter_map(Attached::missing).collect();
+        if missing.is_empty() { Ok(()) } else { Err(missing.join(", ")) }
+    };
+    Coverage {
+        keepalive_probes: seen(&[Role::Probes]),
+        window_probes: seen(&[Role::Probes]),
+        retransmission_timeouts: seen(&[Role::Retransmissions]),
+        resets_received: seen(&[Role::ResetsReceived]),
+        resets_sent: seen(&[Role::ActiveResets, Role::ReplyResets]),
+        deaths: seen(&[
+            Role::States,
+            Role::KeepaliveTimer,
+            Role::WriteTimer,
+            Role::ResetsReceived,
+            Role::ActiveResets,
+        ]),
+    }
+}
+
+/// Not one hook attached: says why, and what then cannot be known.
+fn nothing(attached: &[Attached], ebpf: &Ebpf) -> Error {
+    let reason = attached.iter().flat_map(|attached| &attached.refused).next();
+    Error::NothingAttached {
+        reason: reason.map_or_else(
+            || "none was tried".into(),
+            |(mechanism, why)| format!("{}: {why}", mechanism.as_str()),
+        ),
+        snapshot: Box::new(Snapshot {
+            coverage: coverage(attached),
+            hooks: attached.iter().map(|attached| attached.status(ebpf, false)).collect(),
+            build: build(),
+            ..Snapshot::default()
+        }),
+    }
+}
+
+fn build() -> Build {
+    Build {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision: env!("HALFOPEN_REVISION").to_owned(),
+        kernel: release(),
+    }
+}
+
+/// Gives back to the system what parsing BTF took: some 10 MiB that are never needed again.
+fn trim() {
+    // SAFETY: takes no pointer; it may be called at any time (malloc_trim(3)).
+    unsafe { libc::malloc_trim(0) };
 }
 
 /// The program that is run by hand, never attached.

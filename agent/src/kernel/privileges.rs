@@ -5,63 +5,19 @@ use std::fs;
 
 use super::Error;
 
-/// A capability (include/uapi/linux/capability.h) and what it is for here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Capability {
-    /// Its name.
-    pub name: &'static str,
-    /// Its bit.
-    bit: u32,
-    /// What it is needed for.
-    pub purpose: &'static str,
-}
-
-/// CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON too.
-const SYS_ADMIN: Capability = Capability {
-    name: "CAP_SYS_ADMIN",
-    bit: 21,
-    purpose: "enter other network namespaces to read their counters; BPF statistics",
-};
+/// CAP_SYS_ADMIN (include/uapi/linux/capability.h) stands for the others.
+const SYS_ADMIN: u32 = 21;
 
 /// Needed for anything at all.
-const NEEDED: [Capability; 2] = [
-    Capability {
-        name: "CAP_BPF",
-        bit: 39,
-        purpose: "load BPF programs and maps",
-    },
-    Capability {
-        name: "CAP_PERFMON",
-        bit: 38,
-        purpose: "attach programs that read kernel memory",
-    },
-];
-
-/// All that matter, needed ones first.
-pub const CAPABILITIES: [Capability; 5] = [
-    NEEDED[0],
-    NEEDED[1],
-    SYS_ADMIN,
-    Capability {
-        name: "CAP_SYS_PTRACE",
-        bit: 19,
-        purpose: "find the network namespaces of other users' processes",
-    },
-    Capability {
-        name: "CAP_SYSLOG",
-        bit: 34,
-        purpose: "addresses of kernel functions, for tracepoints",
-    },
-];
+const NEEDED: [(&str, u32); 2] = [("CAP_BPF", 39), ("CAP_PERFMON", 38)];
 
 /// Which capabilities are effective.
 #[derive(Debug, Clone, Copy)]
-pub struct Privileges(u64);
+struct Privileges(u64);
 
 impl Privileges {
     /// Those of this process; `None` where /proc does not tell.
-    #[must_use]
-    pub fn of_this_process() -> Option<Self> {
+    fn of_this_process() -> Option<Self> {
         Self::parse(&fs::read_to_string("/proc/self/status").ok()?)
     }
 
@@ -70,17 +26,15 @@ impl Privileges {
         u64::from_str_radix(line.trim(), 16).ok().map(Self)
     }
 
-    /// Whether this one is effective.
-    #[must_use]
-    pub const fn has(self, capability: Capability) -> bool {
-        self.0 >> capability.bit & 1 != 0
+    const fn has(self, capability: u32) -> bool {
+        self.0 >> capability & 1 != 0
     }
 
     fn missing(self) -> Vec<&'static str> {
         if self.has(SYS_ADMIN) {
             return Vec::new();
         }
-        NEEDED.iter().filter(|needed| !self.has(**needed)).map(|needed| needed.name).collect()
+        NEEDED.into_iter().filter(|(_, bit)| !self.has(*bit)).map(|(name, _)| name).collect()
     }
 }
 

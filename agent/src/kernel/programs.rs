@@ -1,9 +1,12 @@
-//! Loads and attaches one program of the object, by its name: the prefix tells the mechanism.
+//! Loads and attaches one program of the object, by its name.
 //! It must never choose; it tries what it is told and says why it failed.
 
 use aya::{
     Btf, Ebpf,
-    programs::{FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint},
+    programs::{
+        Program, ProgramError, fentry::FEntryLinkId, fexit::FExitLinkId, kprobe::KProbeLinkId,
+        raw_trace_point::RawTracePointLinkId,
+    },
 };
 
 use crate::host::prog_info::{self, ProgramStatistics};
@@ -38,48 +41,69 @@ fn reason(error: &ProgramError) -> String {
     }
 }
 
-/// Loads the program, if it is not yet, and attaches it to `target`.
+/// The attachment of one program; it lasts until it is cut, or the object is dropped.
+pub enum Link {
+    /// Of an fentry program.
+    Entry(FEntryLinkId),
+    /// Of an fexit program.
+    Exit(FExitLinkId),
+    /// Of a kprobe or kretprobe program.
+    Probe(KProbeLinkId),
+    /// Of a raw tracepoint program.
+    Tracepoint(RawTracePointLinkId),
+}
+
+/// Loads the program into the kernel, for `target`.
 ///
 /// # Errors
 /// Why the kernel would not.
-pub fn attach(ebpf: &mut Ebpf, btf: &Btf, name: &str, target: &str) -> Result<(), String> {
-    let program =
-        ebpf.program_mut(name).ok_or_else(|| format!("the embedded object has no program {name}"))?;
-    try_attach(program, btf, target).map_err(|error| reason(&error))
-}
-
-fn try_attach(program: &mut Program, btf: &Btf, target: &str) -> Result<(), ProgramError> {
-    match program {
-        Program::FEntry(program) => load_attach_fentry(program, btf, target),
-        Program::FExit(program) => load_attach_fexit(program, btf, target),
-        Program::KProbe(program) => load_attach_kprobe(program, target),
-        Program::RawTracePoint(program) => load_attach_tracepoint(program, target),
+pub fn load(ebpf: &mut Ebpf, btf: &Btf, name: &str, target: &str) -> Result<(), String> {
+    let result = match find(ebpf, name)? {
+        Program::FEntry(program) => program.load(target, btf),
+        Program::FExit(program) => program.load(target, btf),
+        Program::KProbe(program) => program.load(),
+        Program::RawTracePoint(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
-    }
+    };
+    result.map_err(|error| reason(&error))
 }
 
-fn load_attach_fentry(program: &mut FEntry, btf: &Btf, target: &str) -> Result<(), ProgramError> {
-    program.load(target, btf)?;
-    program.attach().map(drop)
+/// Attaches a loaded program to `target`.
+///
+/// # Errors
+/// Why the kernel would not.
+pub fn attach(ebpf: &mut Ebpf, name: &str, target: &str) -> Result<Link, String> {
+    let result = match find(ebpf, name)? {
+        Program::FEntry(program) => program.attach().map(Link::Entry),
+        Program::FExit(program) => program.attach().map(Link::Exit),
+        Program::KProbe(program) => program.attach(target, 0).map(Link::Probe),
+        Program::RawTracePoint(program) => program.attach(target).map(Link::Tracepoint),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    };
+    result.map_err(|error| reason(&error))
 }
 
-fn load_attach_fexit(program: &mut FExit, btf: &Btf, target: &str) -> Result<(), ProgramError> {
-    program.load(target, btf)?;
-    program.attach().map(drop)
+fn find<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program, String> {
+    ebpf.program_mut(name).ok_or_else(|| format!("the embedded object has no program {name}"))
 }
 
-fn load_attach_kprobe(program: &mut KProbe, target: &str) -> Result<(), ProgramError> {
-    program.load()?;
-    program.attach(target, 0).map(drop)
+/// Detaches a program, which stays loaded.
+///
+/// # Errors
+/// Why the kernel would not.
+pub fn cut(ebpf: &mut Ebpf, name: &str, link: Link) -> Result<(), String> {
+    let result = match (find(ebpf, name)?, link) {
+        (Program::FEntry(program), Link::Entry(link)) => program.detach(link),
+        (Program::FExit(program), Link::Exit(link)) => program.detach(link),
+        (Program::KProbe(program), Link::Probe(link)) => program.detach(link),
+        (Program::RawTracePoint(program), Link::Tracepoint(link)) => program.detach(link),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    };
+    result.map_err(|error| reason(&error))
 }
 
-fn load_attach_tracepoint(program: &mut RawTracePoint, target: &str) -> Result<(), ProgramError> {
-    program.load()?;
-    program.attach(target).map(drop)
-}
-
-/// Takes a program out of the kernel again.
-pub fn detach(ebpf: &mut Ebpf, name: &str) {
+/// Takes a program out of the kernel again, with its attachments.
+pub fn unload(ebpf: &mut Ebpf, name: &str) {
     // Nothing to be done about a program that will not go: its descriptor closes with the process.
     let _ = match ebpf.program_mut(name) {
         Some(Program::FEntry(program)) => program.unload(),

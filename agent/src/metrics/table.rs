@@ -101,7 +101,7 @@ pub const TABLE: &[Metric<Snapshot>] = &[
         read: deaths,
     },
     Metric {
-        name: "halfopen_kernel_counter_total",
+        name: "halfopen_kernel_counted_total",
         kind: Kind::Counter,
         help: "What the kernel counted since the agent began, in the network namespaces that were read.",
         labels: &["counter"],

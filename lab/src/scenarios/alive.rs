@@ -58,18 +58,20 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 
 fn not_reading(stage: &Stage) -> Result<(), Error> {
     let connection = stage.connect(keepalive(1, 1, 1))?;
+    stage.fill(&connection, 1)?;
+    connection.guard()?;
     stage.fill(&connection, 4)?;
     // Once the data is gone keepalive would engage.
-    connection
-        .client
-        .set_keepalive(false)
-        .map_err(|source| Error::socket("switch SO_KEEPALIVE off", source))?;
+    connection.unguard()?;
     connection.close()
 }
 
 fn answered(stage: &Stage) -> Result<(), Error> {
     let connection = stage.connect(keepalive(1, 1, 9))?;
-    let probes = stage.client_counts("TCPKeepAlive", PROBES)?.get("TCPKeepAlive");
+    connection.guard()?;
+    let probes = stage
+        .client_counts("TCPKeepAlive", PROBES)?
+        .get("TCPKeepAlive");
     // The handshake's one segment, and one answer for each probe.
     stage.client_counts("InSegs", 1 + probes)?;
     connection.close()

@@ -6,7 +6,10 @@ mod alive;
 mod resets;
 mod timeouts;
 
-use crate::{Error, Family, stage::{Setting, Stage}};
+use crate::{
+    Error, Family,
+    stage::{Setting, Stage},
+};
 
 /// What a kernel counter must show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,15 +42,26 @@ pub struct Side {
 }
 
 /// The counters that every scenario fixes.
-pub const JUDGED: [&str; 4] = ["TCPKeepAlive", "TCPWinProbe", "TCPAbortOnTimeout", "OutRsts"];
+pub const JUDGED: [&str; 4] = [
+    "TCPKeepAlive",
+    "TCPWinProbe",
+    "TCPAbortOnTimeout",
+    "OutRsts",
+];
 
 /// A side at which nothing happens.
-pub const QUIET: Side = Side { kernel: &[], agent: &[] };
+pub const QUIET: Side = Side {
+    kernel: &[],
+    agent: &[],
+};
 
 /// A side that accepts a reset.
 pub const RESET: Side = Side {
     kernel: &[("EstabResets", Figure::Exactly(1))],
-    agent: &[("resets_received", Count::Exactly(1)), ("deaths{reset_received}", Count::Exactly(1))],
+    agent: &[
+        ("resets_received", Count::Exactly(1)),
+        ("deaths{reset_received}", Count::Exactly(1)),
+    ],
 };
 
 /// Which connections a scenario is played with.
@@ -60,9 +74,18 @@ pub struct Form {
 }
 
 /// IPv4 in a plain pair.
-pub const IPV4: Form = Form { family: Family::Ipv4, setting: Setting::Plain };
-const IPV6: Form = Form { family: Family::Ipv6, setting: Setting::Plain };
-const SECOND: Form = Form { family: Family::Ipv4, setting: Setting::Second };
+pub const IPV4: Form = Form {
+    family: Family::Ipv4,
+    setting: Setting::Plain,
+};
+const IPV6: Form = Form {
+    family: Family::Ipv6,
+    setting: Setting::Plain,
+};
+const SECOND: Form = Form {
+    family: Family::Ipv4,
+    setting: Setting::Second,
+};
 
 const V4_ONLY: &[Form] = &[IPV4];
 const EVERYWHERE: &[Form] = &[IPV4, IPV6, SECOND];
@@ -107,7 +130,8 @@ impl Scenario {
 
 /// Every scenario, by number.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    let groups: [&'static [Scenario]; 3] = [timeouts::SCENARIOS, alive::SCENARIOS, resets::SCENARIOS];
+    let groups: [&'static [Scenario]; 3] =
+        [timeouts::SCENARIOS, alive::SCENARIOS, resets::SCENARIOS];
     let mut scenarios: Vec<&Scenario> = groups.into_iter().flatten().collect();
     scenarios.sort_by_key(|scenario| (scenario.number, scenario.offset));
     scenarios.into_iter()
@@ -124,7 +148,11 @@ mod tests {
         let ports: Vec<u16> = all()
             .flat_map(|scenario| (0..scenario.forms.len()).map(|form| scenario.port(form)))
             .collect();
-        assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), ports.len(), "{ports:?}");
+        assert_eq!(
+            ports.iter().collect::<BTreeSet<_>>().len(),
+            ports.len(),
+            "{ports:?}"
+        );
         let labels: BTreeSet<String> = all().map(Scenario::label).collect();
         assert_eq!(labels.len(), all().count());
     }
@@ -132,6 +160,9 @@ mod tests {
     #[test]
     fn the_whole_table_is_there() {
         let numbers: BTreeSet<u16> = all().map(|scenario| scenario.number).collect();
-        assert_eq!(Vec::from_iter(numbers), [6, 7, 8, 9, 11, 13, 14, 15, 16, 17, 18, 19, 20]);
+        assert_eq!(
+            Vec::from_iter(numbers),
+            [6, 7, 8, 9, 11, 13, 14, 15, 16, 17, 18, 19, 20]
+        );
     }
 }

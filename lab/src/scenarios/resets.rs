@@ -24,7 +24,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 ("TCPAbortOnClose", Figure::Exactly(1)),
                 ("TCPAbortOnData", Figure::Exactly(0)),
             ],
-            agent: &[("resets_sent{tcp_abort_on_close}", ONE), ("deaths{reset_sent}", ONE)],
+            agent: &[
+                ("resets_sent{tcp_abort_on_close}", ONE),
+                ("deaths{reset_sent}", ONE),
+            ],
         },
         server: RESET,
         trigger: unread,
@@ -59,7 +62,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 ("TCPAbortOnClose", Figure::Exactly(0)),
                 ("TCPAbortOnData", Figure::Exactly(0)),
             ],
-            agent: &[("resets_sent{tcp_state}", ONE), ("deaths{administrative}", ONE)],
+            agent: &[
+                ("resets_sent{tcp_state}", ONE),
+                ("deaths{administrative}", ONE),
+            ],
         },
         server: RESET,
         trigger: killed,
