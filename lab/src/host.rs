@@ -18,6 +18,10 @@ use nix::{
 
 use crate::{Counters, Error};
 
+/// Where namespaces are mounted: no user but root can put anything in the way there.
+const MOUNTS: &str = "/run";
+const PREFIX: &str = "halfopen-lab-";
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// What keeps a host's namespace alive.
@@ -169,9 +173,7 @@ impl Drop for Host {
             let _ = thread.join();
         }
         if let Some(path) = self.mounted.take() {
-            // The thread may have failed before it mounted.
-            let _ = umount2(&path, MntFlags::MNT_DETACH);
-            let _ = fs::remove_file(&path);
+            unmount(&path);
         }
     }
 }
@@ -222,10 +224,29 @@ fn open(path: &Path) -> Result<File, Error> {
 }
 
 fn mount_point(name: &str) -> Result<PathBuf, Error> {
-    let path = std::env::temp_dir().join(format!("halfopen-lab-{}-{name}", process::id()));
-    File::create(&path)
+    let path = Path::new(MOUNTS).join(format!("{PREFIX}{name}"));
+    File::create_new(&path)
         .map_err(|source| Error::needs_root(format!("create {}", path.display()), source))?;
     Ok(path)
+}
+
+/// Removes every mount point of a lab.
+pub(crate) fn sweep() {
+    for entry in fs::read_dir(MOUNTS).into_iter().flatten().flatten() {
+        if entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(PREFIX.as_bytes())
+        {
+            unmount(&entry.path());
+        }
+    }
+}
+
+fn unmount(path: &Path) {
+    // Either may have been done already, or never have been begun.
+    let _ = umount2(path, MntFlags::MNT_DETACH);
+    let _ = fs::remove_file(path);
 }
 
 fn feed(program: &str, args: &[&str], input: &str) -> Result<(), Error> {

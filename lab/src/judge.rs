@@ -136,6 +136,30 @@ pub fn judge(scenario: &Scenario, accounts: &[Account; 2], policy: Policy) -> Ve
     verdict
 }
 
+/// What the agent saw none of although the scenarios gave it several: tracepoints may miss some, but
+/// a hook that misses all of them is broken.
+#[must_use]
+pub fn unseen(verdicts: &[&Verdict]) -> Vec<String> {
+    const SEVERAL: u64 = 3;
+    let mut sums: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for verdict in verdicts {
+        for (key, must) in &verdict.expected {
+            let counted = verdict.counted.get(key).and_then(Value::as_u64);
+            // A figure that is the kernel's counter is not 0, or it would be a number.
+            let must = must.as_u64().unwrap_or(u64::from(must != OPEN));
+            let name = key.split_once(' ').map_or(key.as_str(), |(_, name)| name);
+            let sum = sums.entry(name).or_default();
+            *sum = (sum.0 + must, sum.1 + counted.unwrap_or(0));
+        }
+    }
+    let unseen = sums
+        .into_iter()
+        .filter(|(_, (must, counted))| *must >= SEVERAL && *counted == 0);
+    unseen
+        .map(|(name, (must, _))| format!("{name}: none seen of at least {must}"))
+        .collect()
+}
+
 fn expectations(side: &Side) -> BTreeMap<&'static str, Count> {
     let mut expected = BTreeMap::from([("retransmission_timeouts", Count::Kernel("TCPTimeouts"))]);
     expected.extend(side.agent.iter().copied());
@@ -250,6 +274,17 @@ mod tests {
             check(seven(), &agent, Policy::Exact, (1, 0));
             check(seven(), &agent, Policy::NeverOver, (1, 0));
         }
+    }
+
+    #[test]
+    fn a_hook_that_sees_nothing_is_noticed() {
+        let blind = judge(seven(), &accounts(&RIGHT[1..]), Policy::NeverOver);
+        let sighted = judge(seven(), &accounts(&RIGHT), Policy::NeverOver);
+        assert_eq!(
+            unseen(&[&blind]),
+            ["keepalive_probes: none seen of at least 3"]
+        );
+        assert_eq!(unseen(&[&blind, &sighted]), [""; 0]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ mod turn;
 mod wait;
 
 pub use error::Error;
-pub use host::Host;
+pub use host::{Held, Host};
 pub use pair::{Family, Pair};
 pub use snmp::Counters;
 pub use turn::Turn;

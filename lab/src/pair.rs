@@ -4,6 +4,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    path::Path,
     time::Duration,
 };
 
@@ -88,6 +89,9 @@ impl Pair {
     /// # Errors
     /// Without the right or the means to.
     pub fn new(name: &str, family: Family, client: Held) -> Result<Self, Error> {
+        if family == Family::Ipv6 && !Path::new("/proc/sys/net/ipv6").exists() {
+            return Err(Error::Unsupported("the kernel has no IPv6".to_owned()));
+        }
         let client = Host::new(&format!("{name}c"), client)?;
         let server = Host::new(&format!("{name}s"), Held::ByThread)?;
         let peer = server.path().display();

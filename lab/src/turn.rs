@@ -6,7 +6,7 @@ use std::os::{
     unix::net::{SocketAddr, UnixListener},
 };
 
-use crate::Error;
+use crate::{Error, host};
 
 /// The right to use the lab's ports on this machine.
 #[derive(Debug)]
@@ -26,8 +26,9 @@ impl Turn {
             help: "another selftest or demo is running on this machine: wait for its end",
         };
         let name = SocketAddr::from_abstract_name("halfopen-lab").map_err(taken)?;
-        Ok(Self {
-            _name: UnixListener::bind_addr(&name).map_err(taken)?,
-        })
+        let name = UnixListener::bind_addr(&name).map_err(taken)?;
+        // What a lab left that was killed outright; nobody else's, now that the turn is ours.
+        host::sweep();
+        Ok(Self { _name: name })
     }
 }

@@ -117,6 +117,7 @@ async fn agent(
         btf: args.hooks.btf.clone(),
         max_records: args.max_records,
         max_groups: args.max_kernel_groups,
+        compare_interval: args.compare_interval,
         bpf_stats: !args.no_bpf_stats,
         kernel_log,
     };

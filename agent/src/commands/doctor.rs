@@ -111,7 +111,7 @@ fn attach(hooks: &HookArgs) -> Result<Snapshot, kernel::Error> {
         max_records: 1024,
         max_groups: 64,
         bpf_stats: false,
-        kernel_log: false,
+        ..kernel::Options::default()
     };
     match Monitor::start(&options) {
         Ok(mut monitor) => Ok(monitor.snapshot()),

@@ -42,6 +42,13 @@ pub struct SelftestArgs {
 /// # Errors
 /// When the result cannot be written.
 pub fn run(args: &SelftestArgs) -> anyhow::Result<ExitCode> {
+    if !args.json {
+        // Where standard error is closed there is nobody to tell.
+        drop(writeln!(
+            io::stderr(),
+            "connections are dying in private network namespaces; this takes about a minute"
+        ));
+    }
     let report = match test(args) {
         Ok(report) => report,
         Err(error) => return Ok(failed(&error)),

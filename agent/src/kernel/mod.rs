@@ -13,7 +13,7 @@ mod object;
 mod privileges;
 mod programs;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 pub use error::Error;
 pub use monitor::Monitor;
@@ -31,6 +31,8 @@ pub struct Options {
     pub max_records: u32,
     /// Groups that can be told apart in the kernel.
     pub max_groups: u32,
+    /// Longest time between two comparisons with the kernel's own counters.
+    pub compare_interval: Duration,
     /// Whether to have the kernel measure the programs' runs.
     pub bpf_stats: bool,
     /// Whether the kernel programs log each event.
@@ -47,6 +49,7 @@ impl Default for Options {
             btf: BTF.into(),
             max_records: 65_536,
             max_groups: 4_096,
+            compare_interval: Duration::from_secs(5),
             bpf_stats: true,
             kernel_log: false,
         }

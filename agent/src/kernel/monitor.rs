@@ -14,7 +14,7 @@ use aya::{
     programs::{Program, RawTracePoint, RawTracePointRunOptions},
     sys::{Stats, enable_stats},
 };
-use halfopen_common::{Loss, NetKey, Outstanding};
+use halfopen_common::{Loss, NetKey, Outstanding, Record};
 use tracing::warn;
 
 use super::{
@@ -43,6 +43,8 @@ use crate::{
 const SETTLE: Duration = Duration::from_millis(20);
 /// Share of one processor that looking for answers and namespaces may take.
 const PACE: u32 = 50;
+/// Every thread of the host is looked at this often, for a namespace that no process is in.
+const THREADS: Duration = Duration::from_secs(60);
 /// Readings closer together than this share what is costly.
 const FRESH: Duration = Duration::from_millis(200);
 
@@ -60,6 +62,7 @@ pub struct Monitor {
     /// Keeps the kernel's statistics on.
     statistics: Option<std::os::fd::OwnedFd>,
     build: Build,
+    compare_interval: Duration,
     _drain: Drain,
 }
 
@@ -78,10 +81,11 @@ impl<T> Paced<T> {
         self.next.is_none_or(|next| Instant::now() >= next)
     }
 
-    fn done(&mut self, value: T, began: Instant) {
+    /// Takes the new value; it is done again after `longest` at the latest.
+    fn done(&mut self, value: T, began: Instant, longest: Duration) {
         let now = Instant::now();
         self.value = value;
-        self.next = Some(now + FRESH.max((now - began) * PACE));
+        self.next = Some(now + FRESH.max((now - began) * PACE).min(longest));
     }
 }
 
@@ -120,6 +124,7 @@ impl Monitor {
             threads: Paced::new(()),
             statistics,
             build: build(),
+            compare_interval: options.compare_interval,
             _drain: drain,
         };
         monitor.compare();
@@ -167,7 +172,7 @@ impl Monitor {
         for gone in self.books.enter(&round) {
             self.maps.forget_net(&gone);
         }
-        self.compared.done((), began);
+        self.compared.done((), began, self.compare_interval);
     }
 
     fn read_kernel_counters(
@@ -180,8 +185,7 @@ impl Monitor {
         let is_new = |key: &&NetKey| key.inum != 0 && !found.contains_key(&key.inum);
         if counted.keys().any(|key| is_new(&key)) || self.threads.is_due() {
             found = namespaces::find(Depth::Threads);
-            self.threads.done((), began);
-            self.threads.next = self.threads.next.map(|next| next.max(began + Duration::from_secs(60)));
+            self.threads.next = Some(began + THREADS);
         }
         let visited = namespaces::visit(&found, || {
             let counts = snmp::read(Path::new("/proc/thread-self/net"))?;
@@ -223,7 +227,7 @@ impl Monitor {
                 groups::add_pending(&mut pending, &record);
             }
         }
-        self.records.done((socks.len() as u64, pending), began);
+        self.records.done((socks.len() as u64, pending), began, Duration::MAX);
     }
 
     fn losses(&self) -> Losses {
@@ -237,6 +241,13 @@ impl Monitor {
             ]),
             groups_overflowed: loss(Loss::GroupsFull),
         }
+    }
+
+    /// The records of the sockets that have one now, each once.
+    #[must_use]
+    pub fn records(&self) -> Vec<Record> {
+        // A map that changes while it is read may come round again.
+        self.maps.records().collect::<BTreeMap<_, _>>().into_values().collect()
     }
 
     /// What each program costs: its name, what it is attached to, and its statistics.

@@ -31,9 +31,12 @@ pub struct Row {
     /// What the kernel counted.
     #[serde(default)]
     pub kernel: Counts,
-    /// Whether all agree.
+    /// Whether nothing is wrong.
     pub ok: bool,
-    /// Where they do not.
+    /// Whether this kernel cannot play the scenario.
+    #[serde(default)]
+    pub skipped: bool,
+    /// What is wrong, or short of the kernel's count but accounted for, or why it was skipped.
     #[serde(default)]
     pub why: String,
 }
@@ -69,8 +72,11 @@ impl Selftest {
                 faults.push(format!("a line that is neither row nor summary: {line}"));
             }
         }
-        let passed = rows.iter().filter(|row: &&Row| row.ok).count();
-        let failed = rows.len() - passed;
+        let passed = rows
+            .iter()
+            .filter(|row: &&Row| row.ok && !row.skipped)
+            .count();
+        let failed = rows.iter().filter(|row| !row.ok).count();
         match summary {
             None => faults.push(format!(
                 "it ended without a summary after {} rows",
@@ -82,7 +88,7 @@ impl Selftest {
                     summary.passed, summary.failed
                 ));
             }
-            Some(_) if rows.is_empty() => faults.push("it ran no scenario".to_owned()),
+            Some(_) if passed + failed == 0 => faults.push("it played no scenario".to_owned()),
             Some(_) => {}
         }
         match exit {
@@ -109,12 +115,15 @@ impl Selftest {
 
     /// Rows that hold.
     pub fn passed(&self) -> usize {
-        self.rows.iter().filter(|row| row.ok).count()
+        self.rows
+            .iter()
+            .filter(|row| row.ok && !row.skipped)
+            .count()
     }
 
     /// Rows that do not, and faults of the run.
     pub fn failed(&self) -> usize {
-        self.rows.len() - self.passed() + self.faults.len()
+        self.rows.iter().filter(|row| !row.ok).count() + self.faults.len()
     }
 }
 
@@ -139,6 +148,9 @@ mod tests {
     fn only_a_complete_run_passes() {
         check(&[ROW, SUMMARY], Some(0), (1, 0));
         check(&["noise", ROW, SUMMARY], Some(0), (1, 0));
+        let skipped = ROW.replace("\"new\":1", "\"skipped\":true");
+        check(&[ROW, &skipped, SUMMARY], Some(0), (1, 0));
+        check(&[&skipped, &SUMMARY.replace('1', "0")], Some(0), (0, 1));
         check(&[ROW], Some(0), (1, 1));
         check(&[ROW, ROW, SUMMARY], Some(0), (2, 1));
         check(&[ROW, SUMMARY], Some(1), (1, 1));

@@ -1,5 +1,6 @@
 //! The scenario × kernel × mechanism table. A cell holds what was counted, in the order of the
-//! line's counters; a cell that is wrong is marked and explained below the table.
+//! line's counters; a cell that is wrong, short or skipped says so and is explained
+//! below the table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,53 +19,57 @@ pub fn draw(runs: &[Selftest]) -> String {
             cells[column] = Some(row);
         }
     }
-    let mut lines = vec![vec![
-        "scenario".to_owned(),
-        "counters".to_owned(),
-        "expected".to_owned(),
-    ]];
+    let mut lines = vec![vec!["scenario".to_owned()]];
     lines[0].extend(runs.iter().map(|run| run.label.clone()));
+    lines[0].push("what must be counted, in this order".to_owned());
     for (key, cells) in &scenarios {
         let counters = counters(cells);
-        let expected = cells
-            .iter()
-            .flatten()
-            .next()
-            .map(|row| counts(&row.expected, &counters));
-        let mut line = vec![
-            key.title(),
-            counters.join(" "),
-            expected.unwrap_or_default(),
-        ];
+        let mut line = vec![key.title()];
         line.extend(
             cells
                 .iter()
                 .map(|cell| cell.map_or("-".to_owned(), |row| mark(row, &counters))),
         );
+        let expected = cells
+            .iter()
+            .flatten()
+            .next()
+            .map(|row| legend(&row.expected, &counters));
+        line.push(expected.unwrap_or_default());
         lines.push(line);
     }
     let mut drawn = align(&lines);
+    drawn.push('\n');
     for run in runs {
-        for row in run.rows.iter().filter(|row| !row.ok) {
-            let title = key(row).title();
-            drawn.push_str(&format!(
-                "{}: {title} ({}): {}\n",
-                run.label, row.title, row.why
-            ));
-            let sides = [
-                ("expected", &row.expected),
-                ("counted", &row.counted),
-                ("kernel", &row.kernel),
-            ];
-            for (side, counts) in sides {
-                drawn.push_str(&format!("    {side:9}{}\n", all(counts)));
-            }
+        for row in run.rows.iter().filter(|row| !row.why.is_empty() || !row.ok) {
+            drawn.push_str(&explain(&run.label, row));
         }
         for fault in &run.faults {
             drawn.push_str(&format!("{}: {fault}\n", run.label));
         }
     }
     drawn
+}
+
+fn explain(label: &str, row: &Row) -> String {
+    let mut told = format!(
+        "{label}: {} ({}): {}\n",
+        key(row).title(),
+        row.title,
+        row.why
+    );
+    if !row.ok {
+        let sides = [
+            ("expected", &row.expected),
+            ("counted", &row.counted),
+            ("kernel", &row.kernel),
+        ];
+        for (side, counts) in sides {
+            let counters: Vec<String> = counts.keys().cloned().collect();
+            told.push_str(&format!("    {side}: {}\n", legend(counts, &counters)));
+        }
+    }
+    told
 }
 
 /// Sorts scenarios by number, then family, then namespace.
@@ -109,10 +114,11 @@ fn counters(cells: &[Option<&Row>]) -> Vec<String> {
 
 fn mark(row: &Row, counters: &[String]) -> String {
     let shown = counts(&row.counted, counters);
-    if row.ok {
-        shown
-    } else {
-        format!("{shown} WRONG")
+    match row {
+        Row { skipped: true, .. } => "skipped".to_owned(),
+        Row { ok: false, .. } => format!("{shown} WRONG"),
+        Row { why, .. } if !why.is_empty() => format!("{shown} short"),
+        _ => shown,
     }
 }
 
@@ -128,11 +134,16 @@ fn counts(counts: &Counts, counters: &[String]) -> String {
     }
 }
 
-fn all(counts: &Counts) -> String {
-    let shown = counts
+fn legend(counts: &Counts, counters: &[String]) -> String {
+    let shown = counters
         .iter()
-        .map(|(name, count)| format!("{name}={}", plain(count)));
-    shown.collect::<Vec<_>>().join(" ")
+        .map(|name| format!("{name} {}", counts.get(name).map_or("0".to_owned(), plain)));
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    if shown.is_empty() {
+        "none".to_owned()
+    } else {
+        shown
+    }
 }
 
 fn plain(value: &Value) -> String {
@@ -181,12 +192,12 @@ mod tests {
                  \"counted\":{{\"A\":{counted}}},\"kernel\":{{\"A\":3}}}}"
             )
         };
-        let good = Selftest::read("host", &row(true, 3), Some(0));
+        let good = Selftest::read("host", &row(true, 3).replace("one missing", ""), Some(0));
         let bad = Selftest::read("6.1 kprobe", &row(false, 2), Some(1));
         let drawn = draw(&[good, bad]);
         let expected = "\
-scenario  counters  expected  host  6.1 kprobe
-7 ipv4    A         3         3     2 WRONG
+scenario  host  6.1 kprobe  what must be counted, in this order
+7 ipv4    3     2 WRONG     A 3
 ";
         assert!(drawn.starts_with(expected), "{drawn}");
         assert!(

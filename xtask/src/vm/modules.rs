@@ -13,7 +13,8 @@ use crate::process;
 const REQUIRED: [&str; 3] = ["ipv6", "veth", "nf_tables"];
 
 /// What they may use, or what another module asks for only when it runs.
-const OPTIONAL: [&str; 5] = [
+const OPTIONAL: [&str; 6] = [
+    "tcp_diag",
     "crc32c_generic",
     "nft_reject_inet",
     "nft_reject_ipv4",

@@ -1,0 +1,195 @@
+//! Records of real sockets, held against what the sockets themselves and the host say.
+//! It must never take an expectation from the programs' own output.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::{
+        fd::AsFd as _,
+        unix::fs::{MetadataExt as _, fchown},
+    },
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use halfopen::kernel::{Monitor, Options};
+use halfopen_common::{Record, direction, state};
+use socket2::{Domain, Socket, TcpKeepalive, Type};
+
+/// A uid no test runs as, so that a field left at zero cannot pass.
+const UID: u32 = 12_345;
+
+/// AF_INET and AF_INET6.
+const INET: u16 = 2;
+const INET6: u16 = 10;
+
+struct Connection {
+    client: Socket,
+    server: Socket,
+    local: SocketAddr,
+    remote: SocketAddr,
+    family: u16,
+}
+
+/// Connects on loopback; a mapped address is an IPv6 socket that speaks IPv4.
+fn connect(listen: IpAddr, family: u16) -> Connection {
+    let domain = if family == INET6 { Domain::IPV6 } else { Domain::IPV4 };
+    let listener = Socket::new(domain, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::new(listen, 0).into()).unwrap();
+    listener.listen(1).unwrap();
+    let remote = listener.local_addr().unwrap();
+    let client = Socket::new(domain, Type::STREAM, None).unwrap();
+    client.connect(&remote).unwrap();
+    fchown(client.as_fd(), Some(UID), None).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    Connection {
+        local: client.local_addr().unwrap().as_socket().unwrap(),
+        remote: remote.as_socket().unwrap(),
+        client,
+        server,
+        family,
+    }
+}
+
+fn mapped(address: SocketAddr) -> [u8; 16] {
+    match address.ip() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+fn find(records: &[Record], connection: &Connection) -> Option<Record> {
+    records.iter().copied().find(|record| {
+        record.local_port == connection.local.port() && record.remote_port == connection.remote.port()
+    })
+}
+
+/// Waits until every connection has a record with at least this many keepalive probes.
+fn wait(monitor: &Monitor, connections: &[Connection], probes: u32) -> Vec<Record> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let records = monitor.records();
+        let found: Vec<_> = connections.iter().filter_map(|connection| find(&records, connection)).collect();
+        if found.len() == connections.len() && found.iter().all(|record| record.keepalive_probes >= probes) {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "only {found:?} of {} records", connections.len());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The id of this process's cgroup (v2) is the inode number of its directory.
+fn cgroup() -> u64 {
+    let memberships = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let path = memberships.lines().find_map(|line| line.strip_prefix("0::")).unwrap();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 ")).unwrap();
+    let point = PathBuf::from(mount.split(' ').nth(4).unwrap());
+    fs::metadata(point.join(path.trim_start_matches('/'))).unwrap().ino()
+}
+
+fn monotonic_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap()
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_record_tells_whose_socket_it_is_and_what_happened() {
+    let mut monitor = Monitor::start(&Options::default()).unwrap();
+    let connections = [
+        connect(Ipv4Addr::LOCALHOST.into(), INET),
+        connect(Ipv6Addr::LOCALHOST.into(), INET6),
+        connect(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into(), INET6),
+    ];
+    let began = monotonic_ns();
+    assert!(monitor.records().iter().all(|record| record.uid != UID), "a healthy socket has no record");
+    let second = Duration::from_secs(1);
+    let keepalive = TcpKeepalive::new().with_time(second).with_interval(second).with_retries(9);
+    for connection in &connections {
+        connection.client.set_tcp_keepalive(&keepalive).unwrap();
+    }
+    let records = wait(&monitor, &connections, 2);
+    let now = monotonic_ns();
+    let netns = fs::metadata("/proc/self/ns/net").unwrap().ino();
+    for (record, connection) in records.iter().zip(&connections) {
+        assert_eq!(record.local, mapped(connection.local), "{record:?}");
+        assert_eq!(record.remote, mapped(connection.remote), "{record:?}");
+        assert_eq!(record.family, connection.family, "{record:?}");
+        assert_eq!(u64::from(record.net.inum), netns, "{record:?}");
+        assert_eq!(record.cgroup, cgroup(), "{record:?}");
+        assert_eq!(record.uid, UID, "{record:?}");
+        assert_eq!(record.direction, direction::OUTBOUND, "{record:?}");
+        assert_eq!(record.state, 1, "established: {record:?}");
+        assert_eq!(record.window_probes + record.resets_sent + record.resets_received, 0, "{record:?}");
+        let times = [began, record.first_ns, record.probe_ns, now];
+        assert!(times.is_sorted(), "{times:?}");
+        assert!(record.last_ns >= record.probe_ns);
+        assert!(record.first_ns < record.probe_ns, "two probes, a second apart");
+        assert!(record.keepalive_answered >= 1, "{record:?}");
+    }
+
+    // A reset from the peer ends each; the record of a socket that is still open stays.
+    for connection in &connections {
+        connection.server.set_linger(Some(Duration::ZERO)).unwrap();
+    }
+    let mut clients = Vec::new();
+    let mut ends = Vec::new();
+    for connection in connections {
+        drop(connection.server);
+        let error = (&connection.client).read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        clients.push(connection.client);
+        ends.push((connection.local, connection.remote));
+    }
+    let records = monitor.records();
+    for (local, remote) in &ends {
+        let record = records
+            .iter()
+            .find(|record| record.local_port == local.port() && record.remote_port == remote.port())
+            .unwrap();
+        assert_eq!(record.resets_received, 1, "{record:?}");
+        assert_eq!(record.ending, halfopen_common::Ending::ResetReceived as u8, "{record:?}");
+        assert_ne!(record.state, state::CLOSE, "the state it died in: {record:?}");
+    }
+    drop(clients);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while monitor.records().iter().any(|record| record.uid == UID) {
+        assert!(Instant::now() < deadline, "a destroyed socket keeps no record");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Keeps its thread and counters until the end.
+    drop(monitor.snapshot());
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_full_table_loses_detail_and_no_count() {
+    let mut monitor = Monitor::start(&Options { max_records: 1, ..Options::default() }).unwrap();
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0).into()).unwrap();
+    listener.listen(16).unwrap();
+    let address = listener.local_addr().unwrap();
+    let port = address.as_socket().unwrap().port();
+    let mut kept = Vec::new();
+    for _ in 0..8 {
+        let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        client.connect(&address).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        server.write_all(b"unread").unwrap();
+        client.set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        // The server's socket lives on, so that its record fills the table.
+        kept.push(server);
+    }
+    let snapshot = monitor.snapshot();
+    let inbound = snapshot
+        .groups
+        .iter()
+        .find(|(group, _)| group.port == Some(port) && group.direction.as_str() == "inbound")
+        .unwrap();
+    assert_eq!(inbound.1.resets_received, 8);
+    assert!(snapshot.losses.map_full["sockets"] >= 7, "{:?}", snapshot.losses);
+    assert!(monitor.records().len() <= 1);
+}
