@@ -87,6 +87,14 @@ pub struct HookArgs {
     /// Mechanism of the hooks; auto takes the best that attaches, for each hook
     #[arg(long, value_enum, env = "HALFOPEN_HOOKS", default_value = "auto")]
     pub hooks: Hooks,
+    /// Kernel function or tracepoint to leave alone; repeatable
+    #[arg(
+        long = "without-hook",
+        value_name = "NAME",
+        env = "HALFOPEN_WITHOUT_HOOK",
+        value_delimiter = ','
+    )]
+    pub without: Vec<String>,
     /// Type information (BTF) of the running kernel
     #[arg(
         long,

@@ -114,6 +114,7 @@ async fn agent(
 
     let options = kernel::Options {
         hooks: args.hooks.hooks.forced(),
+        without: args.hooks.without.clone(),
         btf: args.hooks.btf.clone(),
         max_records: args.max_records,
         max_groups: args.max_kernel_groups,

@@ -106,6 +106,7 @@ fn privileges(status: &str) -> Vec<Privilege> {
 fn attach(hooks: &HookArgs) -> Result<Snapshot, kernel::Error> {
     let options = kernel::Options {
         hooks: hooks.hooks.forced(),
+        without: hooks.without.clone(),
         btf: hooks.btf.clone(),
         // A look needs no room: the maps are gone in a moment.
         max_records: 1024,

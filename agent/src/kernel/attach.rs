@@ -7,7 +7,7 @@ use aya::{Btf, Ebpf};
 use halfopen_common::{ABSENT, switch};
 
 use super::{
-    Error,
+    Error, Options,
     btf::Layout,
     hooks::{Attachment, HOOKS, Hook, Role, Way},
     maps::Maps,
@@ -39,14 +39,14 @@ pub fn all(
     btf: &Btf,
     layout: &Layout,
     maps: &mut Maps,
-    forced: Option<Mechanism>,
+    options: &Options,
 ) -> Result<Vec<Attached>, Error> {
     let mut attaching = Attaching {
         ebpf,
         btf,
         layout,
         maps,
-        forced,
+        options,
         programs: BTreeSet::new(),
         switches: 0,
     };
@@ -62,7 +62,7 @@ struct Attaching<'a> {
     btf: &'a Btf,
     layout: &'a Layout,
     maps: &'a mut Maps,
-    forced: Option<Mechanism>,
+    options: &'a Options,
     programs: BTreeSet<&'static str>,
     switches: u32,
 }
@@ -71,7 +71,7 @@ impl Attaching<'_> {
     fn hook(&mut self, hook: &'static Hook) -> Result<Attached, Error> {
         let mut refused = Vec::new();
         for way in self.ordered(hook) {
-            if self.forced.is_some_and(|forced| forced != way.mechanism) {
+            if self.options.hooks.is_some_and(|forced| forced != way.mechanism) {
                 continue;
             }
             match self.ruled_out(hook, way) {
@@ -97,6 +97,10 @@ impl Attaching<'_> {
 
     /// What is known without trying.
     fn ruled_out(&self, hook: &Hook, way: &Way) -> Option<String> {
+        let left_alone = |target: &str| self.options.without.iter().any(|without| without == target);
+        if let Some((_, target)) = way.programs.iter().find(|(_, target)| left_alone(target)) {
+            return Some(format!("{target}: left alone as told with --without-hook"));
+        }
         let by_tracepoint = way.mechanism == Mechanism::Tracepoint;
         if way.switches & TIMERS != 0 {
             for (bit, address, name) in [

@@ -25,6 +25,8 @@ use crate::model::snapshot::Mechanism;
 pub struct Options {
     /// The one mechanism to use, or `None` for the best of each hook.
     pub hooks: Option<Mechanism>,
+    /// Kernel functions and tracepoints to leave alone.
+    pub without: Vec<String>,
     /// The running kernel's BTF, normally [`BTF`].
     pub btf: PathBuf,
     /// Sockets that can have a record at a time.
@@ -46,6 +48,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             hooks: None,
+            without: Vec::new(),
             btf: BTF.into(),
             max_records: 65_536,
             max_groups: 4_096,

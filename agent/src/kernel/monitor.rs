@@ -102,7 +102,7 @@ impl Monitor {
         let mut maps = Maps::take(&mut ebpf)?;
         let drain = Drain::start(&mut ebpf, options.kernel_log)?;
         let btf = object::btf(&options.btf)?;
-        let attached = attach::all(&mut ebpf, &btf, &layout, &mut maps, options.hooks)?;
+        let attached = attach::all(&mut ebpf, &btf, &layout, &mut maps, options)?;
         drop(btf);
         if attached.iter().all(|attached| attached.way.is_none()) {
             return Err(nothing(&attached, &ebpf));
