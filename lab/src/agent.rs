@@ -43,12 +43,15 @@ pub struct Agent {
 struct Log {
     lines: Vec<String>,
     address: Option<String>,
+    error: Option<String>,
 }
 
 /// The fields of a log line that matter here.
 #[derive(Deserialize)]
 struct Line {
     message: String,
+    #[serde(default)]
+    level: String,
     #[serde(default)]
     address: Option<String>,
 }
@@ -150,19 +153,8 @@ impl Agent {
 
     fn ended(&self, status: ExitStatus) -> Error {
         let log = self.log();
-        // An error is told in plain words, after the log's lines.
-        let plain: Vec<&str> = log
-            .lines
-            .iter()
-            .map(String::as_str)
-            .filter(|line| !line.starts_with('{'))
-            .collect();
-        let last = &log.lines[log.lines.len().saturating_sub(LAST_WORDS)..];
-        let said = if plain.is_empty() {
-            last.join(" / ")
-        } else {
-            plain.join(" / ")
-        };
+        let last = || log.lines[log.lines.len().saturating_sub(LAST_WORDS)..].join(" / ");
+        let said = log.error.clone().unwrap_or_else(last);
         Error::AgentEnded {
             status: status.to_string(),
             code: status.code(),
@@ -187,8 +179,12 @@ fn listen(stderr: ChildStderr, log: &Mutex<Log>) {
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {
         let parsed = serde_json::from_str::<Line>(&line).ok();
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = parsed.filter(|line| line.message == "listening") {
-            log.address = log.address.take().or(line.address);
+        match parsed {
+            Some(line) if line.message == "listening" => {
+                log.address = log.address.take().or(line.address);
+            }
+            Some(line) if line.level == "ERROR" => log.error = Some(line.message),
+            _ => {}
         }
         log.lines.push(line);
     }
