@@ -1,0 +1,65 @@
+//! Connections opened and closed as fast as one thread can, both ends on it.
+//! It must never run out of ports, nor meet a connection of before: every so many connections go to
+//! an address of 127/8 that was never used, each with all ports of its own.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use socket2::SockRef;
+
+/// How connections end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Close {
+    /// The client closes, then the server; a TIME_WAIT remains.
+    Orderly,
+    /// The client resets it (SO_LINGER 0); nothing remains.
+    Reset,
+}
+
+/// Far below the 28,000 ports that a client has towards each address.
+const CONNECTIONS_PER_ADDRESS: u32 = 5_000;
+
+/// The next unused address: 127.1.0.0 and up.
+static ADDRESS: AtomicU32 = AtomicU32::new(0x7f01_0000);
+
+/// A listener on all addresses, and the client that connects to it.
+pub struct Worker {
+    listener: TcpListener,
+    port: u16,
+}
+
+impl Worker {
+    /// In the calling thread's network namespace.
+    pub fn new() -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        let port = listener.local_addr()?.port();
+        Ok(Self { listener, port })
+    }
+
+    /// Opens and closes that many connections.
+    pub fn run(&self, connections: u32, close: Close) -> io::Result<()> {
+        let mut address = self.unused_address();
+        for number in 1..=connections {
+            let client = TcpStream::connect(address)?;
+            let (server, _) = self.listener.accept()?;
+            if close == Close::Reset {
+                SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
+            }
+            drop(client);
+            drop(server);
+            if number % CONNECTIONS_PER_ADDRESS == 0 {
+                address = self.unused_address();
+            }
+        }
+        Ok(())
+    }
+
+    fn unused_address(&self) -> SocketAddr {
+        let address = ADDRESS.fetch_add(1, Ordering::Relaxed);
+        (Ipv4Addr::from_bits(address), self.port).into()
+    }
+}
