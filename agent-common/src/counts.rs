@@ -17,8 +17,20 @@ pub mod direction {
 pub const GROUP_OVERFLOW_DIRECTION: u8 = 0xff;
 
 /// Whose counts: key of the map `GROUPS`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
 #[repr(C)]
 pub struct GroupKey {
     /// Id of the socket's own cgroup (v2), 0 where the kernel does not tell.
@@ -81,8 +93,7 @@ impl ResetReason {
 }
 
 /// Counts of one group: value of the map `GROUPS`. Each only grows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct GroupCounts {
     /// By [`Event`].
@@ -94,8 +105,20 @@ pub struct GroupCounts {
 }
 
 /// A network namespace: key of the map `NETS`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
 #[repr(C)]
 pub struct NetKey {
     /// `net->net_cookie`: never reused; 0 before Linux 5.12.
@@ -126,8 +149,9 @@ impl Tally {
 }
 
 /// What the hooks counted in one network namespace: value of the map `NETS`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct NetCounts {
     /// By [`Tally`].

@@ -25,8 +25,7 @@ pub mod switch {
 
 /// Byte offsets, argument positions and values of the running kernel; the global `KERNEL`.
 /// An offset is from the start of the object named in its comment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Kernel {
     /// Address of `tcp_keepalive_timer`, 0 if unknown: what `timer->function` is compared with.

@@ -36,8 +36,7 @@ impl Outstanding {
 /// One socket that probed, timed out or was reset: value of the map `SOCKETS`, keyed by the address
 /// of its `struct sock`. Created by its first such event, removed when the socket is destroyed.
 /// Times are CLOCK_MONOTONIC nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Record {
     /// First event.
@@ -97,8 +96,7 @@ pub struct Record {
 }
 
 /// A record whose socket was destroyed: what the ring buffer `EVENTS` carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Ended {
     /// Address of the `struct sock` that was destroyed: tells records of one run apart.

@@ -181,8 +181,7 @@ impl Bracket {
         let counted = sock.probes_out()?;
         if self.kind == kind::KEEPALIVE {
             // The socket is unlocked again here: a segment sent since must not pass for a probe.
-            let quiet =
-                sock.write_seq()? == self.write_seq && sock.rcv_nxt()? == self.rcv_nxt;
+            let quiet = sock.write_seq()? == self.write_seq && sock.rcv_nxt()? == self.rcv_nxt;
             let sure = sent != 0 && (quiet || counted > self.probes_out);
             return Some((if quiet { sent } else { u32::from(sure) }, 0));
         }

@@ -80,10 +80,7 @@ pub fn touch(sock: Sock) -> Option<Touched> {
 fn is_same(record: &Record, sock: Sock) -> Option<bool> {
     let remote = sock.remote_port()?;
     // tcp_disconnect() clears the remote port after its reset.
-    Some(
-        remote == 0
-            || remote == record.remote_port && sock.local_port()? == record.local_port,
-    )
+    Some(remote == 0 || remote == record.remote_port && sock.local_port()? == record.local_port)
 }
 
 #[inline(always)]

@@ -197,7 +197,10 @@ impl Sock {
     #[inline(always)]
     pub fn would_send_data(self) -> Option<bool> {
         let next = self.snd_nxt()?;
-        let room = self.snd_una()?.wrapping_add(self.snd_wnd()?).wrapping_sub(next);
+        let room = self
+            .snd_una()?
+            .wrapping_add(self.snd_wnd()?)
+            .wrapping_sub(next);
         Some(self.write_seq()? != next && room != 0 && room < 1 << 31)
     }
 

@@ -1,6 +1,8 @@
 //! Records of real sockets, held against what the sockets themselves and the host say.
 //! It must never take an expectation from the programs' own output.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{
     fs,
     io::{Read as _, Write as _},

@@ -112,6 +112,12 @@ impl Agent {
         &self.origin
     }
 
+    /// What it has logged so far, for a self-test that failed.
+    #[must_use]
+    pub fn logged(&self) -> Vec<String> {
+        self.log().lines.clone()
+    }
+
     /// Stops it with SIGTERM.
     ///
     /// # Errors

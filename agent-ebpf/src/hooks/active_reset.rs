@@ -35,7 +35,10 @@ fn try_sent(ctx: &impl EbpfContext, sock: Sock, told: u32) -> Option<()> {
         told if told < ResetReason::TOLD => told,
         _ => ResetReason::UNKNOWN,
     };
-    debug!(ctx, "reset sent: reason {}, state {}, sock {:x}", reason, state, sock.0);
+    debug!(
+        ctx,
+        "reset sent: reason {}, state {}, sock {:x}", reason, state, sock.0
+    );
     record::reset_sent(&touched, reason);
     if let Some(bracket) = inside {
         // What it means is told by the change to CLOSE that follows.

@@ -52,7 +52,11 @@ fn try_sent(sock: u64, segment: u64, told: u32) -> Option<()> {
 fn called(sock: u64, segment: u64, told: u32, v4: bool) {
     let facts = Segment(segment);
     let answered = facts.is_reset().map(|reset| !reset);
-    let local = if v4 && sock == 0 { facts.is_local() } else { Some(true) };
+    let local = if v4 && sock == 0 {
+        facts.is_local()
+    } else {
+        Some(true)
+    };
     match (answered, local) {
         (Some(true), Some(true)) => sent(sock, segment, told),
         (None, _) | (_, None) => maps::lose(Loss::Unreadable),

@@ -40,7 +40,10 @@ fn closed(ctx: &impl EbpfContext, sock: Sock, old: u8) -> Option<()> {
         if let Some(ending) = bracket.ending(sock) {
             let touched = record::touch(sock)?;
             record::ended(&touched, ending, old);
-            debug!(ctx, "ended: path {}, state {}, sock {:x}", ending as u8, old, sock.0);
+            debug!(
+                ctx,
+                "ended: path {}, state {}, sock {:x}", ending as u8, old, sock.0
+            );
         }
         return Some(());
     }

@@ -45,7 +45,10 @@ fn tp_timer_expire_exit(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn count(bracket: &Bracket) -> Option<()> {
     let sock = Sock(bracket.sock);
-    if bracket.in_flight && maps::switched(switch::TIMER_RETRANSMISSIONS) && bracket.retransmitted(sock)? {
+    if bracket.in_flight
+        && maps::switched(switch::TIMER_RETRANSMISSIONS)
+        && bracket.retransmitted(sock)?
+    {
         record::timed_out(sock)?;
     }
     if bracket.closed || !bracket::counts_probes() {

@@ -98,6 +98,11 @@ fn test(args: &SelftestArgs) -> Result<Report, Error> {
         ],
     )?;
     let report = session::run(agent.origin(), &args.scenario, policy)?;
+    if report.tally().1 > 0 {
+        for line in agent.logged() {
+            drop(writeln!(io::stderr(), "agent: {line}"));
+        }
+    }
     agent.stop()?;
     Ok(report)
 }

@@ -7,6 +7,7 @@ mod drain;
 mod error;
 mod hooks;
 mod maps;
+pub mod measure;
 mod monitor;
 mod netns;
 mod object;
