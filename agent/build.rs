@@ -17,7 +17,10 @@ fn main() {
     println!("cargo::rustc-env=HALFOPEN_EBPF_OBJECT={}", object.display());
 
     println!("cargo::rerun-if-env-changed=HALFOPEN_REVISION");
-    let revision = env::var("HALFOPEN_REVISION").ok().or_else(revision).unwrap_or_else(|| "unknown".into());
+    let revision = env::var("HALFOPEN_REVISION")
+        .ok()
+        .or_else(revision)
+        .unwrap_or_else(|| "unknown".into());
     println!("cargo::rustc-env=HALFOPEN_REVISION={revision}");
 }
 
@@ -26,7 +29,10 @@ fn revision() -> Option<String> {
     for watched in ["../.git/HEAD", "../.git/refs/heads"] {
         println!("cargo::rerun-if-changed={watched}");
     }
-    let output = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok()?;
+    let output = Command::new("git")
+        .args(["rev-parse", "--short=12", "HEAD"])
+        .output()
+        .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     (output.status.success() && !text.trim().is_empty()).then(|| text.trim().to_owned())
 }

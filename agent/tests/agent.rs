@@ -9,7 +9,7 @@ mod support;
 use std::{
     fs,
     io::{Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     path::Path,
     thread,
 };
@@ -37,10 +37,36 @@ fn attaches_serves_and_ends() {
             metrics.lines().any(attached),
             "no hook is attached: {metrics}"
         );
+        let program = "tp_set_state";
+        assert!(
+            is_loaded(program),
+            "{program} is not in the kernel while the agent runs"
+        );
         assert_eq!(agent.end(signal).code(), Some(0));
         let ending = agent.wait_for_line("ending");
         assert_eq!(ending["signal"], signal.replace('-', "SIG"));
+        assert!(!is_loaded(program), "{program} was left in the kernel");
     }
+}
+
+/// Whether a program of this name is in the kernel; attached or not, it would be some agent's.
+fn is_loaded(name: &str) -> bool {
+    aya::programs::loaded_programs()
+        .filter_map(Result::ok)
+        .any(|program| program.name_as_str() == Some(name))
+}
+
+/// Closes a connection with unread data, so that its port has one reset sent and one received.
+fn reset() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    server.write_all(b"unread").unwrap();
+    // Arrived for sure once it can be looked at.
+    client.peek(&mut [0; 6]).unwrap();
+    drop(client);
+    assert!(server.read(&mut [0]).is_err(), "the reset has arrived");
+    listener.local_addr().unwrap().port()
 }
 
 #[test]
@@ -63,8 +89,24 @@ fn a_burst_and_abuse_leave_it_counting() {
     let mut answer = String::new();
     garbage.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let port = reset();
     let metrics = agent.get("/metrics");
-    assert!(metrics.contains("\nhalfopen_hook_attached{"), "{metrics}");
+    for (metric, direction, more) in [
+        (
+            "resets_sent_total",
+            "outbound",
+            ",reason=\"tcp_abort_on_close\"",
+        ),
+        ("resets_received_total", "inbound", ""),
+    ] {
+        let line = format!(
+            "halfopen_{metric}{{owner=\"\",direction=\"{direction}\",port=\"{port}\"{more}}} 1"
+        );
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "no {line} in {metrics}"
+        );
+    }
     assert_eq!(agent.end("-TERM").code(), Some(0));
 }
 

@@ -48,10 +48,29 @@ fn agent() -> PathBuf {
 
 #[test]
 fn the_core_reads_no_clock_file_socket_or_environment() {
-    let core: Vec<_> = ["model", "metrics", "render"].iter().flat_map(|room| sources(&agent().join(room))).collect();
+    let core: Vec<_> = ["model", "metrics", "render"]
+        .iter()
+        .flat_map(|room| sources(&agent().join(room)))
+        .collect();
     assert!(core.len() >= 8, "{core:?}");
-    let files = ["fs", "env", "File", "OpenOptions", "stdin", "stdout", "stderr"];
-    let world = ["Instant", "SystemTime", "TcpStream", "TcpListener", "UdpSocket", "UnixStream", "Command"];
+    let files = [
+        "fs",
+        "env",
+        "File",
+        "OpenOptions",
+        "stdin",
+        "stdout",
+        "stderr",
+    ];
+    let world = [
+        "Instant",
+        "SystemTime",
+        "TcpStream",
+        "TcpListener",
+        "UdpSocket",
+        "UnixStream",
+        "Command",
+    ];
     let crates = ["tokio", "rustix", "libc", "unsafe"];
     let offenders = offenders(&core, &[&files[..], &world, &crates].concat());
     assert!(offenders.is_empty(), "{offenders:#?}");
@@ -60,7 +79,10 @@ fn the_core_reads_no_clock_file_socket_or_environment() {
 #[test]
 fn nothing_outside_kernel_names_aya_or_is_unsafe() {
     let kernel = agent().join("kernel");
-    let outside: Vec<_> = sources(&agent()).into_iter().filter(|path| !path.starts_with(&kernel)).collect();
+    let outside: Vec<_> = sources(&agent())
+        .into_iter()
+        .filter(|path| !path.starts_with(&kernel))
+        .collect();
     assert!(outside.len() >= 20, "{outside:?}");
     let offenders = offenders(&outside, &["aya", "aya_log", "aya_obj", "unsafe"]);
     assert!(offenders.is_empty(), "{offenders:#?}");
@@ -74,6 +96,9 @@ fn the_lab_knows_no_agent() {
     assert!(dependencies.clone().count() > 3);
     for line in dependencies {
         let dependency = line.split(['.', ' ', '=']).next().unwrap_or_default();
-        assert!(!["halfopen", "halfopen-common", "aya"].contains(&dependency), "{line}");
+        assert!(
+            !["halfopen", "halfopen-common", "aya"].contains(&dependency),
+            "{line}"
+        );
     }
 }

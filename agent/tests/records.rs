@@ -36,7 +36,11 @@ struct Connection {
 
 /// Connects on loopback; a mapped address is an IPv6 socket that speaks IPv4.
 fn connect(listen: IpAddr, family: u16) -> Connection {
-    let domain = if family == INET6 { Domain::IPV6 } else { Domain::IPV4 };
+    let domain = if family == INET6 {
+        Domain::IPV6
+    } else {
+        Domain::IPV4
+    };
     let listener = Socket::new(domain, Type::STREAM, None).unwrap();
     listener.bind(&SocketAddr::new(listen, 0).into()).unwrap();
     listener.listen(1).unwrap();
@@ -63,7 +67,8 @@ fn mapped(address: SocketAddr) -> [u8; 16] {
 
 fn find(records: &[Record], connection: &Connection) -> Option<Record> {
     records.iter().copied().find(|record| {
-        record.local_port == connection.local.port() && record.remote_port == connection.remote.port()
+        record.local_port == connection.local.port()
+            && record.remote_port == connection.remote.port()
     })
 }
 
@@ -72,11 +77,20 @@ fn wait(monitor: &Monitor, connections: &[Connection], probes: u32) -> Vec<Recor
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let records = monitor.records();
-        let found: Vec<_> = connections.iter().filter_map(|connection| find(&records, connection)).collect();
-        if found.len() == connections.len() && found.iter().all(|record| record.keepalive_probes >= probes) {
+        let found: Vec<_> = connections
+            .iter()
+            .filter_map(|connection| find(&records, connection))
+            .collect();
+        if found.len() == connections.len()
+            && found.iter().all(|record| record.keepalive_probes >= probes)
+        {
             return found;
         }
-        assert!(Instant::now() < deadline, "only {found:?} of {} records", connections.len());
+        assert!(
+            Instant::now() < deadline,
+            "only {found:?} of {} records",
+            connections.len()
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -84,11 +98,19 @@ fn wait(monitor: &Monitor, connections: &[Connection], probes: u32) -> Vec<Recor
 /// The id of this process's cgroup (v2) is the inode number of its directory.
 fn cgroup() -> u64 {
     let memberships = fs::read_to_string("/proc/self/cgroup").unwrap();
-    let path = memberships.lines().find_map(|line| line.strip_prefix("0::")).unwrap();
+    let path = memberships
+        .lines()
+        .find_map(|line| line.strip_prefix("0::"))
+        .unwrap();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 ")).unwrap();
+    let mount = mounts
+        .lines()
+        .find(|line| line.contains(" - cgroup2 "))
+        .unwrap();
     let point = PathBuf::from(mount.split(' ').nth(4).unwrap());
-    fs::metadata(point.join(path.trim_start_matches('/'))).unwrap().ino()
+    fs::metadata(point.join(path.trim_start_matches('/')))
+        .unwrap()
+        .ino()
 }
 
 fn monotonic_ns() -> u64 {
@@ -106,9 +128,15 @@ fn a_record_tells_whose_socket_it_is_and_what_happened() {
         connect(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into(), INET6),
     ];
     let began = monotonic_ns();
-    assert!(monitor.records().iter().all(|record| record.uid != UID), "a healthy socket has no record");
+    assert!(
+        monitor.records().iter().all(|record| record.uid != UID),
+        "a healthy socket has no record"
+    );
     let second = Duration::from_secs(1);
-    let keepalive = TcpKeepalive::new().with_time(second).with_interval(second).with_retries(9);
+    let keepalive = TcpKeepalive::new()
+        .with_time(second)
+        .with_interval(second)
+        .with_retries(9);
     for connection in &connections {
         connection.client.set_tcp_keepalive(&keepalive).unwrap();
     }
@@ -124,11 +152,18 @@ fn a_record_tells_whose_socket_it_is_and_what_happened() {
         assert_eq!(record.uid, UID, "{record:?}");
         assert_eq!(record.direction, direction::OUTBOUND, "{record:?}");
         assert_eq!(record.state, 1, "established: {record:?}");
-        assert_eq!(record.window_probes + record.resets_sent + record.resets_received, 0, "{record:?}");
+        assert_eq!(
+            record.window_probes + record.resets_sent + record.resets_received,
+            0,
+            "{record:?}"
+        );
         let times = [began, record.first_ns, record.probe_ns, now];
         assert!(times.is_sorted(), "{times:?}");
         assert!(record.last_ns >= record.probe_ns);
-        assert!(record.first_ns < record.probe_ns, "two probes, a second apart");
+        assert!(
+            record.first_ns < record.probe_ns,
+            "two probes, a second apart"
+        );
         assert!(record.keepalive_answered >= 1, "{record:?}");
     }
 
@@ -152,13 +187,24 @@ fn a_record_tells_whose_socket_it_is_and_what_happened() {
             .find(|record| record.local_port == local.port() && record.remote_port == remote.port())
             .unwrap();
         assert_eq!(record.resets_received, 1, "{record:?}");
-        assert_eq!(record.ending, halfopen_common::Ending::ResetReceived as u8, "{record:?}");
-        assert_ne!(record.state, state::CLOSE, "the state it died in: {record:?}");
+        assert_eq!(
+            record.ending,
+            halfopen_common::Ending::ResetReceived as u8,
+            "{record:?}"
+        );
+        assert_ne!(
+            record.state,
+            state::CLOSE,
+            "the state it died in: {record:?}"
+        );
     }
     drop(clients);
     let deadline = Instant::now() + Duration::from_secs(10);
     while monitor.records().iter().any(|record| record.uid == UID) {
-        assert!(Instant::now() < deadline, "a destroyed socket keeps no record");
+        assert!(
+            Instant::now() < deadline,
+            "a destroyed socket keeps no record"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     // Keeps its thread and counters until the end.
@@ -168,9 +214,15 @@ fn a_record_tells_whose_socket_it_is_and_what_happened() {
 #[test]
 #[ignore = "needs root"]
 fn a_full_table_loses_detail_and_no_count() {
-    let mut monitor = Monitor::start(&Options { max_records: 1, ..Options::default() }).unwrap();
+    let mut monitor = Monitor::start(&Options {
+        max_records: 1,
+        ..Options::default()
+    })
+    .unwrap();
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    listener.bind(&SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0).into()).unwrap();
+    listener
+        .bind(&SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0).into())
+        .unwrap();
     listener.listen(16).unwrap();
     let address = listener.local_addr().unwrap();
     let port = address.as_socket().unwrap().port();
@@ -192,6 +244,10 @@ fn a_full_table_loses_detail_and_no_count() {
         .find(|(group, _)| group.port == Some(port) && group.direction.as_str() == "inbound")
         .unwrap();
     assert_eq!(inbound.1.resets_received, 8);
-    assert!(snapshot.losses.map_full["sockets"] >= 7, "{:?}", snapshot.losses);
+    assert!(
+        snapshot.losses.map_full["sockets"] >= 7,
+        "{:?}",
+        snapshot.losses
+    );
     assert!(monitor.records().len() <= 1);
 }

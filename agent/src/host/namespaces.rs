@@ -59,19 +59,26 @@ pub fn find(depth: Depth) -> Found {
 }
 
 fn add(found: &mut Found, path: PathBuf) {
-    if let Some(number) = fs::metadata(&path).ok().and_then(|data| u32::try_from(data.ino()).ok()) {
+    if let Some(number) = fs::metadata(&path)
+        .ok()
+        .and_then(|data| u32::try_from(data.ino()).ok())
+    {
         found.entry(number).or_insert(path);
     }
 }
 
 fn children(directory: &Path) -> impl Iterator<Item = PathBuf> {
-    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
+    fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
 }
 
 fn is_number(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
-        name.bytes().all(|byte| byte.is_ascii_digit())
-    })
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Namespaces mounted elsewhere: mounts of nsfs whose root is `net:[…]`.
@@ -89,7 +96,11 @@ fn mount_point(line: &str) -> Option<PathBuf> {
 
 /// mountinfo writes space, tab, newline and backslash as \ooo.
 fn unescape(field: &str) -> String {
-    field.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+    field
+        .replace("\\040", " ")
+        .replace("\\011", "\t")
+        .replace("\\012", "\n")
+        .replace("\\134", "\\")
 }
 
 /// What came of one namespace: what the visitor returned there, or why it could not be entered.
@@ -99,23 +110,37 @@ pub type Visited<T> = Vec<(u32, io::Result<T>)>;
 ///
 /// # Errors
 /// When the thread cannot be started, or ended by a panic.
-pub fn visit<T: Send>(found: &Found, visitor: impl Fn() -> io::Result<T> + Sync) -> io::Result<Visited<T>> {
+pub fn visit<T: Send>(
+    found: &Found,
+    visitor: impl Fn() -> io::Result<T> + Sync,
+) -> io::Result<Visited<T>> {
     let enter = |path: &PathBuf| {
         let file = File::open(path)?;
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
         visitor()
     };
     thread::scope(|scope| {
-        let round = thread::Builder::new().name("namespaces".into()).spawn_scoped(scope, || {
-            let own = fs::metadata("/proc/self/ns/net").ok().and_then(|data| u32::try_from(data.ino()).ok());
-            let mut visited = Visited::new();
-            // Its own first, where no privilege is needed.
-            let (here, elsewhere): (Vec<_>, Vec<_>) = found.iter().partition(|(number, _)| Some(**number) == own);
-            visited.extend(here.into_iter().map(|(number, _)| (*number, visitor())));
-            visited.extend(elsewhere.into_iter().map(|(number, path)| (*number, enter(path))));
-            visited
-        })?;
-        round.join().map_err(|_| io::Error::other("the thread that reads network namespaces panicked"))
+        let round = thread::Builder::new()
+            .name("namespaces".into())
+            .spawn_scoped(scope, || {
+                let own = fs::metadata("/proc/self/ns/net")
+                    .ok()
+                    .and_then(|data| u32::try_from(data.ino()).ok());
+                let mut visited = Visited::new();
+                // Its own first, where no privilege is needed.
+                let (here, elsewhere): (Vec<_>, Vec<_>) =
+                    found.iter().partition(|(number, _)| Some(**number) == own);
+                visited.extend(here.into_iter().map(|(number, _)| (*number, visitor())));
+                visited.extend(
+                    elsewhere
+                        .into_iter()
+                        .map(|(number, path)| (*number, enter(path))),
+                );
+                visited
+            })?;
+        round
+            .join()
+            .map_err(|_| io::Error::other("the thread that reads network namespaces panicked"))
     })
 }
 

@@ -28,7 +28,9 @@ pub fn read(program: &impl AsFd) -> Option<ProgramStatistics> {
 
 fn parse(text: &str) -> ProgramStatistics {
     let value = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line?.trim().parse().ok()
     };
     ProgramStatistics {
@@ -45,7 +47,8 @@ mod tests {
 
     #[test]
     fn reads_what_is_there_and_no_more() {
-        let text = "pos:\t0\nprog_type:\t17\nrun_time_ns:\t1234\nrun_cnt:\t5\nverified_insns:\t77\n";
+        let text =
+            "pos:\t0\nprog_type:\t17\nrun_time_ns:\t1234\nrun_cnt:\t5\nverified_insns:\t77\n";
         assert_eq!(
             parse(text),
             ProgramStatistics {

@@ -35,8 +35,16 @@ fn parse(snmp: &str, netstat: &str) -> Option<KernelCounts> {
 /// The tables come in pairs of lines: names, then values, both after the same prefix.
 fn value(text: &str, prefix: &str, name: &str) -> Option<u64> {
     let mut lines = text.lines().filter_map(|line| line.strip_prefix(prefix));
-    let position = lines.next()?.split_ascii_whitespace().position(|found| found == name)?;
-    lines.next()?.split_ascii_whitespace().nth(position)?.parse().ok()
+    let position = lines
+        .next()?
+        .split_ascii_whitespace()
+        .position(|found| found == name)?;
+    lines
+        .next()?
+        .split_ascii_whitespace()
+        .nth(position)?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -45,7 +53,8 @@ mod tests {
 
     #[test]
     fn reads_by_name_not_by_position() {
-        let snmp = "Ip: Forwarding\nIp: 1\nTcp: RtoAlgorithm MaxConn OutRsts InErrs\nTcp: 1 -1 7 0\n";
+        let snmp =
+            "Ip: Forwarding\nIp: 1\nTcp: RtoAlgorithm MaxConn OutRsts InErrs\nTcp: 1 -1 7 0\n";
         let netstat = "TcpExt: TCPWinProbe X TCPKeepAlive TCPAbortOnTimeout\nTcpExt: 3 9 5 2\n";
         assert_eq!(parse(snmp, netstat), Some([5, 3, 2, 7]));
     }

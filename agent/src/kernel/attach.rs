@@ -71,18 +71,34 @@ impl Attaching<'_> {
     fn hook(&mut self, hook: &'static Hook) -> Result<Attached, Error> {
         let mut refused = Vec::new();
         for way in self.ordered(hook) {
-            if self.options.hooks.is_some_and(|forced| forced != way.mechanism) {
+            if self
+                .options
+                .hooks
+                .is_some_and(|forced| forced != way.mechanism)
+            {
                 continue;
             }
             match self.ruled_out(hook, way) {
                 Some(why) => refused.push((way.mechanism, why)),
                 None => match self.attach(way)? {
-                    Ok(links) => return Ok(Attached { hook, way: Some(way), refused, links }),
+                    Ok(links) => {
+                        return Ok(Attached {
+                            hook,
+                            way: Some(way),
+                            refused,
+                            links,
+                        });
+                    }
                     Err(why) => refused.push((way.mechanism, why)),
                 },
             }
         }
-        Ok(Attached { hook, way: None, refused, links: Vec::new() })
+        Ok(Attached {
+            hook,
+            way: None,
+            refused,
+            links: Vec::new(),
+        })
     }
 
     /// Best first. The tracepoint of 6.11+ comes after the functions' early returns, which hooks on
@@ -97,15 +113,24 @@ impl Attaching<'_> {
 
     /// What is known without trying.
     fn ruled_out(&self, hook: &Hook, way: &Way) -> Option<String> {
-        let left_alone = |target: &str| self.options.without.iter().any(|without| without == target);
+        let left_alone =
+            |target: &str| self.options.without.iter().any(|without| without == target);
         if let Some((_, target)) = way.programs.iter().find(|(_, target)| left_alone(target)) {
             return Some(format!("{target}: left alone as told with --without-hook"));
         }
         let by_tracepoint = way.mechanism == Mechanism::Tracepoint;
         if way.switches & TIMERS != 0 {
             for (bit, address, name) in [
-                (switch::TIMER_KEEPALIVE, self.layout.kernel.keepalive_timer_fn, "tcp_keepalive_timer"),
-                (switch::TIMER_WRITE, self.layout.kernel.write_timer_fn, "tcp_write_timer"),
+                (
+                    switch::TIMER_KEEPALIVE,
+                    self.layout.kernel.keepalive_timer_fn,
+                    "tcp_keepalive_timer",
+                ),
+                (
+                    switch::TIMER_WRITE,
+                    self.layout.kernel.write_timer_fn,
+                    "tcp_write_timer",
+                ),
             ] {
                 if way.switches & bit != 0 && address == 0 {
                     return Some(format!(
@@ -116,19 +141,24 @@ impl Attaching<'_> {
         }
         let frames = matches!(hook.role, Role::KeepaliveTimer | Role::WriteTimer);
         if frames && !by_tracepoint && self.switches & TIMERS != 0 {
-            return Some("timer_expire_* frames this timer already, for the hooks that count inside it".into());
+            return Some(
+                "timer_expire_* frames this timer already, for the hooks that count inside it"
+                    .into(),
+            );
         }
         if by_tracepoint {
             return None;
         }
-        way.programs.iter().find_map(|(program, target)| match self.layout.functions.get(target) {
-            None => Some(format!("the kernel's BTF has no function {target}")),
-            Some(found) => {
-                let expected = arguments(program)?;
-                (*found != expected)
-                    .then(|| format!("{target} takes {found} arguments here, not {expected}"))
-            }
-        })
+        way.programs.iter().find_map(
+            |(program, target)| match self.layout.functions.get(target) {
+                None => Some(format!("the kernel's BTF has no function {target}")),
+                Some(found) => {
+                    let expected = arguments(program)?;
+                    (*found != expected)
+                        .then(|| format!("{target} takes {found} arguments here, not {expected}"))
+                }
+            },
+        )
     }
 
     fn attach(&mut self, way: &'static Way) -> Result<Result<Links, String>, Error> {
@@ -154,7 +184,8 @@ impl Attaching<'_> {
                 }
             }
         }
-        self.programs.extend(links.iter().map(|((program, _), _)| program));
+        self.programs
+            .extend(links.iter().map(|((program, _), _)| program));
         self.switches |= way.switches;
         Ok(Ok(links))
     }
@@ -208,13 +239,17 @@ impl Attached {
 
     /// Why it is not attached.
     pub fn missing(&self) -> Option<String> {
-        self.way.is_none().then(|| format!("{} is not attached", self.hook.name))
+        self.way
+            .is_none()
+            .then(|| format!("{} is not attached", self.hook.name))
     }
 
     /// For the snapshot.
     pub fn status(&self, ebpf: &Ebpf, timed: bool) -> HookStatus {
-        let statistics: Option<Vec<ProgramStatistics>> =
-            self.programs().map(|(program, _)| programs::statistics(ebpf, program)).collect();
+        let statistics: Option<Vec<ProgramStatistics>> = self
+            .programs()
+            .map(|(program, _)| programs::statistics(ebpf, program))
+            .collect();
         // What runs for several hooks is told once, by the first of them.
         let statistics = statistics.filter(|statistics| !statistics.is_empty());
         let sum = |pick: fn(&ProgramStatistics) -> Option<u64>| -> Option<u64> {
@@ -226,7 +261,9 @@ impl Attached {
             mechanism: self.way.map(|way| way.mechanism),
             refused: self.refused.clone(),
             runs: sum(|s| s.runs).filter(|_| timed),
-            run_time: sum(|s| s.run_time_ns).filter(|_| timed).map(std::time::Duration::from_nanos),
+            run_time: sum(|s| s.run_time_ns)
+                .filter(|_| timed)
+                .map(std::time::Duration::from_nanos),
             misses: sum(|s| s.misses),
             verified_instructions: sum(|s| s.verified_instructions),
         }

@@ -3,7 +3,9 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
-use btfparse::{Error as ParseError, ErrorKind, Integer32Value, Offset, Readable, TypeInformation, TypeVariant};
+use btfparse::{
+    Error as ParseError, ErrorKind, Integer32Value, Offset, Readable, TypeInformation, TypeVariant,
+};
 use halfopen_common::{ABSENT, Kernel};
 
 use super::{BTF, Error};
@@ -60,22 +62,32 @@ const TRACE_RESET: &str = "btf_trace_tcp_send_reset";
 /// # Errors
 /// When the file cannot be read, is no BTF, is not this kernel's, or lacks something essential.
 pub fn read(path: &Path) -> Result<Layout, Error> {
-    let bytes = fs::read(path).map_err(|source| Error::NoBtf { path: path.into(), source })?;
+    let bytes = fs::read(path).map_err(|source| Error::NoBtf {
+        path: path.into(),
+        source,
+    })?;
     if path != Path::new(BTF)
         && let Ok(own) = fs::read(BTF)
         && own != bytes
         && TypeInformation::new(&Bytes(&bytes)).is_ok()
     {
-        return Err(Error::ForeignBtf { path: path.into(), own: BTF });
+        return Err(Error::ForeignBtf {
+            path: path.into(),
+            own: BTF,
+        });
     }
     parse(&bytes, path)
 }
 
 fn parse(bytes: &[u8], path: &Path) -> Result<Layout, Error> {
-    let types = TypeInformation::new(&Bytes(bytes)).map_err(|error| {
-        Error::BadBtf { path: path.into(), reason: error.message().to_owned() }
+    let types = TypeInformation::new(&Bytes(bytes)).map_err(|error| Error::BadBtf {
+        path: path.into(),
+        reason: error.message().to_owned(),
     })?;
-    Index::new(&types).layout().map_err(|what| Error::BtfLacks { path: path.into(), what })
+    Index::new(&types).layout().map_err(|what| Error::BtfLacks {
+        path: path.into(),
+        what,
+    })
 }
 
 /// A file in memory, as the parser wants it.
@@ -121,7 +133,10 @@ impl<'a> Index<'a> {
 
     fn add(&mut self, id: u32, kind: &'a TypeVariant) {
         let known = |names: &[&'static str], name: &Option<String>| {
-            names.iter().copied().find(|known| Some(*known) == name.as_deref())
+            names
+                .iter()
+                .copied()
+                .find(|known| Some(*known) == name.as_deref())
         };
         match kind {
             TypeVariant::Struct(found) => {
@@ -166,7 +181,8 @@ impl<'a> Index<'a> {
     }
 
     fn need(&self, structure: &str, field: &str) -> Result<u32, String> {
-        self.find(structure, field).ok_or_else(|| format!("{structure}.{field}"))
+        self.find(structure, field)
+            .ok_or_else(|| format!("{structure}.{field}"))
     }
 
     fn may(&self, structure: &str, field: &str) -> u32 {
@@ -288,7 +304,11 @@ impl<'a> Index<'a> {
             .iter()
             .map(|(name, prototype)| (*name, self.parameters(*prototype).map_or(0, |p| p.len())))
             .collect();
-        Ok(Layout { kernel, functions, reset_reasons: self.reset_reasons })
+        Ok(Layout {
+            kernel,
+            functions,
+            reset_reasons: self.reset_reasons,
+        })
     }
 }
 
@@ -306,10 +326,20 @@ mod tests {
         let kernel = layout.kernel;
         // Sizes that struct layout guarantees whatever the kernel.
         assert_eq!(kernel.remote_port % 2, 0);
-        assert!(kernel.segs_out > kernel.pending, "tcp_sock begins with inet_connection_sock");
-        assert!(kernel.pending > kernel.inet_sport, "inet_connection_sock begins with inet_sock");
+        assert!(
+            kernel.segs_out > kernel.pending,
+            "tcp_sock begins with inet_connection_sock"
+        );
+        assert!(
+            kernel.pending > kernel.inet_sport,
+            "inet_connection_sock begins with inet_sock"
+        );
         assert!(kernel.inet_sport > kernel.err, "inet_sock begins with sock");
-        assert_eq!(kernel.mib_keepalive, kernel.mib_winprobe + 1, "neighbours in every version read");
+        assert_eq!(
+            kernel.mib_keepalive,
+            kernel.mib_winprobe + 1,
+            "neighbours in every version read"
+        );
         assert_eq!(layout.functions.get("tcp_xmit_probe_skb"), Some(&3));
         assert_eq!(layout.functions.get("tcp_keepalive_timer"), Some(&1));
     }
@@ -317,10 +347,26 @@ mod tests {
     #[test]
     fn a_truncated_file_is_refused() {
         let bytes = own();
-        let lengths = [0, 1, 2, 8, 23, 24, 25, 100, 4096, bytes.len() / 3, bytes.len() / 2, bytes.len() - 1];
+        let lengths = [
+            0,
+            1,
+            2,
+            8,
+            23,
+            24,
+            25,
+            100,
+            4096,
+            bytes.len() / 3,
+            bytes.len() / 2,
+            bytes.len() - 1,
+        ];
         for length in lengths {
             let error = parse(&bytes[..length], Path::new("cut")).unwrap_err();
-            assert!(matches!(error, Error::BadBtf { .. } | Error::BtfLacks { .. }), "{length}: {error}");
+            assert!(
+                matches!(error, Error::BadBtf { .. } | Error::BtfLacks { .. }),
+                "{length}: {error}"
+            );
         }
     }
 
@@ -343,6 +389,9 @@ mod tests {
         bytes.extend([0; 12]);
         bytes.extend([1, 0, 0, 0, 0]);
         let error = parse(&bytes, Path::new("empty")).unwrap_err();
-        assert!(error.to_string().contains("empty does not describe"), "{error}");
+        assert!(
+            error.to_string().contains("empty does not describe"),
+            "{error}"
+        );
     }
 }

@@ -24,7 +24,10 @@ use super::{Error, maps};
 use crate::model::death;
 
 /// How long a stop may take to be noticed.
-const WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
+const WAIT: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 250_000_000,
+};
 
 /// The thread; it ends when this is dropped.
 pub struct Drain {
@@ -40,7 +43,9 @@ impl Drain {
     pub fn start(ebpf: &mut Ebpf, log: bool) -> Result<Self, Error> {
         let mut events = maps::events(ebpf)?;
         let mut logger = log.then(|| EbpfLogger::init(ebpf)).and_then(|logger| {
-            logger.inspect_err(|error| warn!(%error, "the kernel side cannot log")).ok()
+            logger
+                .inspect_err(|error| warn!(%error, "the kernel side cannot log"))
+                .ok()
         });
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -50,7 +55,10 @@ impl Drain {
                 while let Some(item) = events.next() {
                     match Ended::read_from_bytes(&item) {
                         Ok(ended) => note(&ended),
-                        Err(_) => warn!(bytes = item.len(), "an ended record of an unknown size was left out"),
+                        Err(_) => warn!(
+                            bytes = item.len(),
+                            "an ended record of an unknown size was left out"
+                        ),
                     }
                 }
                 if let Some(logger) = &mut logger {
@@ -61,8 +69,14 @@ impl Drain {
         let thread = thread::Builder::new()
             .name("events".into())
             .spawn(run)
-            .map_err(|source| Error::Thread { what: "reads the kernel's events", source })?;
-        Ok(Self { stop, thread: Some(thread) })
+            .map_err(|source| Error::Thread {
+                what: "reads the kernel's events",
+                source,
+            })?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
     }
 }
 

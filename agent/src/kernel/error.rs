@@ -57,7 +57,9 @@ pub enum Error {
         what: String,
     },
     /// The kernel refused the object.
-    #[error("the kernel refused the maps of the BPF programs: {0:#}; Linux 5.12 or newer is needed, with CONFIG_BPF_SYSCALL=y")]
+    #[error(
+        "the kernel refused the maps of the BPF programs: {0:#}; Linux 5.12 or newer is needed, with CONFIG_BPF_SYSCALL=y"
+    )]
     Load(#[source] aya::EbpfError),
     /// A map or program is not in the object: it was built from other sources.
     #[error("the embedded BPF object has no {0}; rebuild it with `cargo xtask ebpf`")]
@@ -71,7 +73,9 @@ pub enum Error {
         source: aya::maps::MapError,
     },
     /// Not one hook attached.
-    #[error("none of the hooks could be attached on this kernel; first reason: {reason}; `halfopen doctor` shows them all")]
+    #[error(
+        "none of the hooks could be attached on this kernel; first reason: {reason}; `halfopen doctor` shows them all"
+    )]
     NothingAttached {
         /// Why the first did not.
         reason: String,

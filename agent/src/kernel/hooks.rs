@@ -57,11 +57,19 @@ pub struct Hook {
 }
 
 const fn way(mechanism: Mechanism, programs: &'static [Attachment]) -> Way {
-    Way { mechanism, programs, switches: 0 }
+    Way {
+        mechanism,
+        programs,
+        switches: 0,
+    }
 }
 
 const fn shared(programs: &'static [Attachment], switches: u32) -> Way {
-    Way { mechanism: Tracepoint, programs, switches }
+    Way {
+        mechanism: Tracepoint,
+        programs,
+        switches,
+    }
 }
 
 const TIMERS: &[Attachment] = &[
@@ -181,8 +189,14 @@ pub const HOOKS: [Hook; 9] = [
         purpose: "resets we send of our own accord, and why",
         role: Role::ActiveResets,
         ways: &[
-            way(Fentry, &[("fentry_send_active_reset", "tcp_send_active_reset")]),
-            way(Kprobe, &[("kprobe_send_active_reset", "tcp_send_active_reset")]),
+            way(
+                Fentry,
+                &[("fentry_send_active_reset", "tcp_send_active_reset")],
+            ),
+            way(
+                Kprobe,
+                &[("kprobe_send_active_reset", "tcp_send_active_reset")],
+            ),
             shared(TRACE_RESETS, switch::TRACE_ACTIVE_RESETS),
         ],
     },

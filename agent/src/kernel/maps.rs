@@ -5,7 +5,9 @@ use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, MapData, MapError, RingBuf},
 };
-use halfopen_common::{GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Loss, NetCounts, NetKey, Record};
+use halfopen_common::{
+    GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Loss, NetCounts, NetKey, Record,
+};
 use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes};
 
 use super::Error;
@@ -28,8 +30,13 @@ pub struct Maps {
     switches: Array<MapData, u32>,
 }
 
-fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, Error> {
-    let map = ebpf.take_map(name).ok_or_else(|| Error::Object(format!("map {name}")))?;
+fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, Error> {
+    let map = ebpf
+        .take_map(name)
+        .ok_or_else(|| Error::Object(format!("map {name}")))?;
     T::try_from(map).map_err(|source| Error::Map { name, source })
 }
 
@@ -41,7 +48,10 @@ pub fn events(ebpf: &mut Ebpf) -> Result<RingBuf<MapData>, Error> {
 /// The group that takes what there is no room for.
 #[must_use]
 pub fn overflow_group() -> GroupKey {
-    GroupKey { direction: GROUP_OVERFLOW_DIRECTION, ..GroupKey::new_zeroed() }
+    GroupKey {
+        direction: GROUP_OVERFLOW_DIRECTION,
+        ..GroupKey::new_zeroed()
+    }
 }
 
 impl Maps {
@@ -56,26 +66,41 @@ impl Maps {
         };
         maps.groups
             .insert(Wire(overflow_group()), Wire(GroupCounts::new_zeroed()), 0)
-            .map_err(|source| Error::Map { name: "GROUPS", source })?;
+            .map_err(|source| Error::Map {
+                name: "GROUPS",
+                source,
+            })?;
         maps.nets
             .insert(Wire(NetKey::new_zeroed()), Wire(NetCounts::default()), 0)
-            .map_err(|source| Error::Map { name: "NETS", source })?;
+            .map_err(|source| Error::Map {
+                name: "NETS",
+                source,
+            })?;
         Ok(maps)
     }
 
     /// Says what shared programs count.
     pub fn set_switches(&mut self, bits: u32) -> Result<(), Error> {
-        self.switches.set(0, bits, 0).map_err(|source| Error::Map { name: "SWITCHES", source })
+        self.switches.set(0, bits, 0).map_err(|source| Error::Map {
+            name: "SWITCHES",
+            source,
+        })
     }
 
     /// Every group and its counts.
     pub fn groups(&self) -> impl Iterator<Item = (GroupKey, GroupCounts)> {
-        self.groups.iter().filter_map(Result::ok).map(|(key, counts)| (key.0, counts.0))
+        self.groups
+            .iter()
+            .filter_map(Result::ok)
+            .map(|(key, counts)| (key.0, counts.0))
     }
 
     /// Every record, by the address of its socket. One that is destroyed meanwhile is left out.
     pub fn records(&self) -> impl Iterator<Item = (u64, Record)> {
-        self.sockets.iter().filter_map(Result::ok).map(|(sock, record)| (sock, record.0))
+        self.sockets
+            .iter()
+            .filter_map(Result::ok)
+            .map(|(sock, record)| (sock, record.0))
     }
 
     /// One record.
@@ -85,7 +110,10 @@ impl Maps {
 
     /// Every network namespace and its counts.
     pub fn nets(&self) -> impl Iterator<Item = (NetKey, NetCounts)> {
-        self.nets.iter().filter_map(Result::ok).map(|(key, counts)| (key.0, counts.0))
+        self.nets
+            .iter()
+            .filter_map(Result::ok)
+            .map(|(key, counts)| (key.0, counts.0))
     }
 
     /// Forgets a namespace that is gone.

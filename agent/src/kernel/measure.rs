@@ -43,15 +43,25 @@ pub fn verify(options: &Options) -> Result<Vec<Verified>, Error> {
     let verified = names.into_iter().map(|program| {
         let target = target(&program);
         let loaded = programs::load(&mut ebpf, &btf, &program, target.unwrap_or_default());
-        let instructions = loaded.map(|()| programs::statistics(&ebpf, &program)?.verified_instructions);
+        let instructions =
+            loaded.map(|()| programs::statistics(&ebpf, &program)?.verified_instructions);
         programs::unload(&mut ebpf, &program);
-        Verified { program, target, instructions }
+        Verified {
+            program,
+            target,
+            instructions,
+        }
     });
     Ok(verified.collect())
 }
 
 /// What a program is attached to.
 fn target(program: &str) -> Option<&'static str> {
-    let attachments = HOOKS.iter().flat_map(|hook| hook.ways).flat_map(|way| way.programs);
-    attachments.copied().find_map(|(name, target)| (name == program).then_some(target))
+    let attachments = HOOKS
+        .iter()
+        .flat_map(|hook| hook.ways)
+        .flat_map(|way| way.programs);
+    attachments
+        .copied()
+        .find_map(|(name, target)| (name == program).then_some(target))
 }

@@ -109,9 +109,14 @@ impl Monitor {
         }
         trim();
         load_refresh(&mut ebpf);
-        let statistics = options.bpf_stats.then(|| enable_stats(Stats::RunTime)).and_then(|result| {
-            result.inspect_err(|error| warn!(%error, "the kernel does not measure BPF programs")).ok()
-        });
+        let statistics = options
+            .bpf_stats
+            .then(|| enable_stats(Stats::RunTime))
+            .and_then(|result| {
+                result
+                    .inspect_err(|error| warn!(%error, "the kernel does not measure BPF programs"))
+                    .ok()
+            });
         let mut monitor = Self {
             ebpf,
             maps,
@@ -141,7 +146,9 @@ impl Monitor {
         if self.records.is_due() {
             self.look_for_answers();
         }
-        let groups = self.ledger.show(&counters, &self.records.value.1, &self.reasons);
+        let groups = self
+            .ledger
+            .show(&counters, &self.records.value.1, &self.reasons);
         Snapshot {
             groups,
             coverage: coverage(&self.attached),
@@ -164,7 +171,12 @@ impl Monitor {
         let before = self.maps.nets().collect();
         let (kernel, existing) = self.read_kernel_counters(&before);
         let after = self.maps.nets().collect();
-        let mut round = Round { before, kernel, after, existing };
+        let mut round = Round {
+            before,
+            kernel,
+            after,
+            existing,
+        };
         if self.books.has_new_shortfall(&round) {
             thread::sleep(SETTLE);
             round.after = self.maps.nets().collect();
@@ -197,7 +209,14 @@ impl Monitor {
                 for (inum, result) in visited {
                     // One that could not be entered shows as not seen.
                     if let Ok((cookie, counts)) = result {
-                        kernel.insert(NetKey { cookie, inum, padding: 0 }, counts);
+                        kernel.insert(
+                            NetKey {
+                                cookie,
+                                inum,
+                                padding: 0,
+                            },
+                            counts,
+                        );
                     }
                 }
             }
@@ -227,7 +246,8 @@ impl Monitor {
                 groups::add_pending(&mut pending, &record);
             }
         }
-        self.records.done((socks.len() as u64, pending), began, Duration::MAX);
+        self.records
+            .done((socks.len() as u64, pending), began, Duration::MAX);
     }
 
     fn losses(&self) -> Losses {
@@ -247,7 +267,11 @@ impl Monitor {
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
         // A map that changes while it is read may come round again.
-        self.maps.records().collect::<BTreeMap<_, _>>().into_values().collect()
+        self.maps
+            .records()
+            .collect::<BTreeMap<_, _>>()
+            .into_values()
+            .collect()
     }
 
     /// What each program costs: its name, what it is attached to, and its statistics.
@@ -256,7 +280,11 @@ impl Monitor {
         let attachments = self.attached.iter().flat_map(Attached::programs);
         attachments
             .filter_map(|(program, target)| {
-                Some((program, target, super::programs::statistics(&self.ebpf, program)?))
+                Some((
+                    program,
+                    target,
+                    super::programs::statistics(&self.ebpf, program)?,
+                ))
             })
             .collect()
     }
@@ -266,7 +294,9 @@ impl Monitor {
     /// # Errors
     /// When the kernel would not.
     pub fn pause(&mut self) -> Result<(), String> {
-        self.attached.iter_mut().try_for_each(|attached| attached.pause(&mut self.ebpf))
+        self.attached
+            .iter_mut()
+            .try_for_each(|attached| attached.pause(&mut self.ebpf))
     }
 
     /// Attaches again what [`Self::pause`] detached.
@@ -274,16 +304,24 @@ impl Monitor {
     /// # Errors
     /// When the kernel would not.
     pub fn resume(&mut self) -> Result<(), String> {
-        self.attached.iter_mut().try_for_each(|attached| attached.resume(&mut self.ebpf))
+        self.attached
+            .iter_mut()
+            .try_for_each(|attached| attached.resume(&mut self.ebpf))
     }
 }
 
 /// What can be known with these hooks.
 fn coverage(attached: &[Attached]) -> Coverage {
     let seen = |roles: &[Role]| -> Seen {
-        let needed = attached.iter().filter(|attached| roles.contains(&attached.hook.role));
+        let needed = attached
+            .iter()
+            .filter(|attached| roles.contains(&attached.hook.role));
         let missing: Vec<String> = needed.filter_map(Attached::missing).collect();
-        if missing.is_empty() { Ok(()) } else { Err(missing.join(", ")) }
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(missing.join(", "))
+        }
     };
     Coverage {
         keepalive_probes: seen(&[Role::Probes]),
@@ -303,7 +341,10 @@ fn coverage(attached: &[Attached]) -> Coverage {
 
 /// Not one hook attached: says why, and what then cannot be known.
 fn nothing(attached: &[Attached], ebpf: &Ebpf) -> Error {
-    let reason = attached.iter().flat_map(|attached| &attached.refused).next();
+    let reason = attached
+        .iter()
+        .flat_map(|attached| &attached.refused)
+        .next();
     Error::NothingAttached {
         reason: reason.map_or_else(
             || "none was tried".into(),
@@ -311,7 +352,10 @@ fn nothing(attached: &[Attached], ebpf: &Ebpf) -> Error {
         ),
         snapshot: Box::new(Snapshot {
             coverage: coverage(attached),
-            hooks: attached.iter().map(|attached| attached.status(ebpf, false)).collect(),
+            hooks: attached
+                .iter()
+                .map(|attached| attached.status(ebpf, false))
+                .collect(),
             build: build(),
             ..Snapshot::default()
         }),
@@ -362,5 +406,6 @@ fn refresh(ebpf: &Ebpf, sock: u64) {
 
 fn release() -> String {
     let read = |path| -> io::Result<String> { fs::read_to_string(path) };
-    read("/proc/sys/kernel/osrelease").map_or_else(|_| "unknown".into(), |text| text.trim().to_owned())
+    read("/proc/sys/kernel/osrelease")
+        .map_or_else(|_| "unknown".into(), |text| text.trim().to_owned())
 }

@@ -19,7 +19,11 @@ const LOG_DEBUG: u8 = 4;
 /// # Errors
 /// When the kernel refuses.
 pub fn load(layout: &Layout, options: &Options) -> Result<Ebpf, Error> {
-    let level = if options.kernel_log { LOG_DEBUG } else { LOG_OFF };
+    let level = if options.kernel_log {
+        LOG_DEBUG
+    } else {
+        LOG_OFF
+    };
     let mut loader = EbpfLoader::new();
     loader
         .btf(None)
@@ -35,9 +39,14 @@ pub fn load(layout: &Layout, options: &Options) -> Result<Ebpf, Error> {
 /// # Errors
 /// When it is not BTF.
 pub fn btf(path: &Path) -> Result<Btf, Error> {
-    let bytes = fs::read(path).map_err(|source| Error::NoBtf { path: path.into(), source })?;
-    Btf::parse(&bytes, Endianness::default())
-        .map_err(|error| Error::BadBtf { path: path.into(), reason: error.to_string() })
+    let bytes = fs::read(path).map_err(|source| Error::NoBtf {
+        path: path.into(),
+        source,
+    })?;
+    Btf::parse(&bytes, Endianness::default()).map_err(|error| Error::BadBtf {
+        path: path.into(),
+        reason: error.to_string(),
+    })
 }
 
 /// Address of a kernel function; its name may carry a compiler's suffix (`.llvm.…`).
@@ -59,9 +68,16 @@ mod tests {
 
     #[test]
     fn finds_addresses() {
-        let check = |line: &str, expected| assert_eq!(address(line, "tcp_write_timer"), expected, "{line}");
-        check("ffffffff82029da0 t tcp_write_timer", Some(0xffff_ffff_8202_9da0));
-        check("ffffffff82029da0 t tcp_write_timer.llvm.12", Some(0xffff_ffff_8202_9da0));
+        let check =
+            |line: &str, expected| assert_eq!(address(line, "tcp_write_timer"), expected, "{line}");
+        check(
+            "ffffffff82029da0 t tcp_write_timer",
+            Some(0xffff_ffff_8202_9da0),
+        );
+        check(
+            "ffffffff82029da0 t tcp_write_timer.llvm.12",
+            Some(0xffff_ffff_8202_9da0),
+        );
         check("ffffffff82029b10 T tcp_write_timer_handler", None);
         check("0000000000000000 t tcp_write_timer", None);
         check("", None);

@@ -22,7 +22,9 @@ impl Privileges {
     }
 
     fn parse(status: &str) -> Option<Self> {
-        let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("CapEff:"))?;
         u64::from_str_radix(line.trim(), 16).ok().map(Self)
     }
 
@@ -34,14 +36,20 @@ impl Privileges {
         if self.has(SYS_ADMIN) {
             return Vec::new();
         }
-        NEEDED.into_iter().filter(|(_, bit)| !self.has(*bit)).map(|(name, _)| name).collect()
+        NEEDED
+            .into_iter()
+            .filter(|(_, bit)| !self.has(*bit))
+            .map(|(name, _)| name)
+            .collect()
     }
 }
 
 /// Refuses early, in one sentence, where nothing could be loaded.
 pub fn check() -> Result<(), Error> {
     match Privileges::of_this_process().map(Privileges::missing) {
-        Some(missing) if !missing.is_empty() => Err(Error::Privilege { missing: missing.join(" and ") }),
+        Some(missing) if !missing.is_empty() => Err(Error::Privilege {
+            missing: missing.join(" and "),
+        }),
         // Unknown is not missing: the kernel will say.
         _ => Ok(()),
     }
@@ -55,7 +63,11 @@ mod tests {
     fn reads_the_effective_set() {
         let check = |hex: &str, missing: &[&str]| {
             let status = format!("Name:\tx\nCapPrm:\tffff\nCapEff:\t{hex}\nCapBnd:\t0\n");
-            assert_eq!(Privileges::parse(&status).unwrap().missing(), missing, "{hex}");
+            assert_eq!(
+                Privileges::parse(&status).unwrap().missing(),
+                missing,
+                "{hex}"
+            );
         };
         check("000001ffffffffff", &[]);
         check("0000000000200000", &[]);

@@ -14,14 +14,22 @@ use crate::host::prog_info::{self, ProgramStatistics};
 /// Why a program did not attach, in a sentence.
 fn reason(error: &ProgramError) -> String {
     match error {
-        ProgramError::LoadError { io_error, verifier_log } => {
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } => {
             let log = verifier_log.to_string();
             tracing::trace!(%log, "refused by the verifier");
             // The complaint stands last but for the verifier's own figures.
             let figures = ["processed ", "stack depth", "verification time"];
-            let last = log.lines().rev().find(|line| !figures.iter().any(|figure| line.starts_with(figure)));
+            let last = log
+                .lines()
+                .rev()
+                .find(|line| !figures.iter().any(|figure| line.starts_with(figure)));
             match last.map(str::trim) {
-                Some(line) if !line.is_empty() => format!("the kernel refused to load it: {io_error} ({line})"),
+                Some(line) if !line.is_empty() => {
+                    format!("the kernel refused to load it: {io_error} ({line})")
+                }
                 _ => format!("the kernel refused to load it: {io_error}"),
             }
         }
@@ -84,7 +92,8 @@ pub fn attach(ebpf: &mut Ebpf, name: &str, target: &str) -> Result<Link, String>
 }
 
 fn find<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program, String> {
-    ebpf.program_mut(name).ok_or_else(|| format!("the embedded object has no program {name}"))
+    ebpf.program_mut(name)
+        .ok_or_else(|| format!("the embedded object has no program {name}"))
 }
 
 /// Detaches a program, which stays loaded.

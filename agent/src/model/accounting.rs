@@ -72,7 +72,8 @@ impl Books {
             && round.kernel.iter().any(|(key, kernel)| {
                 let net = self.net(key, kernel, round);
                 let after = counts(&round.after, key);
-                (0..COUNTERS).any(|i| net.shortfall(i, kernel, &after) > net.balances[i].unaccounted)
+                (0..COUNTERS)
+                    .any(|i| net.shortfall(i, kernel, &after) > net.balances[i].unaccounted)
             })
     }
 
@@ -81,7 +82,11 @@ impl Books {
     pub fn enter(&mut self, round: &Round) -> Vec<NetKey> {
         for (key, kernel) in &round.kernel {
             let mut net = self.net(key, kernel, round);
-            net.compare(kernel, &counts(&round.before, key), &counts(&round.after, key));
+            net.compare(
+                kernel,
+                &counts(&round.before, key),
+                &counts(&round.after, key),
+            );
             self.open.insert(*key, net);
             self.stopped.remove(key);
         }
@@ -108,14 +113,25 @@ impl Books {
         } else if self.started {
             Reading::default()
         } else {
-            Reading { kernel: *kernel, counted: counts(&round.before, key) }
+            Reading {
+                kernel: *kernel,
+                counted: counts(&round.before, key),
+            }
         };
-        Net { first, last: first, balances: [Balance::default(); COUNTERS] }
+        Net {
+            first,
+            last: first,
+            balances: [Balance::default(); COUNTERS],
+        }
     }
 
     fn stop_unread(&mut self, round: &Round) {
-        let unread: Vec<NetKey> =
-            self.open.keys().filter(|key| !round.kernel.contains_key(*key)).copied().collect();
+        let unread: Vec<NetKey> = self
+            .open
+            .keys()
+            .filter(|key| !round.kernel.contains_key(*key))
+            .copied()
+            .collect();
         for key in unread {
             if let Some(net) = self.open.remove(&key) {
                 for (sum, balance) in self.closed.iter_mut().zip(&net.balances) {
@@ -210,12 +226,17 @@ impl Net {
             balance.unaccounted = balance.unaccounted.max(shortfall);
             balance.overcounted = balance.overcounted.max(certain.saturating_sub(kernel));
         }
-        self.last = Reading { kernel: *kernel, counted: *after };
+        self.last = Reading {
+            kernel: *kernel,
+            counted: *after,
+        };
     }
 }
 
 fn counts(counted: &Counted, key: &NetKey) -> KernelCounts {
-    counted.get(key).map_or([0; COUNTERS], |counts| counts.counted)
+    counted
+        .get(key)
+        .map_or([0; COUNTERS], |counts| counts.counted)
 }
 
 const fn add(sum: &mut Balance, balance: &Balance) {
@@ -230,13 +251,19 @@ mod tests {
     use super::*;
 
     fn key(cookie: u64) -> NetKey {
-        NetKey { cookie, inum: 100 + u32::try_from(cookie).unwrap(), padding: 0 }
+        NetKey {
+            cookie,
+            inum: 100 + u32::try_from(cookie).unwrap(),
+            padding: 0,
+        }
     }
 
     /// One namespace's readings of TCPKeepAlive: cookie, before, kernel (`None`: not read), after.
     fn round(readings: &[(u64, u64, Option<u64>, u64)]) -> Round {
         let mut round = Round::default();
-        let counts = |n| NetCounts { counted: [n, 0, 0, 0] };
+        let counts = |n| NetCounts {
+            counted: [n, 0, 0, 0],
+        };
         for (cookie, before, kernel, after) in readings {
             round.before.insert(key(*cookie), counts(*before));
             round.after.insert(key(*cookie), counts(*after));
@@ -267,13 +294,31 @@ mod tests {
         assert_eq!(shown, expected);
     }
 
-    fn balance(kernel: u64, counted: u64, unaccounted: u64, overcounted: u64, uncompared: u64) -> Balance {
-        Balance { kernel, counted, unaccounted, overcounted, uncompared }
+    fn balance(
+        kernel: u64,
+        counted: u64,
+        unaccounted: u64,
+        overcounted: u64,
+        uncompared: u64,
+    ) -> Balance {
+        Balance {
+            kernel,
+            counted,
+            unaccounted,
+            overcounted,
+            uncompared,
+        }
     }
 
     #[test]
     fn a_past_before_the_start_is_not_ours() {
-        check(&[round(&[(1, 0, Some(500), 0)]), round(&[(1, 3, Some(503), 3)])], balance(3, 3, 0, 0, 0));
+        check(
+            &[
+                round(&[(1, 0, Some(500), 0)]),
+                round(&[(1, 3, Some(503), 3)]),
+            ],
+            balance(3, 3, 0, 0, 0),
+        );
     }
 
     #[test]
@@ -299,12 +344,18 @@ mod tests {
 
     #[test]
     fn counting_too_much_shows() {
-        check(&[round(&[(1, 0, Some(0), 0)]), round(&[(1, 4, Some(3), 4)])], balance(3, 4, 0, 1, 0));
+        check(
+            &[round(&[(1, 0, Some(0), 0)]), round(&[(1, 4, Some(3), 4)])],
+            balance(3, 4, 0, 1, 0),
+        );
     }
 
     #[test]
     fn a_namespace_found_later_began_at_zero() {
-        let rounds = [round(&[(1, 0, Some(50), 0)]), round(&[(1, 0, Some(50), 0), (2, 2, Some(3), 2)])];
+        let rounds = [
+            round(&[(1, 0, Some(50), 0)]),
+            round(&[(1, 0, Some(50), 0), (2, 2, Some(3), 2)]),
+        ];
         check(&rounds, balance(3, 2, 1, 0, 0));
     }
 
@@ -322,7 +373,10 @@ mod tests {
 
     #[test]
     fn a_namespace_never_read_is_uncompared() {
-        check(&[round(&[]), round(&[(3, 4, None, 4)])], balance(0, 0, 0, 0, 4));
+        check(
+            &[round(&[]), round(&[(3, 4, None, 4)])],
+            balance(0, 0, 0, 0, 4),
+        );
     }
 
     #[test]

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use halfopen_common::{
-    Ending, Event, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Outstanding, Record, ResetReason, direction,
+    Ending, Event, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Outstanding, Record,
+    ResetReason, direction,
 };
 
 use super::{
@@ -58,7 +59,11 @@ pub fn add_pending(pending: &mut Pending, record: &Record) {
     let answers = pending
         .entry(GroupKey {
             cgroup: record.cgroup,
-            port: if inbound { record.local_port } else { record.remote_port },
+            port: if inbound {
+                record.local_port
+            } else {
+                record.remote_port
+            },
             direction: record.direction,
             padding: [0; 5],
         })
@@ -96,8 +101,12 @@ impl Ledger {
             let pending = pending.get(key).copied().unwrap_or_default();
             let shown = self.shown.entry(*key).or_default();
             let event = |event: Event| counters.events[event as usize];
-            shown.keepalive = shown.keepalive.max(event(Event::KeepaliveAnswered) + pending.keepalive);
-            shown.window = shown.window.max(event(Event::WindowAnswered) + pending.window);
+            shown.keepalive = shown
+                .keepalive
+                .max(event(Event::KeepaliveAnswered) + pending.keepalive);
+            shown.window = shown
+                .window
+                .max(event(Event::WindowAnswered) + pending.window);
             if is_empty(counters) {
                 continue;
             }
@@ -108,7 +117,12 @@ impl Ledger {
             counts.window_probes_answered += shown.window;
             counts.retransmission_timeouts += event(Event::RetransmissionTimeout);
             counts.resets_received += event(Event::ResetReceived);
-            for (count, name) in counters.resets_sent.iter().zip(&reasons.0).filter(|(count, _)| **count != 0) {
+            for (count, name) in counters
+                .resets_sent
+                .iter()
+                .zip(&reasons.0)
+                .filter(|(count, _)| **count != 0)
+            {
                 *counts.resets_sent.entry(name.clone()).or_default() += count;
             }
             for ending in Ending::ALL {
@@ -135,7 +149,11 @@ fn group(key: &GroupKey) -> Group {
         GROUP_OVERFLOW_DIRECTION => (OVERFLOW_OWNER, Direction::None, None),
         _ => ("", Direction::None, None),
     };
-    Group { owner: owner.to_owned(), direction, port }
+    Group {
+        owner: owner.to_owned(),
+        direction,
+        port,
+    }
 }
 
 #[cfg(test)]
@@ -145,7 +163,12 @@ mod tests {
     use zerocopy::FromZeros as _;
 
     fn key(cgroup: u64, port: u16, direction: u8) -> GroupKey {
-        GroupKey { cgroup, port, direction, padding: [0; 5] }
+        GroupKey {
+            cgroup,
+            port,
+            direction,
+            padding: [0; 5],
+        }
     }
 
     fn counters(change: impl FnOnce(&mut GroupCounts)) -> GroupCounts {
@@ -164,7 +187,10 @@ mod tests {
     }
 
     fn reasons() -> Reasons {
-        Reasons::new(&HashMap::from([(15, "tcp_keepalive_timeout".into()), (1, "no_socket".into())]))
+        Reasons::new(&HashMap::from([
+            (15, "tcp_keepalive_timeout".into()),
+            (1, "no_socket".into()),
+        ]))
     }
 
     #[test]
@@ -177,7 +203,11 @@ mod tests {
         ]);
         let shown = Ledger::default().show(&read, &Pending::new(), &reasons());
         assert_eq!(shown.len(), 1);
-        let group = Group { owner: String::new(), direction: Direction::Outbound, port: Some(443) };
+        let group = Group {
+            owner: String::new(),
+            direction: Direction::Outbound,
+            port: Some(443),
+        };
         assert_eq!(shown[&group].keepalive_probes, 5);
     }
 
@@ -196,8 +226,15 @@ mod tests {
         )]);
         let shown = Ledger::default().show(&read, &Pending::new(), &reasons());
         let counts = shown.values().next().unwrap();
-        let expected = [("no_socket", 4), ("tcp_keepalive_timeout", 3), ("unknown", 24)];
-        assert_eq!(counts.resets_sent, expected.map(|(name, n)| (name.to_owned(), n)).into());
+        let expected = [
+            ("no_socket", 4),
+            ("tcp_keepalive_timeout", 3),
+            ("unknown", 24),
+        ];
+        assert_eq!(
+            counts.resets_sent,
+            expected.map(|(name, n)| (name.to_owned(), n)).into()
+        );
         assert_eq!(counts.deaths, BTreeMap::from([(Cause::Keepalive, 3)]));
         assert_eq!(shown.keys().next().unwrap().port, None);
     }
@@ -220,10 +257,18 @@ mod tests {
             r.heard = 1;
         });
         add_pending(&mut pending, &heard);
-        add_pending(&mut pending, &record(|r| r.outstanding = Outstanding::KEEPALIVE));
+        add_pending(
+            &mut pending,
+            &record(|r| r.outstanding = Outstanding::KEEPALIVE),
+        );
         let mut ledger = Ledger::default();
         let mut shown = |counters, pending: &Pending| {
-            ledger.show(&counters, pending, &reasons()).values().next().unwrap().keepalive_probes_answered
+            ledger
+                .show(&counters, pending, &reasons())
+                .values()
+                .next()
+                .unwrap()
+                .keepalive_probes_answered
         };
         assert_eq!(shown(answered(0), &pending), 1);
         assert_eq!(shown(answered(0), &Pending::new()), 1, "counted in between");
