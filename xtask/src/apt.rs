@@ -64,7 +64,7 @@ pub fn ensure(needs: &[Need]) -> Result<()> {
         "--no-install-recommends",
         "install",
     ]);
-    process::run(
+    process::output(
         install
             .args(&packages)
             .env("DEBIAN_FRONTEND", "noninteractive"),

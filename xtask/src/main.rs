@@ -2,6 +2,7 @@
 //! It never depends on the crates it builds.
 
 mod apt;
+mod bench;
 mod dist;
 mod ebpf;
 mod process;
@@ -26,6 +27,8 @@ enum Task {
     Run(run::Args),
     /// Run every test: pure, as root on this kernel, and in virtual machines.
     Test(test::Args),
+    /// Measure what the hooks cost on this kernel.
+    Bench(bench::Args),
     /// Run the scenarios in virtual machines alone, with chosen kernels and mechanisms.
     Vm(test::guests::Args),
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Task::Dist => dist::main(),
         Task::Run(args) => run::main(&args),
         Task::Test(args) => test::main(&args),
+        Task::Bench(args) => bench::main(&args),
         Task::Vm(args) => test::guests::main(&args),
     };
     match done {

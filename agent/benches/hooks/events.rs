@@ -14,6 +14,8 @@ use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use crate::storm::{Close, Worker};
 
 const CONNECTIONS: u32 = 5_000;
+/// A second: faster than any machine.
+const RATE: u32 = u32::MAX;
 const REFUSALS: u32 = 1_000;
 const PROBING: usize = 250;
 const UNANSWERED: usize = 100;
@@ -28,7 +30,7 @@ const WAIT: Duration = Duration::from_millis(4_500);
 pub fn make() -> Result<()> {
     for close in [Close::Orderly, Close::Reset] {
         Worker::new()?
-            .run(CONNECTIONS, close)
+            .run(CONNECTIONS, close, RATE)
             .context("connecting and closing")?;
     }
     refusals();

@@ -53,6 +53,9 @@ fn bench() -> Result<()> {
         rounds::compare(&mut monitor, close)?;
     }
     let losses = monitor.snapshot().losses;
-    println!("\nlost while counting: {losses:?}");
+    println!(
+        "\nlost meanwhile: {} events; entries that found their map full: {:?}",
+        losses.events_dropped, losses.map_full
+    );
     Ok(())
 }

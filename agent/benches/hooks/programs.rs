@@ -26,13 +26,13 @@ pub fn print(attached: &[Running], verified: &[Verified]) {
         let target = other.target.unwrap_or("run by hand");
         match &other.instructions {
             Ok(instructions) => line(&other.program, target, "", "", &shown(*instructions)),
-            Err(reason) => println!("{:<26}{target:<25}{reason}", other.program),
+            Err(reason) => println!("{:<28}{target:<25}{reason}", other.program),
         }
     }
 }
 
 fn line(program: &str, target: &str, runs: &str, time: &str, verified: &str) {
-    println!("{program:<26}{target:<25}{runs:>9}{time:>9}{verified:>16}");
+    println!("{program:<28}{target:<25}{runs:>9}{time:>9}{verified:>16}");
 }
 
 fn shown(value: Option<u64>) -> String {

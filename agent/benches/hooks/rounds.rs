@@ -2,7 +2,7 @@
 //! It must never compare rounds of different pairs: the machine's speed drifts.
 
 use std::{
-    fs, thread,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -14,19 +14,18 @@ use crate::storm::{Close, Worker};
 
 const PAIRS: usize = 12;
 const WORKERS: u32 = 2;
-/// Of each worker in one round.
+/// Connections of each worker in one round, which is to take a second.
 const CONNECTIONS: u32 = 10_000;
 /// The kernel frees what it detached a moment later.
 const SETTLE: Duration = Duration::from_millis(100);
-/// Of /proc/stat, whatever the kernel's own clock (USER_HZ).
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What a connection took, in microseconds.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
+    /// Time of the round, which sets the rate.
+    round: f64,
     wall: f64,
-    process: f64,
-    machine: f64,
+    cpu: f64,
 }
 
 /// A round with hooks and one without, made one after the other.
@@ -79,53 +78,37 @@ fn measure(monitor: &mut Monitor, workers: &[Worker], close: Close, hooked: bool
 }
 
 fn round(workers: &[Worker], close: Close) -> Result<Cost> {
-    let (wall, process, machine) = (Instant::now(), process_time(), machine_time()?);
-    thread::scope(|scope| {
-        let running: Vec<_> = workers
-            .iter()
-            .map(|worker| scope.spawn(|| worker.run(CONNECTIONS, close)))
-            .collect();
-        running.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .map_err(|_| anyhow!("a worker panicked"))?
-                .context("connecting and closing")
-        })
+    let (began, cpu) = (Instant::now(), cpu_time());
+    let busy = thread::scope(|scope| {
+        let run =
+            |worker| scope.spawn(move || Worker::run(worker, CONNECTIONS, close, CONNECTIONS));
+        let running: Vec<_> = workers.iter().map(run).collect();
+        let ended = running.into_iter().map(|worker| {
+            let result = worker.join().map_err(|_| anyhow!("a worker panicked"))?;
+            result.context("connecting and closing")
+        });
+        ended.sum::<Result<Duration>>()
     })?;
     let each = 1e6 / f64::from(WORKERS * CONNECTIONS);
     Ok(Cost {
-        wall: wall.elapsed().as_secs_f64() * each,
-        process: (process_time() - process) * each,
-        machine: (machine_time()? - machine) * each,
+        round: began.elapsed().as_secs_f64() * each,
+        wall: busy.as_secs_f64() * each,
+        cpu: (cpu_time() - cpu) * each,
     })
 }
 
-/// Seconds this process has run, on all processors.
-fn process_time() -> f64 {
+/// Seconds all threads of this process have run. Interrupts on them count, and with them the
+/// receiving side of loopback, unless the kernel keeps them apart (CONFIG_IRQ_TIME_ACCOUNTING):
+/// there the wall time alone tells.
+fn cpu_time() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::try_from(time).unwrap_or_default().as_secs_f64()
 }
 
-/// Seconds all processors have been busy, interrupts included: user, nice, system, then irq and
-/// softirq of the first line of /proc/stat (man 5 proc).
-fn machine_time() -> Result<f64> {
-    let text = fs::read_to_string("/proc/stat").context("reading /proc/stat")?;
-    let line = text.lines().next().unwrap_or_default();
-    let ticks: Vec<f64> = line
-        .split_ascii_whitespace()
-        .skip(1)
-        .flat_map(str::parse)
-        .collect();
-    let busy = [0, 1, 2, 5, 6]
-        .iter()
-        .filter_map(|column| ticks.get(*column));
-    Ok(busy.sum::<f64>() / TICKS_PER_SECOND)
-}
-
 fn print(close: Close, pairs: &[Pair]) {
     let rate = |side: fn(&Pair) -> Cost| {
-        let wall = spread(pairs.iter().map(|pair| side(pair).wall)).median;
-        (1e6 / wall).round()
+        let round = spread(pairs.iter().map(|pair| side(pair).round)).median;
+        (1e6 / round).round()
     };
     let how = match close {
         Close::Orderly => "closed in order, the client first",
@@ -143,8 +126,7 @@ fn print(close: Close, pairs: &[Pair]) {
         "µs a connection", "without", "with"
     );
     row("wall time", pairs, |cost| cost.wall);
-    row("CPU time, this process", pairs, |cost| cost.process);
-    row("CPU time, whole machine", pairs, |cost| cost.machine);
+    row("CPU time", pairs, |cost| cost.cpu);
 }
 
 fn row(name: &str, pairs: &[Pair], pick: fn(Cost) -> f64) {

@@ -1,4 +1,4 @@
-//! Connections opened and closed as fast as one thread can, both ends on it.
+//! Connections opened and closed at a given rate by one thread, which has both ends.
 //! It must never run out of ports, nor meet a connection of before: every so many connections go to
 //! an address of 127/8 that was never used, each with all ports of its own.
 
@@ -6,7 +6,8 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use socket2::SockRef;
@@ -19,6 +20,9 @@ pub enum Close {
     /// The client resets it (SO_LINGER 0); nothing remains.
     Reset,
 }
+
+/// Connections between two waits: a wait for each would cost as much as the connection.
+const BURST: usize = 50;
 
 /// Far below the 28,000 ports that a client has towards each address.
 const CONNECTIONS_PER_ADDRESS: u32 = 5_000;
@@ -40,21 +44,35 @@ impl Worker {
         Ok(Self { listener, port })
     }
 
-    /// Opens and closes that many connections.
-    pub fn run(&self, connections: u32, close: Close) -> io::Result<()> {
+    /// Opens and closes that many connections, `rate` a second where it is not slower by itself.
+    /// Returns the time spent on them, waiting for their turn not included.
+    pub fn run(&self, connections: u32, close: Close, rate: u32) -> io::Result<Duration> {
+        let start = Instant::now();
+        let mut busy = Duration::ZERO;
         let mut address = self.unused_address();
-        for number in 1..=connections {
-            let client = TcpStream::connect(address)?;
-            let (server, _) = self.listener.accept()?;
-            if close == Close::Reset {
-                SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
+        for number in (0..connections).step_by(BURST) {
+            let due = start + Duration::from_secs(number.into()) / rate;
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            let began = Instant::now();
+            for _ in 0..BURST {
+                self.connection(address, close)?;
             }
-            drop(client);
-            drop(server);
+            busy += began.elapsed();
             if number % CONNECTIONS_PER_ADDRESS == 0 {
                 address = self.unused_address();
             }
         }
+        Ok(busy)
+    }
+
+    fn connection(&self, address: SocketAddr, close: Close) -> io::Result<()> {
+        let client = TcpStream::connect(address)?;
+        let (server, _) = self.listener.accept()?;
+        if close == Close::Reset {
+            SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
+        }
+        drop(client);
+        drop(server);
         Ok(())
     }
 

@@ -20,8 +20,12 @@ impl Versions {
 
     /// The versions recorded in a file.
     pub fn read(path: &Path) -> Result<Self> {
-        let text =
-            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let text = fs::read_to_string(path).with_context(|| {
+            format!(
+                "reading {}; make it with `cargo xtask ebpf`",
+                path.display()
+            )
+        })?;
         Ok(Self(NAMES.map(|name| {
             let mut lines = text.lines();
             let prefix = format!("{name}: ");

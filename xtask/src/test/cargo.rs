@@ -8,15 +8,13 @@ use anyhow::{Result, bail};
 use super::report::Tally;
 use crate::{ebpf, process, workspace};
 
-/// rustfmt on everything, the kernel side included.
+/// rustfmt on everything, the kernel side included; names the files that differ.
 pub fn format() -> Result<()> {
-    process::run(workspace::cargo().args(["fmt", "--all", "--check"]))?;
-    process::run(workspace::cargo().args([
-        "fmt",
-        "--check",
-        "--manifest-path",
-        "agent-ebpf/Cargo.toml",
-    ]))
+    let mut cargo = workspace::cargo();
+    process::run(cargo.args(["fmt", "--all", "--check", "--message-format", "short"]))?;
+    let mut cargo = workspace::cargo();
+    cargo.args(["fmt", "--check", "--message-format", "short"]);
+    process::run(cargo.args(["--manifest-path", "agent-ebpf/Cargo.toml"]))
 }
 
 /// clippy, where a warning is an error: the host's crates, and the kernel side.

@@ -53,6 +53,7 @@ impl Report {
         };
         match &error {
             Some(error) => println!("{name}: FAILED: {error}"),
+            None if tally == Tally::default() => println!("{name}: ok"),
             None => println!("{name}: {} passed, {} failed", tally.passed, tally.failed),
         }
         self.0.push(Stage {
