@@ -4,6 +4,10 @@
 #![no_main]
 #![feature(core_intrinsics)]
 #![allow(
+    clippy::needless_borrows_for_generic_args,
+    reason = "by value, what a map starts from would be copied to the stack, which has no room"
+)]
+#![allow(
     internal_features,
     reason = "atomic_xadd: AtomicU64::fetch_add does not exist for bpf"
 )]

@@ -21,7 +21,7 @@ use crate::bracket::Bracket;
 #[unsafe(no_mangle)]
 static KERNEL: Kernel = zerocopy::transmute!([0_u8; size_of::<Kernel>()]);
 
-/// What a new group and a new record start from: too large for the stack.
+/// What a new group and a new record start from: too large for the stack, so never passed by value.
 static NO_COUNTS: GroupCounts = zerocopy::transmute!([0_u8; size_of::<GroupCounts>()]);
 static NO_RECORD: Record = zerocopy::transmute!([0_u8; size_of::<Record>()]);
 
@@ -152,12 +152,14 @@ pub fn end(sock: u64, record: *const Record) {
     match EVENTS.reserve::<Ended>(0) {
         Some(mut entry) => {
             let ended = entry.as_mut_ptr();
-            // SAFETY: `record` points into a live map value, `ended` to reserved memory of its type.
-            unsafe { core::ptr::copy_nonoverlapping(record, &raw mut (*ended).record, 1) };
+            // SAFETY: reserved memory of this type; no reference is made.
+            let place = unsafe { &raw mut (*ended).record };
+            // SAFETY: `record` points into a live map value, `place` into reserved memory.
+            unsafe { core::ptr::copy_nonoverlapping(record, place, 1) };
+            // SAFETY: reserved memory of this type, a field of plain bytes.
+            unsafe { (*ended).sock = sock };
             // SAFETY: as above.
-            unsafe { (&raw mut (*ended).sock).write(sock) };
-            // SAFETY: as above.
-            unsafe { (&raw mut (*ended).at_ns).write(now_ns()) };
+            unsafe { (*ended).at_ns = now_ns() };
             entry.submit(0);
         }
         None => lose(Loss::EventsDropped),

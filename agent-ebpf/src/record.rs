@@ -50,6 +50,10 @@ pub fn touch(sock: Sock) -> Option<Touched> {
         if record.ending == Ending::None as u8 {
             maps::lose(Loss::StaleRecords);
         }
+        // The socket's own times are another connection's by now; what was marked has been shown.
+        if record.heard != 0 {
+            answered(record);
+        }
         maps::end(sock.0, known);
     }
     let Some(new) = maps::new_record(sock.0) else {
@@ -138,23 +142,29 @@ pub fn count(group: &GroupKey, event: Event, n: u64) {
 /// If a probe is outstanding and the peer was heard since, counts the answer.
 #[inline(never)]
 fn settle(sock: Sock, record: &mut Record) -> Option<()> {
-    let event = match record.outstanding {
-        Outstanding::KEEPALIVE => Event::KeepaliveAnswered,
-        Outstanding::WINDOW => Event::WindowAnswered,
-        _ => return Some(()),
-    };
-    if record.heard == 0 && !sock.heard_since(record.probe_jiffies)? {
+    if record.outstanding == Outstanding::NONE {
         return Some(());
     }
-    match event {
-        Event::KeepaliveAnswered => record.keepalive_answered += 1,
-        _ => record.window_answered += 1,
+    if record.heard != 0 || sock.heard_since(record.probe_jiffies)? {
+        answered(record);
     }
+    Some(())
+}
+
+/// Counts the answer to the outstanding probe.
+#[inline(always)]
+fn answered(record: &mut Record) {
+    let event = if record.outstanding == Outstanding::KEEPALIVE {
+        record.keepalive_answered += 1;
+        Event::KeepaliveAnswered
+    } else {
+        record.window_answered += 1;
+        Event::WindowAnswered
+    };
     record.outstanding = Outstanding::NONE;
     record.unanswered = 0;
     record.heard = 0;
     count(&group_of(record), event, 1);
-    Some(())
 }
 
 /// [`settle`] for a socket that has a record.

@@ -56,7 +56,7 @@ pub struct Monitor {
     reasons: Reasons,
     books: Books,
     ledger: Ledger,
-    records: Paced<(u64, Pending)>,
+    records: Paced<u64>,
     compared: Paced<()>,
     threads: Paced<()>,
     /// Keeps the kernel's statistics on.
@@ -124,7 +124,7 @@ impl Monitor {
             reasons: Reasons::new(&layout.reset_reasons),
             books: Books::default(),
             ledger: Ledger::default(),
-            records: Paced::new((0, Pending::new())),
+            records: Paced::new(0),
             compared: Paced::new(()),
             threads: Paced::new(()),
             statistics,
@@ -143,12 +143,13 @@ impl Monitor {
         }
         // Before the pending answers: an answer must not be counted twice.
         let counters = self.maps.groups().collect();
-        if self.records.is_due() {
-            self.look_for_answers();
-        }
-        let groups = self
-            .ledger
-            .show(&counters, &self.records.value.1, &self.reasons);
+        // An earlier look will not do: the hooks may have counted since what it found.
+        let pending = if self.records.is_due() {
+            self.look_for_answers()
+        } else {
+            Pending::new()
+        };
+        let groups = self.ledger.show(&counters, &pending, &self.reasons);
         Snapshot {
             groups,
             coverage: coverage(&self.attached),
@@ -160,7 +161,7 @@ impl Monitor {
                 .collect(),
             losses: self.losses(),
             namespaces: self.books.namespaces(),
-            records: self.records.value.0,
+            records: self.records.value,
             build: self.build.clone(),
         }
     }
@@ -226,7 +227,7 @@ impl Monitor {
     }
 
     /// No hook sees an answer come: asks each socket whose probe waits for one.
-    fn look_for_answers(&mut self) {
+    fn look_for_answers(&mut self) -> Pending {
         let began = Instant::now();
         let mut pending = Pending::new();
         let mut socks = BTreeSet::new();
@@ -246,8 +247,8 @@ impl Monitor {
                 groups::add_pending(&mut pending, &record);
             }
         }
-        self.records
-            .done((socks.len() as u64, pending), began, Duration::MAX);
+        self.records.done(socks.len() as u64, began, Duration::MAX);
+        pending
     }
 
     fn losses(&self) -> Losses {

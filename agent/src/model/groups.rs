@@ -88,8 +88,9 @@ struct Answers {
 }
 
 impl Ledger {
-    /// The groups as views show them. Counters must have been read *before* the pending answers: an
-    /// answer the hooks count in between is then in neither, and what was shown before stands.
+    /// The groups as views show them. The pending answers must have been read *after* the counters,
+    /// never before: an answer the hooks count in between is then in neither, and what was shown
+    /// before stands, where the other order would count it twice for good.
     pub fn show(
         &mut self,
         counters: &BTreeMap<GroupKey, GroupCounts>,
