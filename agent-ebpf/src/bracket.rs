@@ -2,7 +2,7 @@
 //! a change to CLOSE gets its meaning.
 //! It must never outlive the timer's run: every opening has a closing, and an opening overwrites.
 
-use halfopen_common::{Ending, switch};
+use halfopen_common::{Ending, Loss, switch};
 
 use crate::{maps, record, sock::Sock};
 
@@ -73,8 +73,15 @@ pub struct Bracket {
 }
 
 /// Opens the bracket around a timer's run.
+#[inline(always)]
+pub fn open(kind: u8, sock: Sock, timer: u64) {
+    if try_open(kind, sock, timer).is_none() {
+        maps::lose(Loss::Unreadable);
+    }
+}
+
 #[inline(never)]
-pub fn open(kind: u8, sock: Sock, timer: u64) -> Option<()> {
+fn try_open(kind: u8, sock: Sock, timer: u64) -> Option<()> {
     let bracket = maps::bracket()?;
     // SAFETY: per-CPU value; timers of one processor do not nest.
     let bracket = unsafe { &mut *bracket };

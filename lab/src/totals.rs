@@ -27,6 +27,12 @@ struct Host {
     overcounted: u64,
 }
 
+/// What the agent must never lose where every event reaches it.
+const LOST: [&str; 2] = [
+    "halfopen_events_unreadable_total",
+    "halfopen_records_stale_total",
+];
+
 /// Judges the totals between two readings.
 #[must_use]
 pub fn judge(
@@ -36,6 +42,14 @@ pub fn judge(
     policy: Policy,
 ) -> Verdict {
     let mut verdict = Verdict::default();
+    for metric in LOST {
+        let lost = after
+            .sum(metric, &[])
+            .saturating_sub(before.sum(metric, &[]));
+        if lost > 0 && policy == Policy::Exact {
+            verdict.wrong.push(format!("{metric} grew by {lost}"));
+        }
+    }
     for (counter, lab) in lab {
         let grown = |metric: &str| {
             let labels = [("counter", *counter)];

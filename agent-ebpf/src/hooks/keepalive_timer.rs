@@ -13,7 +13,7 @@ use crate::{
 
 #[inline(always)]
 fn enter(timer: u64) {
-    let _ = bracket::open(kind::KEEPALIVE, Sock::of_keepalive_timer(timer), 0);
+    bracket::open(kind::KEEPALIVE, Sock::of_keepalive_timer(timer), 0);
 }
 
 #[fentry(function = "tcp_keepalive_timer")]

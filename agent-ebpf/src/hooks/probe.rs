@@ -22,7 +22,14 @@ use crate::{
 const NOTHING_SENT: i32 = -1;
 
 #[inline(always)]
-fn enter(sock: u64, mib: u32) -> Option<()> {
+fn enter(sock: u64, mib: u32) {
+    if try_enter(sock, mib).is_none() {
+        maps::lose(Loss::Unreadable);
+    }
+}
+
+#[inline(always)]
+fn try_enter(sock: u64, mib: u32) -> Option<()> {
     let bracket = maps::bracket()?;
     // SAFETY: per-CPU value; the socket is locked with bottom halves off, so nothing nests.
     let bracket: &mut Bracket = unsafe { &mut *bracket };
@@ -34,11 +41,12 @@ fn enter(sock: u64, mib: u32) -> Option<()> {
 
 /// `tcp_write_wakeup` may send data instead of a probe.
 #[inline(always)]
-fn enter_wakeup(sock: u64, mib: u32) -> Option<()> {
-    if Sock(sock).would_send_data()? {
-        return Some(());
+fn enter_wakeup(sock: u64, mib: u32) {
+    match Sock(sock).would_send_data() {
+        Some(true) => {}
+        Some(false) => enter(sock, mib),
+        None => maps::lose(Loss::Unreadable),
     }
-    enter(sock, mib)
 }
 
 #[inline(always)]
@@ -74,7 +82,7 @@ fn try_exit(ctx: &impl EbpfContext, ret: i32) -> Option<()> {
 
 #[fentry(function = "tcp_xmit_probe_skb")]
 fn fentry_xmit_probe(ctx: FEntryContext) -> i32 {
-    let _ = enter(ctx.arg(0), ctx.arg(2));
+    enter(ctx.arg(0), ctx.arg(2));
     0
 }
 
@@ -87,7 +95,7 @@ fn fexit_xmit_probe(ctx: FExitContext) -> i32 {
 #[kprobe(function = "tcp_xmit_probe_skb")]
 fn kprobe_xmit_probe(ctx: ProbeContext) -> u32 {
     if let (Some(sock), Some(mib)) = (ctx.arg(0), ctx.arg(2)) {
-        let _ = enter(sock, mib);
+        enter(sock, mib);
     }
     0
 }
@@ -100,7 +108,7 @@ fn kretprobe_xmit_probe(ctx: RetProbeContext) -> u32 {
 
 #[fentry(function = "tcp_write_wakeup")]
 fn fentry_write_wakeup(ctx: FEntryContext) -> i32 {
-    let _ = enter_wakeup(ctx.arg(0), ctx.arg(1));
+    enter_wakeup(ctx.arg(0), ctx.arg(1));
     0
 }
 
@@ -113,7 +121,7 @@ fn fexit_write_wakeup(ctx: FExitContext) -> i32 {
 #[kprobe(function = "tcp_write_wakeup")]
 fn kprobe_write_wakeup(ctx: ProbeContext) -> u32 {
     if let (Some(sock), Some(mib)) = (ctx.arg(0), ctx.arg(1)) {
-        let _ = enter_wakeup(sock, mib);
+        enter_wakeup(sock, mib);
     }
     0
 }

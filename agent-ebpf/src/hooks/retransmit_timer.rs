@@ -17,7 +17,7 @@ use crate::{
 fn enter(sock: u64) {
     let sock = Sock(sock);
     if bracket::around(sock).is_none() {
-        let _ = bracket::open(kind::RETRANSMIT, sock, 0);
+        bracket::open(kind::RETRANSMIT, sock, 0);
     }
     if count(sock).is_none() {
         maps::lose(Loss::Unreadable);

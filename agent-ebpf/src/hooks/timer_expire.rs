@@ -20,10 +20,10 @@ fn tp_timer_expire_entry(ctx: RawTracePointContext) -> i32 {
     };
     if function == kernel!(keepalive_timer_fn) {
         if maps::switched(switch::TIMER_KEEPALIVE) {
-            let _ = bracket::open(kind::KEEPALIVE, Sock::of_keepalive_timer(timer), timer);
+            bracket::open(kind::KEEPALIVE, Sock::of_keepalive_timer(timer), timer);
         }
     } else if function == kernel!(write_timer_fn) && maps::switched(switch::TIMER_WRITE) {
-        let _ = bracket::open(kind::WRITE, Sock::of_retransmit_timer(timer), timer);
+        bracket::open(kind::WRITE, Sock::of_retransmit_timer(timer), timer);
     }
     0
 }

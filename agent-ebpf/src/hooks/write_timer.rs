@@ -13,7 +13,7 @@ use crate::{
 
 #[inline(always)]
 fn enter(sock: u64) {
-    let _ = bracket::open(kind::WRITE, Sock(sock), 0);
+    bracket::open(kind::WRITE, Sock(sock), 0);
 }
 
 #[fentry(function = "tcp_write_timer_handler")]

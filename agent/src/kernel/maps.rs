@@ -1,6 +1,8 @@
 //! Typed access to the maps, by the types both sides share.
 //! It must never interpret what it reads.
 
+use std::collections::BTreeMap;
+
 use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, MapData, MapError, RingBuf},
@@ -96,11 +98,10 @@ impl Maps {
     }
 
     /// Every record, by the address of its socket. One that is destroyed meanwhile is left out.
-    pub fn records(&self) -> impl Iterator<Item = (u64, Record)> {
-        self.sockets
-            .iter()
-            .filter_map(Result::ok)
-            .map(|(sock, record)| (sock, record.0))
+    pub fn records(&self) -> BTreeMap<u64, Record> {
+        // A map that changes while it is read may come round again.
+        let records = self.sockets.iter().filter_map(Result::ok);
+        records.map(|(sock, record)| (sock, record.0)).collect()
     }
 
     /// One record.

@@ -1,8 +1,10 @@
 //! The kernel side of the agent: BTF, loading, attaching and reading; alone in knowing aya.
 //! It must never judge what it reads: causes and balances are the model's.
 
+mod answers;
 mod attach;
 mod btf;
+mod comparison;
 mod drain;
 mod error;
 mod hooks;
@@ -11,6 +13,7 @@ pub mod measure;
 mod monitor;
 mod netns;
 mod object;
+mod paced;
 mod privileges;
 mod programs;
 

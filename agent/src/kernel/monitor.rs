@@ -1,52 +1,30 @@
 //! The running hooks, and how a snapshot is read from them.
 //! It must never read in another order than it does: what is shown depends on it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs, io,
-    path::Path,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs, os::fd::OwnedFd};
 
-use aya::{
-    Ebpf, TestRun as _,
-    programs::{Program, RawTracePoint, RawTracePointRunOptions},
-    sys::{Stats, enable_stats},
-};
-use halfopen_common::{Loss, NetKey, Outstanding, Record};
+use aya::Ebpf;
+use halfopen_common::{Loss, Record};
 use tracing::warn;
 
 use super::{
     Error, Options,
+    answers::Answers,
     attach::{self, Attached},
     btf,
+    comparison::Comparison,
     drain::Drain,
     hooks::Role,
     maps::Maps,
-    netns, object, privileges,
+    measure, object, privileges,
 };
 use crate::{
-    host::{
-        namespaces::{self, Depth},
-        prog_info::ProgramStatistics,
-        snmp,
-    },
+    host::prog_info::ProgramStatistics,
     model::{
-        accounting::{Books, Counted, KernelCounts, Round},
-        groups::{self, Ledger, Pending, Reasons},
+        groups::{Ledger, Reasons},
         snapshot::{Build, Coverage, Losses, Seen, Snapshot},
     },
 };
-
-/// How long a hook may lag behind the kernel's own counter on another processor.
-const SETTLE: Duration = Duration::from_millis(20);
-/// Share of one processor that looking for answers and namespaces may take.
-const PACE: u32 = 50;
-/// Every thread of the host is looked at this often, for a namespace that no process is in.
-const THREADS: Duration = Duration::from_secs(60);
-/// Readings closer together than this share what is costly.
-const FRESH: Duration = Duration::from_millis(200);
 
 /// The attached hooks. Dropping it detaches them all.
 pub struct Monitor {
@@ -54,39 +32,13 @@ pub struct Monitor {
     maps: Maps,
     attached: Vec<Attached>,
     reasons: Reasons,
-    books: Books,
+    comparison: Comparison,
     ledger: Ledger,
-    records: Paced<u64>,
-    compared: Paced<()>,
-    threads: Paced<()>,
+    answers: Answers,
     /// Keeps the kernel's statistics on.
-    statistics: Option<std::os::fd::OwnedFd>,
+    statistics: Option<OwnedFd>,
     build: Build,
-    compare_interval: Duration,
     _drain: Drain,
-}
-
-/// Something costly that is done again only when its last run has been paid off.
-struct Paced<T> {
-    value: T,
-    next: Option<Instant>,
-}
-
-impl<T> Paced<T> {
-    const fn new(value: T) -> Self {
-        Self { value, next: None }
-    }
-
-    fn is_due(&self) -> bool {
-        self.next.is_none_or(|next| Instant::now() >= next)
-    }
-
-    /// Takes the new value; it is done again after `longest` at the latest.
-    fn done(&mut self, value: T, began: Instant, longest: Duration) {
-        let now = Instant::now();
-        self.value = value;
-        self.next = Some(now + FRESH.max((now - began) * PACE).min(longest));
-    }
 }
 
 impl Monitor {
@@ -108,147 +60,51 @@ impl Monitor {
             return Err(nothing(&attached, &ebpf));
         }
         trim();
-        load_refresh(&mut ebpf);
+        let answers = Answers::new(&mut ebpf);
         let statistics = options
             .bpf_stats
-            .then(|| enable_stats(Stats::RunTime))
+            .then(measure::statistics)
             .and_then(|result| {
-                result
-                    .inspect_err(|error| warn!(%error, "the kernel does not measure BPF programs"))
-                    .ok()
+                let told = |error: &_| warn!(%error, "the kernel does not measure BPF programs");
+                result.inspect_err(told).ok()
             });
-        let mut monitor = Self {
+        let mut comparison = Comparison::new(options.compare_interval);
+        comparison.keep_up(&mut maps);
+        Ok(Self {
             ebpf,
             maps,
             attached,
             reasons: Reasons::new(&layout.reset_reasons),
-            books: Books::default(),
+            comparison,
             ledger: Ledger::default(),
-            records: Paced::new(0),
-            compared: Paced::new(()),
-            threads: Paced::new(()),
+            answers,
             statistics,
             build: build(),
-            compare_interval: options.compare_interval,
             _drain: drain,
-        };
-        monitor.compare();
-        Ok(monitor)
+        })
     }
 
     /// Reads everything.
     pub fn snapshot(&mut self) -> Snapshot {
-        if self.compared.is_due() {
-            self.compare();
-        }
+        self.comparison.keep_up(&mut self.maps);
         // Before the pending answers: an answer must not be counted twice.
         let counters = self.maps.groups().collect();
-        // An earlier look will not do: the hooks may have counted since what it found.
-        let pending = if self.records.is_due() {
-            self.look_for_answers()
-        } else {
-            Pending::new()
-        };
+        let pending = self.answers.look(&self.ebpf, &self.maps);
         let groups = self.ledger.show(&counters, &pending, &self.reasons);
         Snapshot {
             groups,
             coverage: coverage(&self.attached),
-            accounting: self.books.balances(),
+            accounting: self.comparison.books.balances(),
             hooks: self
                 .attached
                 .iter()
                 .map(|attached| attached.status(&self.ebpf, self.statistics.is_some()))
                 .collect(),
             losses: self.losses(),
-            namespaces: self.books.namespaces(),
-            records: self.records.value,
+            namespaces: self.comparison.books.namespaces(),
+            records: self.answers.records,
             build: self.build.clone(),
         }
-    }
-
-    /// Holds our counts against the kernel's, in every namespace.
-    fn compare(&mut self) {
-        let began = Instant::now();
-        let before = self.maps.nets().collect();
-        let (kernel, existing) = self.read_kernel_counters(&before);
-        let after = self.maps.nets().collect();
-        let mut round = Round {
-            before,
-            kernel,
-            after,
-            existing,
-        };
-        if self.books.has_new_shortfall(&round) {
-            thread::sleep(SETTLE);
-            round.after = self.maps.nets().collect();
-        }
-        for gone in self.books.enter(&round) {
-            self.maps.forget_net(&gone);
-        }
-        self.compared.done((), began, self.compare_interval);
-    }
-
-    fn read_kernel_counters(
-        &mut self,
-        counted: &Counted,
-    ) -> (BTreeMap<NetKey, KernelCounts>, BTreeSet<u32>) {
-        let began = Instant::now();
-        let mut found = namespaces::find(Depth::Processes);
-        // The hooks have met a namespace that no process is in: then a thread may be.
-        let is_new = |key: &&NetKey| key.inum != 0 && !found.contains_key(&key.inum);
-        if counted.keys().any(|key| is_new(&key)) || self.threads.is_due() {
-            found = namespaces::find(Depth::Threads);
-            self.threads.next = Some(began + THREADS);
-        }
-        let visited = namespaces::visit(&found, || {
-            let counts = snmp::read(Path::new("/proc/thread-self/net"))?;
-            Ok((netns::cookie().unwrap_or(0), counts))
-        });
-        let mut kernel = BTreeMap::new();
-        match visited {
-            Ok(visited) => {
-                for (inum, result) in visited {
-                    // One that could not be entered shows as not seen.
-                    if let Ok((cookie, counts)) = result {
-                        kernel.insert(
-                            NetKey {
-                                cookie,
-                                inum,
-                                padding: 0,
-                            },
-                            counts,
-                        );
-                    }
-                }
-            }
-            Err(error) => warn!(%error, "cannot read the kernel's counters"),
-        }
-        (kernel, found.into_keys().collect())
-    }
-
-    /// No hook sees an answer come: asks each socket whose probe waits for one.
-    fn look_for_answers(&mut self) -> Pending {
-        let began = Instant::now();
-        let mut pending = Pending::new();
-        let mut socks = BTreeSet::new();
-        let mut waiting = Vec::new();
-        for (sock, record) in self.maps.records() {
-            // A map that changes while it is read may come round again.
-            if !socks.insert(sock) {
-                continue;
-            }
-            if record.outstanding != Outstanding::NONE {
-                waiting.push(sock);
-            }
-        }
-        for sock in waiting {
-            refresh(&self.ebpf, sock);
-            if let Some(record) = self.maps.record(sock) {
-                groups::add_pending(&mut pending, &record);
-            }
-        }
-        self.records.done(socks.len() as u64, began, Duration::MAX);
-        pending
     }
 
     fn losses(&self) -> Losses {
@@ -261,18 +117,15 @@ impl Monitor {
                 ("namespaces", loss(Loss::NetsFull)),
             ]),
             groups_overflowed: loss(Loss::GroupsFull),
+            records_stale: loss(Loss::StaleRecords),
+            events_unreadable: loss(Loss::Unreadable),
         }
     }
 
     /// The records of the sockets that have one now, each once.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
-        // A map that changes while it is read may come round again.
-        self.maps
-            .records()
-            .collect::<BTreeMap<_, _>>()
-            .into_values()
-            .collect()
+        self.maps.records().into_values().collect()
     }
 
     /// What each program costs: its name, what it is attached to, and its statistics.
@@ -377,36 +230,7 @@ fn trim() {
     unsafe { libc::malloc_trim(0) };
 }
 
-/// The program that is run by hand, never attached.
-const REFRESH: &str = "refresh";
-
-fn load_refresh(ebpf: &mut Ebpf) {
-    if let Some(program) = refresh_program_mut(ebpf)
-        && let Err(error) = program.load()
-    {
-        warn!(%error, "answers show late: the kernel refused the program that asks sockets for them");
-    }
-}
-
-fn refresh_program_mut(ebpf: &mut Ebpf) -> Option<&mut RawTracePoint> {
-    match ebpf.program_mut(REFRESH)? {
-        Program::RawTracePoint(program) => Some(program),
-        _ => None,
-    }
-}
-
-fn refresh(ebpf: &Ebpf, sock: u64) {
-    let Some(Program::RawTracePoint(program)) = ebpf.program(REFRESH) else {
-        return;
-    };
-    let mut options = RawTracePointRunOptions::new();
-    options.args[0] = sock;
-    // Refused at load already, and said so then; the hooks count the answer at the next firing.
-    let _ = program.test_run(options);
-}
-
 fn release() -> String {
-    let read = |path| -> io::Result<String> { fs::read_to_string(path) };
-    read("/proc/sys/kernel/osrelease")
+    fs::read_to_string("/proc/sys/kernel/osrelease")
         .map_or_else(|_| "unknown".into(), |text| text.trim().to_owned())
 }

@@ -179,6 +179,20 @@ pub const TABLE: &[Metric<Snapshot>] = &[
         read: |snapshot, out| out.count([], snapshot.losses.events_dropped),
     },
     Metric {
+        name: "halfopen_events_unreadable_total",
+        kind: Kind::Counter,
+        help: "Events left uncounted because a field of the socket could not be read.",
+        labels: &[],
+        read: |snapshot, out| out.count([], snapshot.losses.events_unreadable),
+    },
+    Metric {
+        name: "halfopen_records_stale_total",
+        kind: Kind::Counter,
+        help: "Records of sockets whose end was not seen, found under another connection's address.",
+        labels: &[],
+        read: |snapshot, out| out.count([], snapshot.losses.records_stale),
+    },
+    Metric {
         name: "halfopen_map_full_total",
         kind: Kind::Counter,
         help: "Inserts that found a kernel map full: detail of a socket is lost, the counts are kept.",

@@ -267,6 +267,10 @@ pub struct Losses {
     pub map_full: BTreeMap<&'static str, u64>,
     /// Counts that went to the overflow group because the table of groups was full.
     pub groups_overflowed: u64,
+    /// Records found under another connection's address: the end of the first had not been seen.
+    pub records_stale: u64,
+    /// Events left uncounted because a field of the socket could not be read.
+    pub events_unreadable: u64,
 }
 
 /// Network namespaces in the last round of readings.

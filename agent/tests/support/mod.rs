@@ -30,6 +30,8 @@ pub fn rich() -> Snapshot {
         hooks: hooks(),
         losses: Losses {
             events_dropped: 2,
+            records_stale: 5,
+            events_unreadable: 4,
             map_full: BTreeMap::from([("records", 3)]),
             groups_overflowed: 0,
         },
