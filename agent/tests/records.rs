@@ -35,7 +35,7 @@ struct Connection {
 }
 
 /// Connects on loopback; a mapped address is an IPv6 socket that speaks IPv4.
-fn connect(listen: IpAddr, family: u16) -> Connection {
+fn connect(listen: IpAddr, family: u16, backlog: i32) -> Connection {
     let domain = if family == INET6 {
         Domain::IPV6
     } else {
@@ -43,7 +43,7 @@ fn connect(listen: IpAddr, family: u16) -> Connection {
     };
     let listener = Socket::new(domain, Type::STREAM, None).unwrap();
     listener.bind(&SocketAddr::new(listen, 0).into()).unwrap();
-    listener.listen(1).unwrap();
+    listener.listen(backlog).unwrap();
     let remote = listener.local_addr().unwrap();
     let client = Socket::new(domain, Type::STREAM, None).unwrap();
     client.connect(&remote).unwrap();
@@ -65,31 +65,30 @@ fn mapped(address: SocketAddr) -> [u8; 16] {
     }
 }
 
-fn find(records: &[Record], connection: &Connection) -> Option<Record> {
-    records.iter().copied().find(|record| {
-        record.local_port == connection.local.port()
-            && record.remote_port == connection.remote.port()
-    })
+/// The record of the socket with this local and this remote address.
+fn find(records: &[Record], local: SocketAddr, remote: SocketAddr) -> Option<Record> {
+    let is_it =
+        |record: &&Record| record.local_port == local.port() && record.remote_port == remote.port();
+    records.iter().find(is_it).copied()
 }
 
-/// Waits until every connection has a record with at least this many keepalive probes.
-fn wait(monitor: &Monitor, connections: &[Connection], probes: u32) -> Vec<Record> {
+/// Waits until every socket has a record with at least this many keepalive probes.
+fn wait(monitor: &Monitor, sockets: &[(SocketAddr, SocketAddr)], probes: u32) -> Vec<Record> {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let records = monitor.records();
-        let found: Vec<_> = connections
+        let found: Vec<_> = sockets
             .iter()
-            .filter_map(|connection| find(&records, connection))
+            .filter_map(|(local, remote)| find(&records, *local, *remote))
             .collect();
-        if found.len() == connections.len()
-            && found.iter().all(|record| record.keepalive_probes >= probes)
-        {
+        let all = found.len() == sockets.len();
+        if all && found.iter().all(|record| record.keepalive_probes >= probes) {
             return found;
         }
         assert!(
             Instant::now() < deadline,
             "only {found:?} of {} records",
-            connections.len()
+            sockets.len()
         );
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -123,9 +122,9 @@ fn monotonic_ns() -> u64 {
 fn a_record_tells_whose_socket_it_is_and_what_happened() {
     let mut monitor = Monitor::start(&Options::default()).unwrap();
     let connections = [
-        connect(Ipv4Addr::LOCALHOST.into(), INET),
-        connect(Ipv6Addr::LOCALHOST.into(), INET6),
-        connect(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into(), INET6),
+        connect(Ipv4Addr::LOCALHOST.into(), INET, 1),
+        connect(Ipv6Addr::LOCALHOST.into(), INET6, 1),
+        connect(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into(), INET6, 1),
     ];
     let began = monotonic_ns();
     assert!(
@@ -140,7 +139,8 @@ fn a_record_tells_whose_socket_it_is_and_what_happened() {
     for connection in &connections {
         connection.client.set_tcp_keepalive(&keepalive).unwrap();
     }
-    let records = wait(&monitor, &connections, 2);
+    let clients: Vec<_> = connections.iter().map(|c| (c.local, c.remote)).collect();
+    let records = wait(&monitor, &clients, 2);
     let now = monotonic_ns();
     let netns = fs::metadata("/proc/self/ns/net").unwrap().ino();
     for (record, connection) in records.iter().zip(&connections) {
@@ -209,6 +209,36 @@ fn a_record_tells_whose_socket_it_is_and_what_happened() {
     }
     // Keeps its thread and counters until the end.
     drop(monitor.snapshot());
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_accepting_side_is_inbound_whatever_the_backlog() {
+    let monitor = Monitor::start(&Options::default()).unwrap();
+    let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
+    let mut connections = Vec::new();
+    // A listener's child inherits its backlog limit, which is 0 after listen(0).
+    for backlog in [0, 128] {
+        connections.extend([
+            connect(Ipv4Addr::LOCALHOST.into(), INET, backlog),
+            connect(Ipv6Addr::LOCALHOST.into(), INET6, backlog),
+            connect(mapped.into(), INET6, backlog),
+        ]);
+    }
+    let second = Duration::from_secs(1);
+    let keepalive = TcpKeepalive::new().with_time(second).with_interval(second);
+    for connection in &connections {
+        connection.client.set_tcp_keepalive(&keepalive).unwrap();
+        connection.server.set_tcp_keepalive(&keepalive).unwrap();
+    }
+    let clients: Vec<_> = connections.iter().map(|c| (c.local, c.remote)).collect();
+    let servers: Vec<_> = connections.iter().map(|c| (c.remote, c.local)).collect();
+    for record in wait(&monitor, &clients, 1) {
+        assert_eq!(record.direction, direction::OUTBOUND, "{record:?}");
+    }
+    for record in wait(&monitor, &servers, 1) {
+        assert_eq!(record.direction, direction::INBOUND, "{record:?}");
+    }
 }
 
 #[test]

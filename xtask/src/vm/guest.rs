@@ -27,6 +27,10 @@ pub struct Outcome {
     pub took: Duration,
 }
 
+/// fentry where probes have to be counted at `tcp_write_wakeup`, as on a kernel that has made
+/// `tcp_xmit_probe_skb` part of its callers.
+pub const WAKEUP: &str = "wakeup";
+
 /// Boots a guest and waits for its end.
 pub fn boot(kernel: &Path, initrd: &Path, mechanism: &str, logs: &Path) -> Result<Outcome> {
     let (console, rows) = (logs.join("console.log"), logs.join("rows.jsonl"));
@@ -65,9 +69,13 @@ pub fn boot(kernel: &Path, initrd: &Path, mechanism: &str, logs: &Path) -> Resul
         .arg("-initrd")
         .arg(initrd);
     // The kernel hands unknown settings to the first process as its environment.
+    let environment = match mechanism {
+        WAKEUP => "HOOKS=fentry HALFOPEN_WITHOUT_HOOK=tcp_xmit_probe_skb".to_owned(),
+        mechanism => format!("HOOKS={mechanism}"),
+    };
     command
         .arg("-append")
-        .arg(format!("console=ttyS0 panic=-1 quiet HOOKS={mechanism}"));
+        .arg(format!("console=ttyS0 panic=-1 quiet {environment}"));
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command
         .stderr(File::create(&errors).with_context(|| format!("creating {}", errors.display()))?);

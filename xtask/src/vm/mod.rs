@@ -25,7 +25,7 @@ const KERNELS: [(&str, &str); 2] = [
     ("6.12", "linux-image-6.12-cloud-amd64"),
 ];
 
-const MECHANISMS: [&str; 3] = ["fentry", "kprobe", "tracepoint"];
+const MECHANISMS: [&str; 4] = ["fentry", "kprobe", "tracepoint", guest::WAKEUP];
 
 /// More would only take turns on two cores.
 const SIDE_BY_SIDE: usize = 2;
