@@ -131,6 +131,10 @@ fn assess(
         }
         verdicts.push(judge::judge(performance.scenario, &accounts, policy));
     }
+    // A reset that answers a stray segment has no port of ours to be counted under.
+    let stray =
+        |metrics: &Metrics| metrics.sum("halfopen_resets_sent_total", &[("direction", "none")]);
+    *counted.entry("OutRsts").or_default() += stray(&after).saturating_sub(stray(before));
     let lab: BTreeMap<_, _> = perform::totals(performances)?
         .into_iter()
         .map(|(counter, kernel)| {

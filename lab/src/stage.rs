@@ -159,6 +159,27 @@ impl Stage {
         Ok(Connection { client, server })
     }
 
+    /// Connects to the server's port while nobody listens there, and is refused.
+    ///
+    /// # Errors
+    /// When that ends in any other way.
+    pub fn refused(&self) -> Result<(), Error> {
+        let (from, to) = (self.client, self.server);
+        let outcome = self
+            .pair
+            .client
+            .run(move || connect(from, to, Watch::default()))?;
+        let other = match outcome {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(()),
+            Err(error) => error,
+            Ok(_) => io::Error::other("somebody listens"),
+        };
+        Err(Error::socket(
+            format!("be refused at a port without a listener ({from} to {to})"),
+            other,
+        ))
+    }
+
     /// Leaves sockets open until the counts are judged.
     pub fn keep(&self, sockets: impl IntoIterator<Item = Socket>) {
         // Nothing can panic while this is locked.

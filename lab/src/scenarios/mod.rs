@@ -162,7 +162,7 @@ mod tests {
         let numbers: BTreeSet<u16> = all().map(|scenario| scenario.number).collect();
         assert_eq!(
             Vec::from_iter(numbers),
-            [6, 7, 8, 9, 11, 13, 14, 15, 16, 17, 18, 19, 20]
+            [6, 7, 8, 9, 11, 13, 14, 15, 16, 17, 18, 19, 20, 21]
         );
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{io::Write, mem::MaybeUninit, time::Duration};
 
-use super::{Count, Figure, RESET, Scenario, Side, V4_ONLY};
+use super::{Count, Figure, IPV4, IPV6, RESET, Scenario, Side, V4_ONLY};
 use crate::{
     Error,
     stage::{Connection, Stage, Watch},
@@ -70,7 +70,27 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         server: RESET,
         trigger: killed,
     },
+    // Beyond the table: the one reset that belongs to no connection of its sender.
+    Scenario {
+        number: REFUSED,
+        variant: "",
+        offset: 0,
+        title: "refused: nobody listens",
+        forms: &[IPV4, IPV6],
+        client: Side {
+            kernel: &[("AttemptFails", Figure::Exactly(1))],
+            agent: &[("resets_received", ONE), ("deaths{refused}", ONE)],
+        },
+        server: Side {
+            kernel: &[("OutRsts", Figure::Exactly(1))],
+            agent: &[],
+        },
+        trigger: refused,
+    },
 ];
+
+/// The number after the table's last.
+const REFUSED: u16 = 21;
 
 fn unread(stage: &Stage) -> Result<(), Error> {
     let Connection { client, server } = stage.connect(Watch::default())?;
@@ -98,6 +118,11 @@ fn killed(stage: &Stage) -> Result<(), Error> {
     stage.keep([client, server]);
     stage.kill()?;
     has_reset(stage)
+}
+
+fn refused(stage: &Stage) -> Result<(), Error> {
+    stage.refused()?;
+    stage.server_counts("OutRsts", 1).map(drop)
 }
 
 fn has_reset(stage: &Stage) -> Result<(), Error> {
