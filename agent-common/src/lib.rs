@@ -1,5 +1,5 @@
 //! The bytes that the kernel programs and the agent agree on, each defined once.
-//! It must never hold behaviour: only layouts, their sizes, and the numbers both sides index by.
+//! It must never hold behaviour: only layouts, their sizes, and the keys and numbers both sides use.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -50,7 +50,7 @@ pub struct Kernel {
     pub net: u32,
     /// sock: `__sk_common.skc_flags`, unsigned long.
     pub flags: u32,
-    /// sock: `sk_protocol`, u8 or u16 (little endian: its first byte serves).
+    /// sock: `sk_protocol`, u16 (5.6+; IPPROTO_MPTCP has IPPROTO_TCP as its low byte).
     pub protocol: u32,
     /// sock: `sk_err`, int.
     pub err: u32,
@@ -130,6 +130,8 @@ pub struct Kernel {
     pub dev_net: u32,
     /// rtable: `rt_type`, u8 or u16 (its first byte serves).
     pub rt_type: u32,
+    /// rt6_info: `rt6i_flags`, u32; may be absent.
+    pub rt6_flags: u32,
     /// `LINUX_MIB_TCPKEEPALIVE`.
     pub mib_keepalive: u32,
     /// `LINUX_MIB_TCPWINPROBE`.
@@ -144,4 +146,6 @@ pub struct Kernel {
     pub reason_state: u32,
     /// `SOCK_DEAD`.
     pub flag_dead: u32,
+    /// Zero.
+    pub padding: u32,
 }

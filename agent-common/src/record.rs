@@ -95,6 +95,24 @@ pub struct Record {
     pub ending: u8,
 }
 
+impl Record {
+    /// The group it counts in: the service's port is local if inbound, else remote.
+    #[must_use]
+    #[inline(always)]
+    pub const fn group(&self) -> crate::GroupKey {
+        crate::GroupKey {
+            cgroup: self.cgroup,
+            port: if self.direction == crate::direction::INBOUND {
+                self.local_port
+            } else {
+                self.remote_port
+            },
+            direction: self.direction,
+            padding: [0; 5],
+        }
+    }
+}
+
 /// A record whose socket was destroyed: what the ring buffer `EVENTS` carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

@@ -41,7 +41,7 @@ pub fn touch(sock: Sock) -> Option<Touched> {
                 record.state = state;
             }
             return Some(Touched {
-                group: group_of(record),
+                group: record.group(),
                 net: record.net,
                 record: Some(known),
             });
@@ -74,7 +74,7 @@ pub fn touch(sock: Sock) -> Option<Touched> {
         return None;
     }
     Some(Touched {
-        group: group_of(record),
+        group: record.group(),
         net: record.net,
         record: Some(new),
     })
@@ -116,20 +116,6 @@ fn group(sock: Sock) -> Option<GroupKey> {
     })
 }
 
-#[inline(always)]
-fn group_of(record: &Record) -> GroupKey {
-    GroupKey {
-        cgroup: record.cgroup,
-        port: if record.direction == direction::INBOUND {
-            record.local_port
-        } else {
-            record.remote_port
-        },
-        direction: record.direction,
-        padding: [0; 5],
-    }
-}
-
 /// Counts an event in a group.
 #[inline(always)]
 pub fn count(group: &GroupKey, event: Event, n: u64) {
@@ -164,7 +150,7 @@ fn answered(record: &mut Record) {
     record.outstanding = Outstanding::NONE;
     record.unanswered = 0;
     record.heard = 0;
-    count(&group_of(record), event, 1);
+    count(&record.group(), event, 1);
 }
 
 /// [`settle`] for a socket that has a record.

@@ -9,9 +9,11 @@ use crate::maps::kernel;
 /// AF_INET6.
 const AF_INET6: u16 = 10;
 /// IPPROTO_TCP.
-const IPPROTO_TCP: u8 = 6;
+const IPPROTO_TCP: u16 = 6;
 /// RTN_LOCAL (include/uapi/linux/rtnetlink.h).
 const RTN_LOCAL: u8 = 2;
+/// RTF_LOCAL (include/uapi/linux/ipv6_route.h).
+const RTF_LOCAL: u32 = 0x8000_0000;
 
 /// Reads a kernel object's field; `None` if the field is absent or the memory unreadable.
 #[inline(always)]
@@ -105,7 +107,7 @@ impl Sock {
     /// Whether it is TCP (`inet_sock_set_state` reports others too).
     #[inline(always)]
     pub fn is_tcp(self) -> bool {
-        read::<u8>(self.0, kernel!(protocol)) == Some(IPPROTO_TCP)
+        read::<u16>(self.0, kernel!(protocol)) == Some(IPPROTO_TCP)
     }
 
     /// SOCK_DEAD: closed by its application.
@@ -256,11 +258,22 @@ impl Segment {
         Some(flags & 0x04 != 0)
     }
 
-    /// Whether its route is a local one (`skb_rtable(skb)->rt_type`), IPv4.
+    /// Whether its route is a local one, IPv4 (`skb_rtable(skb)->rt_type`).
     #[inline(always)]
-    pub fn is_local(self) -> Option<bool> {
-        let route: u64 = read(self.0, kernel!(skb_refdst))?;
-        Some(read::<u8>(route & !1, kernel!(rt_type))? == RTN_LOCAL)
+    pub fn is_local4(self) -> Option<bool> {
+        Some(read::<u8>(self.route()?, kernel!(rt_type))? == RTN_LOCAL)
+    }
+
+    /// Whether its route is a local one, IPv6 (`ipv6_unicast_destination`).
+    #[inline(always)]
+    pub fn is_local6(self) -> Option<bool> {
+        Some(read::<u32>(self.route()?, kernel!(rt6_flags))? & RTF_LOCAL != 0)
+    }
+
+    /// `skb_dst`: the low bit only says who holds it (SKB_DST_NOREF).
+    #[inline(always)]
+    fn route(self) -> Option<u64> {
+        read::<u64>(self.0, kernel!(skb_refdst)).map(|route| route & !1)
     }
 }
 

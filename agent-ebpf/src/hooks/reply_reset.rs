@@ -47,18 +47,17 @@ fn try_sent(sock: u64, segment: u64, told: u32) -> Option<()> {
 }
 
 /// The functions give up early in cases the tracepoint of 6.11+ comes after: an answer to a reset,
-/// and, for IPv4 without a socket, a segment that was not for this host.
+/// and, without a socket, to a segment that was not for this host.
 #[inline(always)]
 fn called(sock: u64, segment: u64, told: u32, v4: bool) {
     let facts = Segment(segment);
-    let answered = facts.is_reset().map(|reset| !reset);
-    let local = if v4 && sock == 0 {
-        facts.is_local()
-    } else {
-        Some(true)
+    let local = match (sock, v4) {
+        (0, true) => facts.is_local4(),
+        (0, false) => facts.is_local6(),
+        _ => Some(true),
     };
-    match (answered, local) {
-        (Some(true), Some(true)) => sent(sock, segment, told),
+    match (facts.is_reset(), local) {
+        (Some(false), Some(true)) => sent(sock, segment, told),
         (None, _) | (_, None) => maps::lose(Loss::Unreadable),
         _ => {}
     }

@@ -36,7 +36,7 @@ const FUNCTIONS: [&str; 11] = [
     "tcp_v4_destroy_sock",
 ];
 
-const STRUCTS: [&str; 12] = [
+const STRUCTS: [&str; 13] = [
     "sock",
     "inet_sock",
     "ipv6_pinfo",
@@ -49,6 +49,7 @@ const STRUCTS: [&str; 12] = [
     "sk_buff",
     "net_device",
     "rtable",
+    "rt6_info",
 ];
 
 /// The type of the argument that says why a reset is sent.
@@ -284,6 +285,7 @@ impl<'a> Index<'a> {
             skb_refdst: self.need("sk_buff", "_skb_refdst")?,
             dev_net: self.need("net_device", "nd_net.net")?,
             rt_type: self.need("rtable", "rt_type")?,
+            rt6_flags: self.may("rt6_info", "rt6i_flags"),
             mib_keepalive: self.need_value("LINUX_MIB_TCPKEEPALIVE")?,
             mib_winprobe: self.need_value("LINUX_MIB_TCPWINPROBE")?,
             active_reset_reason_arg: self
@@ -298,6 +300,7 @@ impl<'a> Index<'a> {
                 .unwrap_or(ABSENT),
             reason_state: self.value("SK_RST_REASON_TCP_STATE").unwrap_or(ABSENT),
             flag_dead: self.need_value("SOCK_DEAD")?,
+            padding: 0,
         };
         let functions = self
             .functions

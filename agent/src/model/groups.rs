@@ -55,19 +55,7 @@ pub fn add_pending(pending: &mut Pending, record: &Record) {
     if record.heard == 0 || record.outstanding == Outstanding::NONE {
         return;
     }
-    let inbound = record.direction == direction::INBOUND;
-    let answers = pending
-        .entry(GroupKey {
-            cgroup: record.cgroup,
-            port: if inbound {
-                record.local_port
-            } else {
-                record.remote_port
-            },
-            direction: record.direction,
-            padding: [0; 5],
-        })
-        .or_default();
+    let answers = pending.entry(record.group()).or_default();
     if record.outstanding == Outstanding::KEEPALIVE {
         answers.keepalive += 1;
     } else {
