@@ -4,7 +4,7 @@
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use aya_ebpf::{
-    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    bindings::BPF_NOEXIST,
     helpers::bpf_ktime_get_ns,
     macros::map,
     maps::{Array, HashMap, PerCpuArray, RingBuf},
@@ -29,8 +29,10 @@ static NO_RECORD: Record = zerocopy::transmute!([0_u8; size_of::<Record>()]);
 static SOCKETS: HashMap<u64, Record> = HashMap::with_max_entries(65_536, 0);
 #[map]
 static GROUPS: HashMap<GroupKey, GroupCounts> = HashMap::with_max_entries(4_096, 0);
+/// Made in advance like the others: an allocator that is called upon inside a timer may have nothing
+/// at hand just when many namespaces appear at once.
 #[map]
-static NETS: HashMap<NetKey, NetCounts> = HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+static NETS: HashMap<NetKey, NetCounts> = HashMap::with_max_entries(8_192, 0);
 #[map]
 static LOSSES: Array<u64> = Array::with_max_entries(Loss::COUNT, 0);
 #[map]

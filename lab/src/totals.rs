@@ -28,7 +28,8 @@ struct Host {
 }
 
 /// What the agent must never lose where every event reaches it.
-const LOST: [&str; 2] = [
+const LOST: [&str; 3] = [
+    "halfopen_map_full_total",
     "halfopen_events_unreadable_total",
     "halfopen_records_stale_total",
 ];
