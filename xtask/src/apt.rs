@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 
 /// One thing the system must provide.
+#[derive(Clone, Copy)]
 pub struct Need {
     /// A program looked for on the PATH, or the absolute path of a file.
     pub probe: &'static str,
@@ -30,6 +31,20 @@ impl Need {
         }
     }
 }
+
+/// What the scenarios run, on this kernel and in guests.
+pub const LAB: [Need; 2] = [
+    Need {
+        probe: "ip",
+        package: "iproute2",
+        why: "joins the network namespaces in which connections die",
+    },
+    Need {
+        probe: "nft",
+        package: "nftables",
+        why: "drops packets inside those namespaces",
+    },
+];
 
 /// Makes sure that everything needed is there.
 pub fn ensure(needs: &[Need]) -> Result<()> {

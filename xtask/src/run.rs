@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::{process, workspace};
+use crate::{apt, process, workspace};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
@@ -43,6 +43,9 @@ pub fn main(args: &Args) -> Result<()> {
              `cargo xtask run --listen 127.0.0.1:PORT`",
             args.listen
         );
+    }
+    if !args.no_demo {
+        apt::ensure(&apt::LAB)?;
     }
     let mut cargo = workspace::cargo();
     cargo.args([

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test uses its own part")]
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -163,14 +164,13 @@ impl Agent {
 
     /// Sends a signal and waits for the end.
     pub fn end(&mut self, signal: &str) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        let pid = Pid::from_child(&self.child);
+        let number = match signal {
+            "-TERM" => Signal::TERM,
+            "-INT" => Signal::INT,
+            other => panic!("{other}?"),
+        };
+        kill_process(pid, number).unwrap();
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

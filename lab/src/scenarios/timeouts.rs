@@ -87,7 +87,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         variant: "",
         offset: 0,
         // The table has 12.5 s: half a second after a firing, which a slow machine may miss.
-        title: "idle, keepalive 1/11/3, user timeout 16 s",
+        title: "idle, keepalive 1/11/3, user timeout 22 s",
         forms: V4_ONLY,
         client: idle_death(
             &[
@@ -103,7 +103,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             ],
         ),
         server: QUIET,
-        trigger: |stage| vanish(stage, keepalive(1, 11, 3).user_timeout(16)),
+        trigger: |stage| vanish(stage, keepalive(1, 11, 3).user_timeout(22)),
     },
     Scenario {
         number: 11,

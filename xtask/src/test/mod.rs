@@ -109,6 +109,7 @@ fn rebuilt_object() -> Result<Option<PathBuf>> {
 }
 
 fn on_this_kernel(binary: &Path, metrics: &Path) -> Result<Selftest> {
+    apt::ensure(&apt::LAB)?;
     let mut command = process::as_root(binary, "loading programs into the kernel")?;
     command
         .args(["selftest", "--hooks", "auto", "--json", "--metrics-out"])

@@ -36,16 +36,8 @@ const NEEDS: [Need; 4] = [
         package: "qemu-system-x86",
         why: "boots other kernels for the tests",
     },
-    Need {
-        probe: "nft",
-        package: "nftables",
-        why: "drops packets inside the guests",
-    },
-    Need {
-        probe: "ip",
-        package: "iproute2",
-        why: "makes network namespaces inside the guests",
-    },
+    apt::LAB[0],
+    apt::LAB[1],
     Need {
         probe: "xz",
         package: "xz-utils",
