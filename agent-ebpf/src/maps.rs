@@ -4,7 +4,7 @@
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use aya_ebpf::{
-    bindings::BPF_NOEXIST,
+    bindings::{BPF_NOEXIST, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::bpf_ktime_get_ns,
     macros::map,
     maps::{Array, HashMap, PerCpuArray, RingBuf},
@@ -16,6 +16,9 @@ use halfopen_common::{
 use zerocopy::FromZeros as _;
 
 use crate::bracket::Bracket;
+
+/// Room for some 6,000 ended records.
+const EVENTS_BYTES: u32 = 1 << 20;
 
 /// Filled by the agent from the running kernel's BTF before the programs are loaded.
 #[unsafe(no_mangle)]
@@ -40,7 +43,7 @@ static SWITCHES: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 static BRACKETS: PerCpuArray<Bracket> = PerCpuArray::with_max_entries(1, 0);
 #[map]
-static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 
 /// One constant of the running kernel.
 macro_rules! kernel {
@@ -148,6 +151,17 @@ pub fn forget(sock: u64) {
     let _ = SOCKETS.remove(sock);
 }
 
+/// Waking the reader for each record would cost more than the record in a storm of resets: it looks
+/// by itself several times a second, and is woken when the buffer is half full.
+#[inline(always)]
+fn wakeup() -> u64 {
+    if EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(EVENTS_BYTES / 2) {
+        u64::from(BPF_RB_FORCE_WAKEUP)
+    } else {
+        u64::from(BPF_RB_NO_WAKEUP)
+    }
+}
+
 /// Sends a record out for the last time and forgets it.
 #[inline(never)]
 pub fn end(sock: u64, record: *const Record) {
@@ -162,7 +176,7 @@ pub fn end(sock: u64, record: *const Record) {
             unsafe { (*ended).sock = sock };
             // SAFETY: as above.
             unsafe { (*ended).at_ns = now_ns() };
-            entry.submit(0);
+            entry.submit(wakeup());
         }
         None => lose(Loss::EventsDropped),
     }

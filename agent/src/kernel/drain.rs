@@ -23,7 +23,7 @@ use zerocopy::FromBytes as _;
 use super::{Error, maps};
 use crate::model::death;
 
-/// How long a stop may take to be noticed.
+/// How often the buffers are looked at: the programs wake the thread only when one fills up.
 const WAIT: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 250_000_000,
