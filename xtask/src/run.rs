@@ -145,9 +145,10 @@ impl Agent {
     /// Asks it to end and waits until it has.
     fn stop(&mut self) -> Result<()> {
         if self.0.try_wait()?.is_none() {
-            // A child of sudo belongs to root: only root's kill reaches it.
-            let mut kill = process::as_root("kill", "stopping the agent")?;
-            kill.args(["-TERM", &self.0.id().to_string()]);
+            // A child of sudo belongs to root: only root's kill reaches it. The shell's own one,
+            // since kill(1) comes with a package that a small system may lack.
+            let mut kill = process::as_root("sh", "stopping the agent")?;
+            kill.args(["-c", "kill -TERM \"$1\"", "sh", &self.0.id().to_string()]);
             process::run(&mut kill)?;
         }
         let status = self.0.wait().context("waiting for the agent")?;
