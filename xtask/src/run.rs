@@ -47,16 +47,7 @@ pub fn main(args: &Args) -> Result<()> {
     if !args.no_demo {
         apt::ensure(&apt::LAB)?;
     }
-    let mut cargo = workspace::cargo();
-    cargo.args([
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "halfopen",
-        "--bin",
-        "halfopen",
-    ]);
+    let mut cargo = workspace::release_build();
     process::run(&mut cargo)?;
     let binary = workspace::target().join("release/halfopen");
     if !process::is_root() {

@@ -28,3 +28,11 @@ pub fn cargo() -> Command {
     command.current_dir(root());
     command
 }
+
+/// The build of the agent as it is released.
+pub fn release_build() -> Command {
+    let mut command = cargo();
+    command.args(["build", "--release", "--locked"]);
+    command.args(["--package", "halfopen", "--bin", "halfopen"]);
+    command
+}

@@ -1,5 +1,6 @@
 //! When something costly may be done again: it pays off its own last run first.
-//! It must never let work take more of a processor than its share.
+//! It must never let work take more of a processor than its share, but where it is told how long it
+//! may wait at most.
 
 use std::time::{Duration, Instant};
 
