@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod commands;
+pub mod filter;
 pub mod host;
 pub mod kernel;
 pub mod metrics;

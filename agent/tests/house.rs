@@ -48,7 +48,7 @@ fn agent() -> PathBuf {
 
 #[test]
 fn the_core_reads_no_clock_file_socket_or_environment() {
-    let core: Vec<_> = ["model", "metrics", "render"]
+    let core: Vec<_> = ["filter", "model", "metrics", "render"]
         .iter()
         .flat_map(|room| sources(&agent().join(room)))
         .collect();
