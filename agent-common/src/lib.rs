@@ -8,11 +8,13 @@ mod counts;
 mod ending;
 mod offsets;
 mod record;
+mod walk;
 
 pub use counts::{
     Event, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Loss, NetCounts, NetKey, ResetReason,
     Tally, direction,
 };
 pub use ending::Ending;
-pub use offsets::{ABSENT, Kernel, switch};
+pub use offsets::{ABSENT, Kernel, Quick, Stretch, switch};
 pub use record::{Ended, Outstanding, Record, state};
+pub use walk::{Class, ClassSum, Net, Socket, Walk, flag, table};

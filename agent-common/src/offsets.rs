@@ -146,6 +146,171 @@ pub struct Kernel {
     pub reason_state: u32,
     /// `SOCK_DEAD`.
     pub flag_dead: u32,
-    /// Zero.
-    pub padding: u32,
+    /// `SOCK_KEEPOPEN`.
+    pub flag_keepopen: u32,
+    /// sock: `__sk_common.skc_nulls_node`, the chain of its bucket.
+    pub node: u32,
+    /// sock: `__sk_common.skc_hash`, unsigned int.
+    pub hash: u32,
+    /// sock: `__sk_common.skc_num`, u16, host order.
+    pub local_port: u32,
+    /// sock: `__sk_common.skc_cookie`, u64.
+    pub cookie: u32,
+    /// sock: `sk_backlog.rmem_alloc`, int.
+    pub rmem_alloc: u32,
+    /// sock: `sk_wmem_queued`, int.
+    pub wmem_queued: u32,
+    /// sock: `sk_forward_alloc`, int.
+    pub forward_alloc: u32,
+    /// sock: `sk_omem_alloc`, int.
+    pub omem_alloc: u32,
+    /// sock: `sk_ack_backlog`, u32.
+    pub ack_backlog: u32,
+    /// inet_connection_sock: `icsk_rto`, u32 jiffies.
+    pub rto: u32,
+    /// inet_connection_sock: `icsk_backoff`, u8.
+    pub backoff: u32,
+    /// tcp_sock: `srtt_us`, u32.
+    pub srtt_us: u32,
+    /// tcp_sock: `lsndtime`, u32 jiffies.
+    pub lsndtime: u32,
+    /// tcp_sock: `keepalive_time`, unsigned int, jiffies.
+    pub keepalive_time: u32,
+    /// tcp_sock: `keepalive_intvl`, unsigned int, jiffies.
+    pub keepalive_intvl: u32,
+    /// tcp_sock: `keepalive_probes`, u8.
+    pub keepalive_probes: u32,
+    /// tcp_sock: `is_mptcp`, bool; may be absent.
+    pub is_mptcp: u32,
+    /// timer_list: `expires`, unsigned long.
+    pub timer_expires: u32,
+    /// timer_list: `entry.pprev`, pointer: whether it is pending.
+    pub timer_pprev: u32,
+    /// inet_timewait_sock: `tw_substate`, u8.
+    pub tw_substate: u32,
+    /// inet_timewait_sock: `tw_timer`, a timer_list.
+    pub tw_timer: u32,
+    /// request_sock: `num_retrans`, u8.
+    pub num_retrans: u32,
+    /// request_sock: `rsk_timer`, a timer_list.
+    pub rsk_timer: u32,
+    /// request_sock: `__req_common.skc_listener`, pointer to the listener.
+    pub rsk_listener: u32,
+    /// Size of a `tcp_sock`.
+    pub tcp_sock_size: u32,
+    /// Size of a `tcp6_sock`.
+    pub tcp6_sock_size: u32,
+    /// Size of a `tcp_timewait_sock`.
+    pub timewait_size: u32,
+    /// Size of a `tcp_request_sock`.
+    pub request_size: u32,
+    /// Size of an `inet_listen_hashbucket`; absent where listeners are not chained there.
+    pub listen_bucket_size: u32,
+    /// inet_listen_hashbucket: `nulls_head`, likewise.
+    pub listen_head: u32,
+    /// task_struct: `nsproxy`, pointer.
+    pub task_nsproxy: u32,
+    /// nsproxy: `net_ns`, pointer to net.
+    pub nsproxy_net: u32,
+    /// net: `list`, list_head: all network namespaces.
+    pub net_list: u32,
+    /// net: `ns.ops`, pointer.
+    pub net_ops: u32,
+    /// net: `ipv4.tcp_death_row.hashinfo`, pointer to inet_hashinfo; may be absent (before 6.1).
+    pub net_hashinfo: u32,
+    /// inet_hashinfo: `ehash`, pointer.
+    pub ehash: u32,
+    /// inet_hashinfo: `ehash_mask`, unsigned int.
+    pub ehash_mask: u32,
+    /// inet_hashinfo: `lhash2`, pointer.
+    pub lhash2: u32,
+    /// inet_hashinfo: `lhash2_mask`, unsigned int.
+    pub lhash2_mask: u32,
+    /// net: `ipv4.sysctl_tcp_keepalive_time`, int, jiffies.
+    pub sysctl_keepalive_time: u32,
+    /// net: `ipv4.sysctl_tcp_keepalive_intvl`, int, jiffies.
+    pub sysctl_keepalive_intvl: u32,
+    /// net: `ipv4.sysctl_tcp_keepalive_probes`, u8.
+    pub sysctl_keepalive_probes: u32,
+    /// net: `ipv4.sysctl_tcp_retries2`, u8.
+    pub sysctl_retries2: u32,
+    /// net: `ipv4.sysctl_tcp_orphan_retries`, u8.
+    pub sysctl_orphan_retries: u32,
+    /// net: `ipv4.sysctl_tcp_syn_retries`, u8.
+    pub sysctl_syn_retries: u32,
+    /// net: `ipv4.sysctl_tcp_synack_retries`, u8.
+    pub sysctl_synack_retries: u32,
+    /// net: `ipv4.sysctl_tcp_fin_timeout`, int, jiffies.
+    pub sysctl_fin_timeout: u32,
+    /// Size of a `sock_common`.
+    pub common_size: u32,
+}
+
+/// Stretches of a socket that are copied at once: each goes to its own place, [`Quick::PLACE`] bytes
+/// apart from the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Stretch {
+    /// From the socket's beginning, bytes.
+    pub offset: u32,
+    /// Bytes, 0 for none.
+    pub length: u32,
+}
+
+/// How the few fields by which most sockets are summed are read in as few copies as their layout
+/// allows; the global `QUICK`. The positions are those in the copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Quick {
+    /// Copied of every established socket.
+    pub always: [Stretch; Quick::ALWAYS],
+    /// Copied where SO_KEEPALIVE is on, after the others.
+    pub keepalive: [Stretch; Quick::KEEPALIVE],
+    /// `packets_out`.
+    pub packets_out: u32,
+    /// `write_seq`.
+    pub write_seq: u32,
+    /// `snd_nxt`.
+    pub snd_nxt: u32,
+    /// `icsk_retransmits`.
+    pub retransmits: u32,
+    /// `icsk_probes_out`.
+    pub probes_out: u32,
+    /// `icsk_user_timeout`.
+    pub user_timeout: u32,
+    /// `icsk_ack.lrcvtime`.
+    pub lrcvtime: u32,
+    /// `lsndtime`.
+    pub lsndtime: u32,
+    /// `sk_backlog.rmem_alloc`.
+    pub rmem_alloc: u32,
+    /// `sk_wmem_queued`.
+    pub wmem_queued: u32,
+    /// `sk_forward_alloc`.
+    pub forward_alloc: u32,
+    /// `sk_omem_alloc`.
+    pub omem_alloc: u32,
+    /// `sk_max_ack_backlog`.
+    pub max_ack_backlog: u32,
+    /// `sk_cgrp_data.cgroup`; [`ABSENT`] where the kernel has none.
+    pub cgroup: u32,
+    /// `keepalive_time`.
+    pub keepalive_time: u32,
+    /// `keepalive_intvl`.
+    pub keepalive_intvl: u32,
+    /// `keepalive_probes`.
+    pub keepalive_probes: u32,
+    /// 1 if all of this could be laid out, else 0: then nothing is summed.
+    pub usable: u32,
+}
+
+impl Quick {
+    /// Room for one copy, bytes.
+    pub const PLACE: u32 = 128;
+    /// Stretches of every socket.
+    pub const ALWAYS: usize = 9;
+    /// Stretches of one with keepalive.
+    pub const KEEPALIVE: usize = 3;
+    /// Room for all copies, bytes.
+    pub const ROOM: usize = (Self::ALWAYS + Self::KEEPALIVE) * Self::PLACE as usize;
 }

@@ -17,6 +17,7 @@ mod hooks;
 mod maps;
 mod record;
 mod sock;
+mod walk;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

@@ -154,8 +154,16 @@ impl Sock {
     #[inline(always)]
     pub fn direction(self) -> u8 {
         let backlog: Option<u32> = read(self.0, kernel!(max_ack_backlog));
-        let index: Option<i32> = read(self.0, kernel!(mc_index));
-        if backlog != Some(0) || index != Some(0) {
+        if backlog != Some(0) {
+            return direction::INBOUND;
+        }
+        self.direction_without_backlog()
+    }
+
+    /// The same of a socket that has no backlog limit.
+    #[inline(always)]
+    pub fn direction_without_backlog(self) -> u8 {
+        if read::<i32>(self.0, kernel!(mc_index)) != Some(0) {
             return direction::INBOUND;
         }
         if self.family() == Some(AF_INET6)

@@ -5,7 +5,6 @@ mod active_reset;
 mod destroy;
 mod keepalive_timer;
 mod probe;
-mod refresh;
 mod reply_reset;
 mod reset_received;
 mod retransmit_timer;

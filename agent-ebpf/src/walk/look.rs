@@ -1,13 +1,16 @@
-//! Never attached: the agent runs it (BPF_PROG_TEST_RUN) for a socket whose probe waits for an
-//! answer, since no hook sees the answer come. Marks the record; the next hook counts it.
+//! Never attached: the agent runs it (BPF_PROG_TEST_RUN) for one socket to which something happened,
+//! since no hook sees an answer come: marks the record, which the next hook counts, and hands out
+//! what the socket looks like now.
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use halfopen_common::Outstanding;
 
+use super::facts;
 use crate::{maps, sock::Sock};
 
+/// Returns 0 when the socket was handed out.
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
-fn refresh(ctx: RawTracePointContext) -> i32 {
+fn look(ctx: RawTracePointContext) -> i32 {
     let sock = Sock(ctx.arg(0));
     if let Some(record) = maps::record(sock.0) {
         // SAFETY: points into a live map value.
@@ -18,5 +21,5 @@ fn refresh(ctx: RawTracePointContext) -> i32 {
             record.heard = u8::from(record.probe_jiffies == probed);
         }
     }
-    0
+    i32::from(!facts::tell(sock.0))
 }
