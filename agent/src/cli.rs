@@ -11,7 +11,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::{commands, kernel, model::snapshot::Mechanism};
+use crate::{
+    commands, filter, kernel,
+    model::{judged::Reading, liveness::Thresholds, snapshot::Mechanism},
+};
 
 /// Watches TCP connections die: counts keepalive probes, timeouts and resets, and says why.
 #[derive(Debug, Parser)]
@@ -30,6 +33,8 @@ pub struct Cli {
 pub enum Command {
     /// Attach the hooks and serve Prometheus metrics, until SIGTERM or SIGINT
     Agent(commands::agent::AgentArgs),
+    /// Show the connections worth worrying about, worst first, and why
+    List(Box<commands::list::ListArgs>),
     /// Show what works on this kernel: hooks, privileges, network namespaces, and what is unknown
     Doctor(commands::doctor::DoctorArgs),
     /// Let connections die in private network namespaces and compare every count with the kernel's
@@ -105,6 +110,40 @@ pub struct HookArgs {
     pub btf: std::path::PathBuf,
 }
 
+/// From when on silence means something.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct ThresholdArgs {
+    /// An established connection without data either way for this long is idle: 30s, 5m, 1h
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "HALFOPEN_IDLE_THRESHOLD",
+        default_value = "5m",
+        value_parser = filter::duration
+    )]
+    pub idle_threshold: Duration,
+    /// A connection in CLOSE_WAIT without data either way for this long is stale
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "HALFOPEN_CLOSE_WAIT_THRESHOLD",
+        default_value = "5m",
+        value_parser = filter::duration
+    )]
+    pub close_wait_threshold: Duration,
+}
+
+impl ThresholdArgs {
+    /// For the model.
+    #[must_use]
+    pub const fn thresholds(&self) -> Thresholds {
+        Thresholds {
+            idle: self.idle_threshold,
+            close_wait: self.close_wait_threshold,
+        }
+    }
+}
+
 /// Which mechanism to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Hooks {
@@ -137,11 +176,14 @@ pub fn main() -> ExitCode {
     let Cli { command, logs } = Cli::parse();
     let default_level = match command {
         Command::Agent(_) => LogLevel::Info,
-        Command::Doctor(_) | Command::Selftest(_) | Command::Demo(_) => LogLevel::Warn,
+        Command::List(_) | Command::Doctor(_) | Command::Selftest(_) | Command::Demo(_) => {
+            LogLevel::Warn
+        }
     };
     start_logs(&logs, logs.log_level.unwrap_or(default_level));
     let result = match &command {
         Command::Agent(args) => commands::agent::run(args, logs.log_level),
+        Command::List(args) => commands::list::run(args, || read_all(args)),
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Selftest(args) => commands::selftest::run(args),
         Command::Demo(args) => commands::demo::run(args),
@@ -150,6 +192,16 @@ pub fn main() -> ExitCode {
         tell(&commands::sentence(&error), logs.log_format);
         commands::exit_code(&error)
     })
+}
+
+/// Every connection there is.
+fn read_all(args: &commands::list::ListArgs) -> anyhow::Result<Reading> {
+    let options = kernel::Options {
+        thresholds: args.thresholds(),
+        ..kernel::Options::default()
+    };
+    let everything = |_: &_| true;
+    Ok(kernel::Reader::open(&options)?.list(None, usize::MAX, &everything)?)
 }
 
 /// Says why the program ends, in the form in which it was to speak.

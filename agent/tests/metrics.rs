@@ -8,8 +8,8 @@ mod support;
 use std::{collections::BTreeMap, sync::Arc};
 
 use halfopen::{
-    metrics::{self, PROCESS, Process, TABLE},
-    model::snapshot::{Coverage, Direction, Snapshot},
+    metrics::{self, CONNECTIONS, PROCESS, Process, TABLE},
+    model::snapshot::{Coverage, Direction, Snapshot, Walk},
 };
 use support::{golden, group, rich};
 
@@ -58,7 +58,9 @@ fn unknown_is_never_zero() {
             resets_received: unseen(),
             resets_sent: unseen(),
             deaths: unseen(),
+            suspects: unseen(),
         },
+        walk: Walk::Failed("the kernel refused".into()),
         ..rich()
     };
     let text = text(snapshot);
@@ -110,6 +112,7 @@ fn vanished_series_vanish() {
     assert!(before.contains("nginx.service"));
     let mut snapshot = rich();
     snapshot.groups.retain(|group, _| group.owner.is_empty());
+    snapshot.walk = Walk::NotYet;
     assert!(!text(snapshot).contains("nginx.service"));
 }
 
@@ -124,6 +127,7 @@ fn large_counts_are_whole_numbers() {
 fn names_are_declared_once_and_well_formed() {
     let declared = TABLE
         .iter()
+        .chain(CONNECTIONS)
         .map(|metric| (metric.name, metric.help, metric.kind))
         .chain(
             PROCESS

@@ -5,6 +5,7 @@ use std::{
     io,
     net::TcpListener,
     process::ExitCode,
+    str::FromStr,
     time::{Duration, Instant},
 };
 
@@ -18,10 +19,10 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
-    cli::{HookArgs, LogLevel, interval},
+    cli::{HookArgs, LogLevel, ThresholdArgs, interval},
     commands::watch::Watch,
     kernel::{self, Monitor},
-    serve::{self, Limits, ListenAddress, Routes, Sampler, TelemetryPath},
+    serve::{self, Api, Limits, ListenAddress, Routes, Sampler, TelemetryPath},
 };
 
 /// The exit code of a process ended by SIGINT, as shells have it.
@@ -69,6 +70,42 @@ pub struct AgentArgs {
         value_parser = interval
     )]
     compare_interval: Duration,
+    #[command(flatten)]
+    walk: WalkArgs,
+}
+
+/// How all sockets are read and judged.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connections")]
+pub struct WalkArgs {
+    /// Time between walks over all sockets: a time such as 10s, or auto: as often as 1 % of one core
+    /// allows, at most every second
+    #[arg(
+        long,
+        value_name = "auto|TIME",
+        env = "HALFOPEN_WALK_INTERVAL",
+        default_value = "auto"
+    )]
+    walk_interval: WalkInterval,
+    #[command(flatten)]
+    thresholds: ThresholdArgs,
+}
+
+/// `--walk-interval`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct WalkInterval(Option<Duration>);
+
+impl FromStr for WalkInterval {
+    type Err = String;
+
+    fn from_str(typed: &str) -> Result<Self, String> {
+        match typed {
+            "auto" => Ok(Self(None)),
+            typed => interval(typed)
+                .map(|interval| Self(Some(interval)))
+                .map_err(|reason| format!("auto, or a time: {reason}")),
+        }
+    }
 }
 
 /// Runs the agent until SIGTERM or SIGINT.
@@ -109,7 +146,8 @@ async fn agent(
     }
     let (snapshots, pending) = serve::pending();
     let (stop, stopped) = watch::channel(false);
-    let routes = Routes::new(snapshots, args.telemetry_path.clone());
+    let api = Api::default();
+    let routes = Routes::new(snapshots, args.telemetry_path.clone(), api.clone());
     let mut server = tokio::spawn(serve::serve(listeners, routes, Limits::default(), stopped));
 
     let options = kernel::Options {
@@ -121,6 +159,8 @@ async fn agent(
         compare_interval: args.compare_interval,
         bpf_stats: !args.no_bpf_stats,
         kernel_log,
+        thresholds: args.walk.thresholds.thresholds(),
+        walk_interval: args.walk.walk_interval.0,
     };
     // Loading is the kernel's work and takes its time: not on a thread that answers requests.
     let attaching = tokio::task::spawn_blocking(move || Monitor::start(&options));
@@ -129,6 +169,9 @@ async fn agent(
         // What is attached by then goes with the process.
         name = signals.next() => return Ok(told_to_end(name)),
     };
+    let lists = monitor.lists();
+    let lister = move |netns, most, wanted| lists.read(netns, most, wanted);
+    api.open(Box::new(lister), args.walk.thresholds.thresholds());
     let mut watch = Watch::default();
     let mut sampler = pending
         .run(monitor, args.compare_interval, move |snapshot| {

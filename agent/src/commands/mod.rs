@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod demo;
 pub mod doctor;
+pub mod list;
 pub mod selftest;
 mod watch;
 

@@ -36,7 +36,7 @@ const FUNCTIONS: [&str; 11] = [
     "tcp_v4_destroy_sock",
 ];
 
-const STRUCTS: [&str; 13] = [
+const STRUCTS: [&str; 23] = [
     "sock",
     "inet_sock",
     "ipv6_pinfo",
@@ -50,6 +50,16 @@ const STRUCTS: [&str; 13] = [
     "net_device",
     "rtable",
     "rt6_info",
+    "tcp6_sock",
+    "inet_timewait_sock",
+    "tcp_timewait_sock",
+    "request_sock",
+    "tcp_request_sock",
+    "task_struct",
+    "nsproxy",
+    "inet_hashinfo",
+    "inet_listen_hashbucket",
+    "sock_common",
 ];
 
 /// The type of the argument that says why a reset is sent.
@@ -190,6 +200,18 @@ impl<'a> Index<'a> {
         self.find(structure, field).unwrap_or(ABSENT)
     }
 
+    /// Size of a structure in bytes.
+    fn size(&self, structure: &str) -> u32 {
+        let size = |id: &u32| match self.types.get().get(id) {
+            Some(TypeVariant::Struct(found)) => u32::try_from(*found.size()).ok(),
+            _ => None,
+        };
+        let found = self.structs.get(structure);
+        found
+            .and_then(|ids| ids.iter().find_map(size))
+            .unwrap_or(ABSENT)
+    }
+
     fn value(&self, name: &str) -> Option<u32> {
         self.enums.get(name).copied()
     }
@@ -300,7 +322,55 @@ impl<'a> Index<'a> {
                 .unwrap_or(ABSENT),
             reason_state: self.value("SK_RST_REASON_TCP_STATE").unwrap_or(ABSENT),
             flag_dead: self.need_value("SOCK_DEAD")?,
-            padding: 0,
+            flag_keepopen: self.need_value("SOCK_KEEPOPEN")?,
+            node: self.need("sock", "__sk_common.skc_nulls_node")?,
+            hash: self.need("sock", "__sk_common.skc_hash")?,
+            local_port: self.need("sock", "__sk_common.skc_num")?,
+            cookie: self.need("sock", "__sk_common.skc_cookie")?,
+            rmem_alloc: self.need("sock", "sk_backlog.rmem_alloc")?,
+            wmem_queued: self.need("sock", "sk_wmem_queued")?,
+            forward_alloc: self.need("sock", "sk_forward_alloc")?,
+            omem_alloc: self.need("sock", "sk_omem_alloc")?,
+            ack_backlog: self.need("sock", "sk_ack_backlog")?,
+            rto: self.need(icsk, "icsk_rto")?,
+            backoff: self.need(icsk, "icsk_backoff")?,
+            srtt_us: self.need("tcp_sock", "srtt_us")?,
+            lsndtime: self.need("tcp_sock", "lsndtime")?,
+            keepalive_time: self.need("tcp_sock", "keepalive_time")?,
+            keepalive_intvl: self.need("tcp_sock", "keepalive_intvl")?,
+            keepalive_probes: self.need("tcp_sock", "keepalive_probes")?,
+            is_mptcp: self.may("tcp_sock", "is_mptcp"),
+            timer_expires: self.need("timer_list", "expires")?,
+            timer_pprev: self.need("timer_list", "entry.pprev")?,
+            tw_substate: self.may("inet_timewait_sock", "tw_substate"),
+            tw_timer: self.may("inet_timewait_sock", "tw_timer"),
+            num_retrans: self.may("request_sock", "num_retrans"),
+            rsk_timer: self.may("request_sock", "rsk_timer"),
+            rsk_listener: self.may("request_sock", "__req_common.skc_listener"),
+            tcp_sock_size: self.size("tcp_sock"),
+            tcp6_sock_size: self.size("tcp6_sock"),
+            timewait_size: self.size("tcp_timewait_sock"),
+            request_size: self.size("tcp_request_sock"),
+            listen_bucket_size: self.size("inet_listen_hashbucket"),
+            listen_head: self.may("inet_listen_hashbucket", "nulls_head"),
+            task_nsproxy: self.may("task_struct", "nsproxy"),
+            nsproxy_net: self.may("nsproxy", "net_ns"),
+            net_list: self.may("net", "list"),
+            net_ops: self.may("net", "ns.ops"),
+            net_hashinfo: self.may("net", "ipv4.tcp_death_row.hashinfo"),
+            ehash: self.may("inet_hashinfo", "ehash"),
+            ehash_mask: self.may("inet_hashinfo", "ehash_mask"),
+            lhash2: self.may("inet_hashinfo", "lhash2"),
+            lhash2_mask: self.may("inet_hashinfo", "lhash2_mask"),
+            sysctl_keepalive_time: self.may("net", "ipv4.sysctl_tcp_keepalive_time"),
+            sysctl_keepalive_intvl: self.may("net", "ipv4.sysctl_tcp_keepalive_intvl"),
+            sysctl_keepalive_probes: self.may("net", "ipv4.sysctl_tcp_keepalive_probes"),
+            sysctl_retries2: self.may("net", "ipv4.sysctl_tcp_retries2"),
+            sysctl_orphan_retries: self.may("net", "ipv4.sysctl_tcp_orphan_retries"),
+            sysctl_syn_retries: self.may("net", "ipv4.sysctl_tcp_syn_retries"),
+            sysctl_synack_retries: self.may("net", "ipv4.sysctl_tcp_synack_retries"),
+            sysctl_fin_timeout: self.may("net", "ipv4.sysctl_tcp_fin_timeout"),
+            common_size: self.size("sock_common"),
         };
         let functions = self
             .functions

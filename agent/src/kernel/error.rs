@@ -82,6 +82,12 @@ pub enum Error {
         /// All of them, and what cannot be known without.
         snapshot: Box<Snapshot>,
     },
+    /// The sockets could not be walked.
+    #[error("cannot read the kernel's table of TCP sockets: {reason}")]
+    Walk {
+        /// Why.
+        reason: String,
+    },
     /// A thread could not be started.
     #[error("cannot start the thread that {what}: {source}")]
     Thread {
@@ -106,6 +112,7 @@ impl Error {
             | Self::ForeignBtf { .. }
             | Self::Object(_)
             | Self::Map { .. }
+            | Self::Walk { .. }
             | Self::Thread { .. } => 1,
         }
     }

@@ -17,7 +17,7 @@ use super::Error;
 /// A shared type as aya wants it.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
-struct Wire<T>(T);
+pub(super) struct Wire<T>(pub T);
 
 // SAFETY: T is plain bytes without padding (`IntoBytes`), valid whatever they are (`FromBytes`),
 // without interior mutability (`Immutable`), and `Wire` is transparent.
@@ -32,7 +32,7 @@ pub struct Maps {
     switches: Array<MapData, u32>,
 }
 
-fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(
+pub(super) fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> Result<T, Error> {

@@ -1,13 +1,13 @@
 //! The kernel side of the agent: BTF, loading, attaching and reading; alone in knowing aya.
 //! It must never judge what it reads: causes and balances are the model's.
 
-mod answers;
 mod attach;
 mod btf;
 mod comparison;
 mod drain;
 mod error;
 mod hooks;
+mod look;
 mod maps;
 pub mod measure;
 mod monitor;
@@ -16,13 +16,19 @@ mod object;
 mod paced;
 mod privileges;
 mod programs;
+pub mod reader;
+mod stretches;
+pub mod walk;
+mod walks;
 
 use std::{path::PathBuf, time::Duration};
 
 pub use error::Error;
 pub use monitor::Monitor;
+pub use reader::Reader;
+pub use walks::Lists;
 
-use crate::model::snapshot::Mechanism;
+use crate::model::{liveness::Thresholds, snapshot::Mechanism};
 
 /// How to watch the kernel.
 #[derive(Debug, Clone)]
@@ -43,6 +49,10 @@ pub struct Options {
     pub bpf_stats: bool,
     /// Whether the kernel programs log each event.
     pub kernel_log: bool,
+    /// From when on silence means something.
+    pub thresholds: Thresholds,
+    /// Time between two walks over all sockets; `None` for as often as 1 % of one core allows.
+    pub walk_interval: Option<Duration>,
 }
 
 /// Where a kernel shows its own BTF.
@@ -59,6 +69,8 @@ impl Default for Options {
             compare_interval: Duration::from_secs(5),
             bpf_stats: true,
             kernel_log: false,
+            thresholds: Thresholds::default(),
+            walk_interval: None,
         }
     }
 }

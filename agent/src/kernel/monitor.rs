@@ -1,7 +1,7 @@
 //! The running hooks, and how a snapshot is read from them.
 //! It must never read in another order than it does: what is shown depends on it.
 
-use std::{collections::BTreeMap, fs, os::fd::OwnedFd};
+use std::{collections::BTreeMap, fs, os::fd::OwnedFd, sync::Arc};
 
 use aya::Ebpf;
 use halfopen_common::{Loss, Record};
@@ -9,20 +9,24 @@ use tracing::warn;
 
 use super::{
     Error, Options,
-    answers::Answers,
     attach::{self, Attached},
     btf,
     comparison::Comparison,
     drain::Drain,
     hooks::Role,
+    look::Look,
     maps::Maps,
     measure, object, privileges,
+    reader::{Pass, Reader},
+    walk::Converter,
+    walks::{Lists, Walks},
 };
 use crate::{
     host::prog_info::ProgramStatistics,
     model::{
         groups::{Ledger, Reasons},
-        snapshot::{Build, Coverage, Losses, Seen, Snapshot},
+        liveness::Thresholds,
+        snapshot::{Build, Coverage, Losses, Seen, Snapshot, Walk, Walked},
     },
 };
 
@@ -34,7 +38,12 @@ pub struct Monitor {
     reasons: Reasons,
     comparison: Comparison,
     ledger: Ledger,
-    answers: Answers,
+    look: Look,
+    walks: Walks,
+    /// The walk that was shown last, and what is needed to understand sockets since.
+    pass: Option<Arc<Pass>>,
+    converter: Option<Converter>,
+    thresholds: Thresholds,
     /// Keeps the kernel's statistics on.
     statistics: Option<OwnedFd>,
     build: Build,
@@ -60,7 +69,12 @@ impl Monitor {
             return Err(nothing(&attached, &ebpf));
         }
         trim();
-        let answers = Answers::new(&mut ebpf);
+        let look = Look::new(&mut ebpf)?;
+        let walks = Walks::start(
+            Reader::open(options)?,
+            options.thresholds,
+            options.walk_interval,
+        )?;
         let statistics = options
             .bpf_stats
             .then(measure::statistics)
@@ -77,7 +91,11 @@ impl Monitor {
             reasons: Reasons::new(&layout.reset_reasons),
             comparison,
             ledger: Ledger::default(),
-            answers,
+            look,
+            walks,
+            pass: None,
+            converter: None,
+            thresholds: options.thresholds,
             statistics,
             build: build(),
             _drain: drain,
@@ -89,11 +107,20 @@ impl Monitor {
         self.comparison.keep_up(&mut self.maps);
         // Before the pending answers: an answer must not be counted twice.
         let counters = self.maps.groups().collect();
-        let pending = self.answers.look(&self.ebpf, &self.maps);
-        let groups = self.ledger.show(&counters, &pending, &self.reasons);
+        let walk = self.walk();
+        let converter = self.converter.as_mut();
+        let looked = self
+            .look
+            .look(&self.ebpf, &self.maps, converter, &self.thresholds);
+        let groups = self.ledger.show(&counters, &looked.pending, &self.reasons);
         Snapshot {
             groups,
-            coverage: coverage(&self.attached),
+            suspects: looked.suspects,
+            walk,
+            coverage: Coverage {
+                suspects: self.sees_suspects(),
+                ..coverage(&self.attached)
+            },
             accounting: self.comparison.books.balances(),
             hooks: self
                 .attached
@@ -102,9 +129,53 @@ impl Monitor {
                 .collect(),
             losses: self.losses(),
             namespaces: self.comparison.books.namespaces(),
-            records: self.answers.records,
+            records: self.look.records,
             build: self.build.clone(),
         }
+    }
+
+    /// The latest walk, and its suspects handed to those who look after them.
+    fn walk(&mut self) -> Walk {
+        let pass = match self.walks.latest() {
+            Ok(pass) => pass,
+            Err(reason) => return Walk::Failed(reason),
+        };
+        let is_new = self
+            .pass
+            .as_ref()
+            .is_none_or(|shown| !Arc::ptr_eq(shown, &pass));
+        if is_new {
+            self.look.adopt(pass.suspects.clone());
+            self.converter.clone_from(&pass.converter);
+            self.pass = Some(Arc::clone(&pass));
+        }
+        Walk::Done(Walked {
+            census: Arc::clone(&pass.census),
+            age: pass.at.elapsed(),
+            duration: pass.duration,
+            cut_short: pass.cut_short,
+            source: pass.source,
+        })
+    }
+
+    /// Whether suspects are known between walks.
+    fn sees_suspects(&self) -> Seen {
+        if !self.look.works() {
+            return Err("the kernel refused the program that looks at sockets".into());
+        }
+        if self.converter.is_none() {
+            return Err("no walk has read the namespaces' settings yet".into());
+        }
+        let coverage = coverage(&self.attached);
+        coverage
+            .keepalive_probes
+            .and(coverage.retransmission_timeouts)
+    }
+
+    /// For those who want lists of connections.
+    #[must_use]
+    pub fn lists(&self) -> Lists {
+        self.walks.lists()
     }
 
     fn losses(&self) -> Losses {
@@ -190,6 +261,7 @@ fn coverage(attached: &[Attached]) -> Coverage {
             Role::ResetsReceived,
             Role::ActiveResets,
         ]),
+        suspects: Ok(()),
     }
 }
 

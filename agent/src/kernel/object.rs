@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use aya::{Btf, Ebpf, EbpfLoader, Endianness, include_bytes_aligned};
 use zerocopy::IntoBytes as _;
 
-use super::{Error, Options, btf::Layout};
+use super::{Error, Options, btf::Layout, stretches};
 
 static OBJECT: &[u8] = include_bytes_aligned!(env!("HALFOPEN_EBPF_OBJECT"));
 
@@ -24,13 +24,31 @@ pub fn load(layout: &Layout, options: &Options) -> Result<Ebpf, Error> {
     } else {
         LOG_OFF
     };
+    let quick = stretches::plan(&layout.kernel);
     let mut loader = EbpfLoader::new();
     loader
-        .btf(None)
         .override_global("KERNEL", layout.kernel.as_bytes(), true)
+        .override_global("QUICK", quick.as_bytes(), true)
         .override_global("AYA_LOG_LEVEL", &level, false)
         .map_max_entries("SOCKETS", options.max_records)
-        .map_max_entries("GROUPS", options.max_groups);
+        .map_max_entries("GROUPS", options.max_groups)
+        .map_max_entries("CLASSES", 1);
+    loader.load(OBJECT).map_err(Error::Load)
+}
+
+/// The same for walks, which use none of the hooks' maps.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn load_for_walk(layout: &Layout) -> Result<Ebpf, Error> {
+    let quick = stretches::plan(&layout.kernel);
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global("KERNEL", layout.kernel.as_bytes(), true)
+        .override_global("QUICK", quick.as_bytes(), true);
+    for unused in ["SOCKETS", "GROUPS", "NETS"] {
+        loader.map_max_entries(unused, 1);
+    }
     loader.load(OBJECT).map_err(Error::Load)
 }
 

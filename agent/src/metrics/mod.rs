@@ -2,12 +2,14 @@
 //! It must never ask the kernel, a file or a clock: all it knows is the value it is given.
 
 mod collector;
+mod connections;
 mod process;
 mod table;
 
 use std::sync::Arc;
 
 pub use collector::{ConstCollector, Series};
+pub use connections::CONNECTIONS;
 pub use process::{PROCESS, Process};
 use prometheus::{Registry, TextEncoder};
 pub use table::TABLE;
@@ -49,7 +51,10 @@ pub fn text(
     process: Option<Process>,
 ) -> Result<String, prometheus::Error> {
     let registry = Registry::new();
-    registry.register(Box::new(ConstCollector::new(TABLE, snapshot)?))?;
+    for table in [TABLE, CONNECTIONS] {
+        let collector = ConstCollector::new(table, Arc::clone(&snapshot))?;
+        registry.register(Box::new(collector))?;
+    }
     if let Some(process) = process {
         registry.register(Box::new(ConstCollector::new(PROCESS, Arc::new(process))?))?;
     }

@@ -4,7 +4,8 @@
 use super::{Kind, Metric, Series};
 use crate::model::snapshot::{Balance, Counts, Direction, Group, HookStatus, Seen, Snapshot};
 
-const GROUP: &[&str] = &["owner", "direction", "port"];
+/// The labels of a group.
+pub(super) const GROUP: &[&str] = &["owner", "direction", "port"];
 
 /// Every metric that is read from a snapshot.
 pub const TABLE: &[Metric<Snapshot>] = &[
@@ -284,11 +285,11 @@ fn deaths(snapshot: &Snapshot, out: &mut Series) {
     }
 }
 
-fn names(group: &Group) -> [&str; 2] {
+pub(super) fn names(group: &Group) -> [&str; 2] {
     [&group.owner, group.direction.as_str()]
 }
 
-fn port(group: &Group) -> String {
+pub(super) fn port(group: &Group) -> String {
     group
         .port
         .map_or_else(|| "none".to_owned(), |port| port.to_string())

@@ -2,6 +2,11 @@
 //! It must never read a clock, a file, a socket or the environment.
 
 pub mod accounting;
+pub mod census;
+pub mod connection;
 pub mod death;
+pub mod detection;
 pub mod groups;
+pub mod judged;
+pub mod liveness;
 pub mod snapshot;

@@ -1,13 +1,19 @@
 //! Everything a view may show, read at one moment; immutable once made.
 //! It must never hold a handle to the kernel: a view cannot go back and ask.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{census::Census, judged::Source, liveness::Evidence};
 
 /// What the agent knows at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// Counts since the agent began, by group. Sums over groups are exact whatever was folded.
     pub groups: BTreeMap<Group, Counts>,
+    /// Which connections are suspects now, as the hooks know it; in the coverage if it is known.
+    pub suspects: Suspects,
+    /// What the latest walk over all sockets found.
+    pub walk: Walk,
     /// Which of the counts in [`Counts`] this kernel lets us see at all.
     pub coverage: Coverage,
     /// Our counts beside the kernel's own, one entry a [`KernelCounter`]; a counter that could not
@@ -24,6 +30,36 @@ pub struct Snapshot {
     pub records: u64,
     /// Version, revision and kernel.
     pub build: Build,
+}
+
+/// Suspects by group and evidence.
+pub type Suspects = BTreeMap<Group, BTreeMap<Evidence, u64>>;
+
+/// What came of the walks.
+#[derive(Debug, Clone, Default)]
+pub enum Walk {
+    /// None was done.
+    #[default]
+    NotYet,
+    /// None could be done: why.
+    Failed(String),
+    /// The latest.
+    Done(Walked),
+}
+
+/// The latest walk.
+#[derive(Debug, Clone)]
+pub struct Walked {
+    /// What it found.
+    pub census: Arc<Census>,
+    /// Since it ended.
+    pub age: Duration,
+    /// How long it took, its rests included.
+    pub duration: Duration,
+    /// Places where it may have missed sockets, as tables changed under it.
+    pub cut_short: u64,
+    /// How sockets were read.
+    pub source: Source,
 }
 
 /// Whose counts: owner × direction × port.
@@ -148,6 +184,8 @@ pub struct Coverage {
     pub resets_sent: Seen,
     /// Deaths.
     pub deaths: Seen,
+    /// Suspects.
+    pub suspects: Seen,
 }
 
 impl Default for Coverage {
@@ -159,6 +197,7 @@ impl Default for Coverage {
             resets_received: Ok(()),
             resets_sent: Ok(()),
             deaths: Ok(()),
+            suspects: Ok(()),
         }
     }
 }

@@ -2,3 +2,4 @@
 //! It must never ask the kernel, a file or a clock: all it shows was brought to it.
 
 pub mod doctor;
+pub mod list;

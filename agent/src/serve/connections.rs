@@ -2,7 +2,12 @@
 //! It must never wait for a client without a limit, nor end because of one.
 
 use std::{
-    convert::Infallible, io, net::TcpListener as StdListener, pin::pin, sync::Arc, time::Duration,
+    convert::Infallible,
+    io,
+    net::{SocketAddr, TcpListener as StdListener},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
 };
 
 use hyper::{server::conn::http1, service::service_fn};
@@ -94,8 +99,8 @@ async fn accept(
             Some(_) = connections.join_next() => continue,
             () = told(&mut stop) => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 accept_failed(&error).await;
                 continue;
@@ -112,7 +117,7 @@ async fn accept(
         };
         let (routes, stop) = (routes.clone(), stop.clone());
         connections.spawn(async move {
-            converse(stream, routes, limits, stop).await;
+            converse(stream, peer, routes, limits, stop).await;
             drop(slot);
         });
     }
@@ -144,6 +149,7 @@ async fn accept_failed(error: &io::Error) {
 
 async fn converse(
     stream: TcpStream,
+    peer: SocketAddr,
     routes: Routes,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
@@ -153,7 +159,7 @@ async fn converse(
     }
     let service = service_fn(|request| {
         let routes = &routes;
-        async move { Ok::<_, Infallible>(routes.answer(request).await) }
+        async move { Ok::<_, Infallible>(routes.answer(request, peer).await) }
     });
     let mut builder = http1::Builder::new();
     builder

@@ -1,6 +1,7 @@
 //! The HTTP edge: listens, takes snapshots when asked, and answers.
 //! It must never judge what it serves: what a value means is decided before it gets here.
 
+mod api;
 mod connections;
 mod listen;
 mod process;
@@ -8,6 +9,7 @@ mod reading;
 mod routes;
 mod sampler;
 
+pub use api::{Api, Lister};
 pub use connections::{Limits, serve};
 pub use listen::{AddressError, ListenAddress, ListenError, bind};
 pub use reading::Reading;

@@ -1,7 +1,7 @@
 //! What each path answers.
 //! It must never read a request's body, nor answer with more than was asked for.
 
-use std::str::FromStr;
+use std::{net::SocketAddr, str::FromStr};
 
 use http_body_util::Full;
 use hyper::{
@@ -10,10 +10,14 @@ use hyper::{
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
 };
 
-use super::sampler::{Refused, Snapshots};
+use super::{
+    api::{self, Api, Refusal},
+    sampler::{Refused, Snapshots},
+};
 use crate::metrics;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 
 /// The path of the metrics, such as `/metrics`.
@@ -39,7 +43,7 @@ impl FromStr for TelemetryPath {
         if !typed.starts_with('/') || !typed.chars().all(plain) {
             return Err(PathError::NotAPath);
         }
-        if typed == "/" || typed.starts_with("/-/") {
+        if typed == "/" || typed.starts_with("/-/") || typed.starts_with("/api/") {
             return Err(PathError::Taken);
         }
         Ok(Self(typed.to_owned()))
@@ -51,24 +55,27 @@ impl FromStr for TelemetryPath {
 pub struct Routes {
     snapshots: Snapshots,
     telemetry: TelemetryPath,
+    api: Api,
 }
 
 type Answer = Response<Full<Bytes>>;
 
 impl Routes {
-    /// Answers from `snapshots`, the metrics at `telemetry`.
+    /// Answers from `snapshots`, the metrics at `telemetry`, and from `api`.
     #[must_use]
-    pub fn new(snapshots: Snapshots, telemetry: TelemetryPath) -> Self {
+    pub fn new(snapshots: Snapshots, telemetry: TelemetryPath, api: Api) -> Self {
         Self {
             snapshots,
             telemetry,
+            api,
         }
     }
 
-    /// Answers one request; hyper leaves the body out for HEAD.
-    pub async fn answer<B>(&self, request: Request<B>) -> Answer {
+    /// Answers one request of `peer`; hyper leaves the body out for HEAD.
+    pub async fn answer<B>(&self, request: Request<B>, peer: SocketAddr) -> Answer {
         let path = request.uri().path();
-        let known = path == self.telemetry.0 || matches!(path, "/" | "/-/healthy" | "/-/ready");
+        let known = path == self.telemetry.0
+            || matches!(path, "/" | "/-/healthy" | "/-/ready" | api::CONNECTIONS);
         if !known {
             return plain(StatusCode::NOT_FOUND, "no such page; see /\n");
         }
@@ -84,6 +91,13 @@ impl Routes {
             "/-/healthy" => plain(StatusCode::OK, "healthy\n"),
             "/-/ready" if self.snapshots.ready() => plain(StatusCode::OK, "ready\n"),
             "/-/ready" => unavailable(Refused::Starting),
+            api::CONNECTIONS => {
+                if let Err(refusal) = api::admits(peer, request.headers()) {
+                    return refuse(refusal);
+                }
+                let query = request.uri().query().unwrap_or_default().to_owned();
+                self.connections(query).await
+            }
             _ => self.metrics().await,
         }
     }
@@ -102,6 +116,20 @@ impl Routes {
         }
     }
 
+    /// Reading takes as long as a walk: not on a thread that answers others.
+    async fn connections(&self, query: String) -> Answer {
+        let api = self.api.clone();
+        let read = tokio::task::spawn_blocking(move || api.connections(&query));
+        match read.await {
+            Ok(Ok(text)) => respond(StatusCode::OK, JSON, text.into()),
+            Ok(Err(refusal)) => refuse(refusal),
+            Err(_) => refuse((
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "reading the connections failed; see the agent's log".into(),
+            )),
+        }
+    }
+
     fn index(&self) -> String {
         let metrics = &self.telemetry.0;
         format!(
@@ -109,11 +137,17 @@ impl Routes {
              <body><h1>halfopen {version}</h1>\n\
              <p>Watches TCP connections die: keepalive probes, timeouts and resets.</p>\n\
              <ul><li><a href=\"{metrics}\">metrics</a></li>\
+             <li><a href=\"{connections}\">connections worth worrying about</a> (on this machine)</li>\
              <li><a href=\"/-/healthy\">healthy</a></li>\
              <li><a href=\"/-/ready\">ready</a></li></ul></body></html>\n",
             version = env!("CARGO_PKG_VERSION"),
+            connections = api::CONNECTIONS,
         )
     }
+}
+
+fn refuse((status, reason): Refusal) -> Answer {
+    plain(status, &format!("{reason}\n"))
 }
 
 fn unavailable(refused: Refused) -> Answer {
@@ -153,7 +187,7 @@ mod tests {
         for wrong in ["", "metrics", "/a b", "/\"><script>", "/é", "/a?b"] {
             assert_eq!(parse(wrong), Err(PathError::NotAPath), "{wrong}");
         }
-        for taken in ["/", "/-/ready", "/-/healthy"] {
+        for taken in ["/", "/-/ready", "/-/healthy", "/api/v1/connections"] {
             assert_eq!(parse(taken), Err(PathError::Taken), "{taken}");
         }
     }

@@ -3,11 +3,18 @@
 
 #![allow(dead_code, reason = "each test uses its own part")]
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
-use halfopen::model::snapshot::{
-    Balance, Build, Cause, Counts, Coverage, Direction, Group, HookStatus, KernelCounter, Losses,
-    Mechanism, Namespaces, Snapshot,
+use halfopen::model::{
+    census::{Census, Sums},
+    connection::{Setting, State},
+    detection::Bucket,
+    judged::Source,
+    liveness::{Evidence, Guard},
+    snapshot::{
+        Balance, Build, Cause, Counts, Coverage, Direction, Group, HookStatus, KernelCounter,
+        Losses, Mechanism, Namespaces, Snapshot, Walk, Walked,
+    },
 };
 
 /// A snapshot that has something of everything.
@@ -21,6 +28,17 @@ pub fn rich() -> Snapshot {
             ),
             (group("", Direction::None, None), stray()),
         ]),
+        suspects: BTreeMap::from([(
+            group("", Direction::Outbound, Some(5432)),
+            BTreeMap::from([(Evidence::Keepalive, 2)]),
+        )]),
+        walk: Walk::Done(Walked {
+            census: Arc::new(census()),
+            age: Duration::from_millis(1500),
+            duration: Duration::from_millis(12),
+            cut_short: 1,
+            source: Source::Tables,
+        }),
         coverage: Coverage::default(),
         accounting: BTreeMap::from([
             (KernelCounter::TcpKeepAlive, balance(10, 9, 1)),
@@ -50,6 +68,36 @@ pub fn group(owner: &str, direction: Direction, port: Option<u16>) -> Group {
         owner: owner.into(),
         direction,
         port,
+    }
+}
+
+fn census() -> Census {
+    let zombies = Sums {
+        states: BTreeMap::from([(State::Established, 9), (State::CloseWait, 3)]),
+        suspects: BTreeMap::from([(Evidence::Keepalive, 1)]),
+        idle: BTreeMap::from([(Guard::None, 4)]),
+        stale_close_wait: 2,
+        memory: BTreeMap::from([("healthy", 9_216), ("idle_unguarded", 9_728)]),
+        keepalive: BTreeMap::from([(Setting::Off, 10), (Setting::Custom, 2)]),
+        detectable: BTreeMap::from([(Bucket::Seconds30, 2), (Bucket::Never, 10)]),
+        ..Sums::default()
+    };
+    let listener = Sums {
+        states: BTreeMap::from([(State::Listen, 1), (State::SynRecv, 5)]),
+        embryonic: 5,
+        ..Sums::default()
+    };
+    Census {
+        groups: BTreeMap::from([
+            (group("", Direction::Outbound, Some(5432)), zombies),
+            (
+                group("nginx.service", Direction::Inbound, Some(443)),
+                listener,
+            ),
+        ]),
+        orphaned: BTreeMap::from([(State::FinWait1, 7)]),
+        sockets: 18,
+        ..Census::default()
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
 
 use halfopen::{
     model::snapshot::Snapshot,
-    serve::{self, Limits, Pending, Routes, Sampler, Snapshots, Source},
+    serve::{self, Api, Limits, Pending, Routes, Sampler, Snapshots, Source},
 };
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 
@@ -61,7 +61,11 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (snapshots, pending) = serve::pending();
         let (stop, stopped) = watch::channel(false);
-        let routes = Routes::new(snapshots.clone(), "/metrics".parse().unwrap());
+        let routes = Routes::new(
+            snapshots.clone(),
+            "/metrics".parse().unwrap(),
+            Api::default(),
+        );
         let server = runtime.spawn(serve::serve(vec![listener], routes, limits, stopped));
         (
             Self {

@@ -59,7 +59,7 @@ pub struct Privilege {
 }
 
 /// The kinds of counts, each with whether it can be known.
-fn kinds(coverage: &Coverage) -> [(&'static str, &Seen); 6] {
+fn kinds(coverage: &Coverage) -> [(&'static str, &Seen); 7] {
     let Coverage {
         keepalive_probes,
         window_probes,
@@ -67,6 +67,7 @@ fn kinds(coverage: &Coverage) -> [(&'static str, &Seen); 6] {
         resets_received,
         resets_sent,
         deaths,
+        suspects,
     } = coverage;
     [
         ("keepalive_probes", keepalive_probes),
@@ -75,5 +76,6 @@ fn kinds(coverage: &Coverage) -> [(&'static str, &Seen); 6] {
         ("resets_received", resets_received),
         ("resets_sent", resets_sent),
         ("deaths", deaths),
+        ("suspects", suspects),
     ]
 }

@@ -1,0 +1,146 @@
+//! What reading every TCP socket costs: our walk beside the other ways to read them, on as many
+//! sockets as asked for, and what each does to a connection that is busy meanwhile.
+//! It must never compare figures of different rounds: the machine's speed drifts. Nor may it judge
+//! them: it prints.
+
+mod child;
+mod iterator;
+mod latency;
+mod namespace;
+#[path = "../hooks/network.rs"]
+mod network;
+mod population;
+mod reader;
+mod readers;
+mod rounds;
+mod scattered;
+mod spread;
+
+use std::{fs, path::PathBuf, process::ExitCode, thread};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, Subcommand};
+
+use namespace::Namespace;
+use population::{Population, Share};
+use reader::Start;
+use readers::Kind;
+use rounds::Rows;
+
+/// A million sockets were seen to take 3.9 GB; the rest is for the pages of their allocator.
+const BYTES_PER_SOCKET: u64 = 5_000;
+/// For the readers, of which some gather every socket before they show one.
+const READER_BYTES_PER_SOCKET: u64 = 1_000;
+const READER_BYTES: u64 = 200_000_000;
+const MOST_SOCKETS: u32 = 1_000_000;
+
+/// Measures what reading every TCP socket costs.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench walk")]
+struct Args {
+    /// Established sockets to open: both ends of half as many loopback connections.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(2..=i64::from(MOST_SOCKETS)))]
+    sockets: u32,
+    /// Rounds; each measures every reader once.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Also compare the sockets spread over so many network namespaces with them in one.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    namespaces: u32,
+    /// Readers to measure, separated by commas; the empty iterator always is, the others by default.
+    #[arg(long, value_delimiter = ',')]
+    with: Vec<Kind>,
+    /// Seconds of ping-pong beside each reader in each round; 0 leaves it out.
+    #[arg(long, default_value_t = 2)]
+    seconds: u32,
+    /// Put the ping-pong before ordinary processes: what it still waits for is the kernel, not its turn.
+    #[arg(long)]
+    realtime: bool,
+    /// node_exporter's program.
+    #[arg(long, default_value = "prometheus-node-exporter")]
+    node_exporter: PathBuf,
+    /// What cargo gives every benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+/// What the processes do that the benchmark starts of itself.
+#[derive(Subcommand)]
+#[command(hide = true)]
+enum Role {
+    /// Opens connections and holds them until stdin ends.
+    Hold { shares: Vec<Share> },
+    /// Reads every socket once for each line on stdin.
+    Read(Start),
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match &args.role {
+        Some(Role::Hold { shares }) => population::hold(shares),
+        Some(Role::Read(start)) => readers::serve(start),
+        None => bench(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(args: &Args) -> Result<()> {
+    check_memory(args.sockets)?;
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let processors = thread::available_parallelism()?;
+    println!("Linux {}, {processors} processors", kernel.trim());
+    network::enter_private()?;
+    one_namespace(args)?;
+    if args.namespaces > 1 {
+        scattered::compare(args)?;
+    }
+    Ok(())
+}
+
+fn one_namespace(args: &Args) -> Result<()> {
+    let here = [Namespace::current()?];
+    let population = Population::open(args.sockets, &here)?;
+    println!("\n{population}; {} rounds", args.rounds);
+    let mut rows = Rows::start(&kinds(args), &here, &args.node_exporter);
+    rows.measure(args.rounds);
+    rows.print(&population);
+    if args.seconds > 0 {
+        latency::compare(&mut rows, args)?;
+    }
+    Ok(())
+}
+
+/// The readers to measure, in the order in which they are shown.
+fn kinds(args: &Args) -> Vec<Kind> {
+    let asked =
+        |kind: &Kind| args.with.is_empty() || args.with.contains(kind) || *kind == Kind::Iterator;
+    Kind::ALL.into_iter().filter(asked).collect()
+}
+
+/// Refuses what the machine's memory cannot hold.
+fn check_memory(sockets: u32) -> Result<()> {
+    let needed = u64::from(sockets) * (BYTES_PER_SOCKET + READER_BYTES_PER_SOCKET) + READER_BYTES;
+    let memory = fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?;
+    let available = memory
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .context("/proc/meminfo tells no MemAvailable")?
+        * 1_024;
+    ensure!(
+        needed <= available,
+        "{sockets} sockets take some {} MB with their readers, and {} MB are available: ask for \
+         fewer with --sockets",
+        needed / 1_000_000,
+        available / 1_000_000
+    );
+    Ok(())
+}
