@@ -242,7 +242,8 @@ pub struct Kernel {
     pub sysctl_synack_retries: u32,
     /// net: `ipv4.sysctl_tcp_fin_timeout`, int, jiffies.
     pub sysctl_fin_timeout: u32,
-    /// Size of a `sock_common`.
+    /// sock: end of the last field of its `sock_common` that a walk needs; what lies beyond may be
+    /// on another cache line.
     pub common_size: u32,
 }
 
@@ -290,8 +291,6 @@ pub struct Quick {
     pub forward_alloc: u32,
     /// `sk_omem_alloc`.
     pub omem_alloc: u32,
-    /// `sk_max_ack_backlog`.
-    pub max_ack_backlog: u32,
     /// `sk_cgrp_data.cgroup`; [`ABSENT`] where the kernel has none.
     pub cgroup: u32,
     /// `keepalive_time`.
@@ -310,7 +309,7 @@ impl Quick {
     /// Stretches of every socket.
     pub const ALWAYS: usize = 9;
     /// Stretches of one with keepalive.
-    pub const KEEPALIVE: usize = 3;
+    pub const KEEPALIVE: usize = 4;
     /// Room for all copies, bytes.
     pub const ROOM: usize = (Self::ALWAYS + Self::KEEPALIVE) * Self::PLACE as usize;
 }

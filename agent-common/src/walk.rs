@@ -130,7 +130,7 @@ pub struct Class {
     pub keepalive_time: u32,
     /// [`Socket::keepalive_interval`].
     pub keepalive_interval: u32,
-    /// [`Socket::user_timeout_ms`].
+    /// [`Socket::user_timeout_ms`], where keepalive is on: without, it has no part while idle.
     pub user_timeout_ms: u32,
     /// The service's port.
     pub port: u16,
@@ -199,6 +199,20 @@ pub struct Walk {
     pub unreadable: u32,
     /// Whether the table's end was reached: 0 or 1.
     pub done: u32,
+    /// Tells the listeners of this walk from those of walks before.
+    pub number: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
+/// A port on which somebody listens: key of the map `LISTENERS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Listener {
+    /// `net->ns.inum`.
+    pub netns: u32,
+    /// Host order.
+    pub port: u32,
 }
 
 /// A network namespace as the program `nets` finds it, and what it decides for its connections.
@@ -239,5 +253,5 @@ pub struct Net {
 
 const _: () = assert!(size_of::<Socket>() == 184);
 const _: () = assert!(size_of::<Class>() == 32);
-const _: () = assert!(size_of::<Walk>() == 64);
+const _: () = assert!(size_of::<Walk>() == 72);
 const _: () = assert!(size_of::<Net>() == 72);

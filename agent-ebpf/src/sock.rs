@@ -153,16 +153,22 @@ impl Sock {
     /// `tcp_v6_syn_recv_sock`); a socket that called connect() has neither.
     #[inline(always)]
     pub fn direction(self) -> u8 {
-        let backlog: Option<u32> = read(self.0, kernel!(max_ack_backlog));
-        if backlog != Some(0) {
-            return direction::INBOUND;
+        if self.has_backlog() == Some(false) {
+            self.direction_without_backlog()
+        } else {
+            direction::INBOUND
         }
-        self.direction_without_backlog()
+    }
+
+    /// Whether it has inherited a listener's backlog limit.
+    #[inline(always)]
+    pub fn has_backlog(self) -> Option<bool> {
+        read::<u32>(self.0, kernel!(max_ack_backlog)).map(|limit| limit != 0)
     }
 
     /// The same of a socket that has no backlog limit.
     #[inline(always)]
-    pub fn direction_without_backlog(self) -> u8 {
+    fn direction_without_backlog(self) -> u8 {
         if read::<i32>(self.0, kernel!(mc_index)) != Some(0) {
             return direction::INBOUND;
         }

@@ -3,10 +3,10 @@
 
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_jiffies64};
 use halfopen_common::{
-    ABSENT, Class, ClassSum, Quick, Socket, Walk, direction, flag, state, table,
+    ABSENT, Class, ClassSum, Listener, Quick, Socket, Walk, direction, flag, state, table,
 };
 
-use super::{CLASSES, Cursor, HEADS, SCRATCH, hand_out, quick, read::Reader};
+use super::{CLASSES, Cursor, HEADS, LISTENERS, SCRATCH, hand_out, quick, read::Reader};
 use crate::{
     maps::{self, kernel},
     sock::Sock,
@@ -111,6 +111,14 @@ pub fn visit(sock: u64, cursor: &mut Cursor, walk: &mut Walk) -> Outcome {
     }
     if !read_all(sock, net, cursor.inum, scratch) {
         return Outcome::Unreadable;
+    }
+    if state == state::LISTEN {
+        let listener = Listener {
+            netns: cursor.inum,
+            port: scratch.socket.local_port.into(),
+        };
+        // Without room its connections are told by their backlog limit.
+        let _ = LISTENERS.insert(&listener, &walk.number, 0);
     }
     if !hand_out(&scratch.socket) {
         return Outcome::NoRoom;
@@ -229,7 +237,7 @@ fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &Walk) -> bo
     let mut reader = Reader::of(sock);
     copy!(reader, scratch, always, 0, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
     if flags & flag::KEEPALIVE != 0 {
-        copy!(reader, scratch, keepalive, Quick::ALWAYS, [0, 1, 2]);
+        copy!(reader, scratch, keepalive, Quick::ALWAYS, [0, 1, 2, 3]);
     }
     let written: u32 = scratch.copied(quick!(write_seq));
     let outstanding = scratch.copied::<u32>(quick!(packets_out))
@@ -244,10 +252,11 @@ fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &Walk) -> bo
     let now = unsafe { bpf_jiffies64() } as u32;
     let quiet = is_quiet(now, scratch.copied(quick!(lrcvtime)), walk.quiet_jiffies)
         && is_quiet(now, scratch.copied(quick!(lsndtime)), walk.quiet_jiffies);
-    let inbound = scratch.copied::<u32>(quick!(max_ack_backlog)) != 0
-        || Sock(sock).direction_without_backlog() == direction::INBOUND;
+    let local_port: u16 = scratch.common(kernel!(local_port));
+    let inbound =
+        is_listener(cursor.inum, local_port, walk) || Sock(sock).has_backlog() == Some(true);
     let port = if inbound {
-        scratch.common(kernel!(local_port))
+        local_port
     } else {
         u16::from_be(scratch.common(kernel!(remote_port)))
     };
@@ -264,21 +273,22 @@ fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &Walk) -> bo
             cursor.cgroup = cgroup;
         }
     }
-    let (time, interval, probes) = if flags & flag::KEEPALIVE != 0 {
+    let (user_timeout, time, interval, probes) = if flags & flag::KEEPALIVE != 0 {
         (
+            scratch.copied(quick!(user_timeout)),
             scratch.copied(quick!(keepalive_time)),
             scratch.copied(quick!(keepalive_intvl)),
             scratch.copied(quick!(keepalive_probes)),
         )
     } else {
-        (0_u32, 0_u32, 0_u8)
+        (0_u32, 0_u32, 0_u32, 0_u8)
     };
     scratch.class = Class {
         cgroup: cursor.cgroup_id,
         netns: cursor.inum,
         keepalive_time: time,
         keepalive_interval: interval,
-        user_timeout_ms: scratch.copied(quick!(user_timeout)),
+        user_timeout_ms: user_timeout,
         port,
         direction: if inbound {
             direction::INBOUND
@@ -302,6 +312,18 @@ fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &Walk) -> bo
     // SAFETY: as above.
     maps::add(unsafe { &raw mut (*known).memory }, u64::from(memory));
     true
+}
+
+/// Whether this walk has met a listener on a port: then its connections are inbound. To look that up
+/// costs less than to read the backlog limit, which is on a cache line of its own.
+#[inline(always)]
+fn is_listener(netns: u32, port: u16, walk: &Walk) -> bool {
+    let listener = Listener {
+        netns,
+        port: port.into(),
+    };
+    // SAFETY: the value is a plain number, read at once.
+    unsafe { LISTENERS.get(&listener) }.is_some_and(|number| *number == walk.number)
 }
 
 /// Whether a moment of the 32-bit clock is at least this long ago.

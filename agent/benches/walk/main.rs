@@ -36,7 +36,7 @@ const MOST_SOCKETS: u32 = 1_000_000;
 
 /// Measures what reading every TCP socket costs.
 #[derive(Parser)]
-#[command(name = "cargo xtask bench walk")]
+#[command(bin_name = "cargo xtask bench walk", disable_help_subcommand = true)]
 struct Args {
     /// Established sockets to open: both ends of half as many loopback connections.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(2..=i64::from(MOST_SOCKETS)))]
@@ -68,11 +68,12 @@ struct Args {
 
 /// What the processes do that the benchmark starts of itself.
 #[derive(Subcommand)]
-#[command(hide = true)]
 enum Role {
     /// Opens connections and holds them until stdin ends.
+    #[command(hide = true)]
     Hold { shares: Vec<Share> },
     /// Reads every socket once for each line on stdin.
+    #[command(hide = true)]
     Read(Start),
 }
 

@@ -36,7 +36,7 @@ const FUNCTIONS: [&str; 11] = [
     "tcp_v4_destroy_sock",
 ];
 
-const STRUCTS: [&str; 23] = [
+const STRUCTS: [&str; 22] = [
     "sock",
     "inet_sock",
     "ipv6_pinfo",
@@ -59,7 +59,6 @@ const STRUCTS: [&str; 23] = [
     "nsproxy",
     "inet_hashinfo",
     "inet_listen_hashbucket",
-    "sock_common",
 ];
 
 /// The type of the argument that says why a reset is sent.
@@ -198,6 +197,34 @@ impl<'a> Index<'a> {
 
     fn may(&self, structure: &str, field: &str) -> u32 {
         self.find(structure, field).unwrap_or(ABSENT)
+    }
+
+    /// Where the last field ends that a walk needs of a `sock_common`.
+    fn common_end(&self) -> Result<u32, String> {
+        let fields = [
+            ("skc_family", 2),
+            ("skc_state", 1),
+            ("skc_dport", 2),
+            ("skc_num", 2),
+            ("skc_rcv_saddr", 4),
+            ("skc_daddr", 4),
+            ("skc_v6_rcv_saddr", 16),
+            ("skc_v6_daddr", 16),
+            ("skc_net.net", 8),
+            ("skc_flags", 8),
+            ("skc_hash", 4),
+            ("skc_cookie", 8),
+            ("skc_nulls_node", 8),
+        ];
+        let end = |(field, length): (&str, u32)| {
+            let offset = self.find("sock", &format!("__sk_common.{field}"))?;
+            Some(offset + length)
+        };
+        fields
+            .into_iter()
+            .filter_map(end)
+            .max()
+            .ok_or_else(|| "sock.__sk_common".to_owned())
     }
 
     /// Size of a structure in bytes.
@@ -370,7 +397,7 @@ impl<'a> Index<'a> {
             sysctl_syn_retries: self.may("net", "ipv4.sysctl_tcp_syn_retries"),
             sysctl_synack_retries: self.may("net", "ipv4.sysctl_tcp_synack_retries"),
             sysctl_fin_timeout: self.may("net", "ipv4.sysctl_tcp_fin_timeout"),
-            common_size: self.size("sock_common"),
+            common_size: self.common_end()?,
         };
         let functions = self
             .functions

@@ -20,17 +20,16 @@ pub fn plan(kernel: &Kernel) -> Quick {
         (kernel.snd_nxt, 4, &mut quick.snd_nxt),
         (kernel.retransmits, 1, &mut quick.retransmits),
         (kernel.probes_out, 1, &mut quick.probes_out),
-        (kernel.user_timeout, 4, &mut quick.user_timeout),
         (kernel.lrcvtime, 4, &mut quick.lrcvtime),
         (kernel.lsndtime, 4, &mut quick.lsndtime),
         (kernel.rmem_alloc, 4, &mut quick.rmem_alloc),
         (kernel.wmem_queued, 4, &mut quick.wmem_queued),
         (kernel.forward_alloc, 4, &mut quick.forward_alloc),
         (kernel.omem_alloc, 4, &mut quick.omem_alloc),
-        (kernel.max_ack_backlog, 4, &mut quick.max_ack_backlog),
         (kernel.cgroup, 8, &mut quick.cgroup),
     ];
     let keepalive = [
+        (kernel.user_timeout, 4, &mut quick.user_timeout),
         (kernel.keepalive_time, 4, &mut quick.keepalive_time),
         (kernel.keepalive_intvl, 4, &mut quick.keepalive_intvl),
         (kernel.keepalive_probes, 1, &mut quick.keepalive_probes),
@@ -89,7 +88,6 @@ mod tests {
         kernel.forward_alloc = 356;
         kernel.omem_alloc = 368;
         kernel.wmem_queued = 376;
-        kernel.max_ack_backlog = 604;
         kernel.cgroup = ABSENT;
         kernel.retransmits = 1249;
         kernel.probes_out = 1253;
@@ -105,7 +103,7 @@ mod tests {
         let quick = plan(&kernel);
         assert_eq!(quick.usable, 1);
         let used = |stretches: &[Stretch]| stretches.iter().filter(|s| s.length != 0).count();
-        assert_eq!((used(&quick.always), used(&quick.keepalive)), (5, 2));
+        assert_eq!((used(&quick.always), used(&quick.keepalive)), (4, 3));
         assert_eq!(quick.cgroup, ABSENT);
         let stretches: Vec<Stretch> = quick.always.into_iter().chain(quick.keepalive).collect();
         for (position, offset) in [
@@ -131,7 +129,7 @@ mod tests {
             &mut kernel.snd_nxt,
             &mut kernel.retransmits,
             &mut kernel.probes_out,
-            &mut kernel.user_timeout,
+            &mut kernel.cgroup,
             &mut kernel.lrcvtime,
             &mut kernel.lsndtime,
             &mut kernel.rmem_alloc,
