@@ -17,4 +17,4 @@ pub use counts::{
 pub use ending::Ending;
 pub use offsets::{ABSENT, Kernel, Quick, Stretch, switch};
 pub use record::{Ended, Outstanding, Record, state};
-pub use walk::{Class, ClassSum, Listener, Net, Socket, Walk, flag, table};
+pub use walk::{Class, ClassSum, Net, Socket, Walk, flag, table};

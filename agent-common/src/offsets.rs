@@ -160,10 +160,6 @@ pub struct Kernel {
     pub rmem_alloc: u32,
     /// sock: `sk_wmem_queued`, int.
     pub wmem_queued: u32,
-    /// sock: `sk_forward_alloc`, int.
-    pub forward_alloc: u32,
-    /// sock: `sk_omem_alloc`, int.
-    pub omem_alloc: u32,
     /// sock: `sk_ack_backlog`, u32.
     pub ack_backlog: u32,
     /// inet_connection_sock: `icsk_rto`, u32 jiffies.
@@ -263,6 +259,8 @@ pub struct Stretch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Quick {
+    /// Bytes copied of every socket from its beginning: its `sock_common`, and what follows closely.
+    pub head: u32,
     /// Copied of every established socket.
     pub always: [Stretch; Quick::ALWAYS],
     /// Copied where SO_KEEPALIVE is on, after the others.
@@ -285,12 +283,8 @@ pub struct Quick {
     pub lsndtime: u32,
     /// `sk_backlog.rmem_alloc`.
     pub rmem_alloc: u32,
-    /// `sk_wmem_queued`.
-    pub wmem_queued: u32,
-    /// `sk_forward_alloc`.
-    pub forward_alloc: u32,
-    /// `sk_omem_alloc`.
-    pub omem_alloc: u32,
+    /// `sk_max_ack_backlog`.
+    pub max_ack_backlog: u32,
     /// `sk_cgrp_data.cgroup`; [`ABSENT`] where the kernel has none.
     pub cgroup: u32,
     /// `keepalive_time`.
@@ -304,12 +298,15 @@ pub struct Quick {
 }
 
 impl Quick {
+    /// Room for the head, bytes; the copies follow it.
+    pub const HEAD: u32 = 256;
     /// Room for one copy, bytes.
     pub const PLACE: u32 = 128;
     /// Stretches of every socket.
-    pub const ALWAYS: usize = 9;
+    pub const ALWAYS: usize = 6;
     /// Stretches of one with keepalive.
     pub const KEEPALIVE: usize = 4;
-    /// Room for all copies, bytes.
-    pub const ROOM: usize = (Self::ALWAYS + Self::KEEPALIVE) * Self::PLACE as usize;
+    /// Room for the head and all copies, bytes.
+    pub const ROOM: usize =
+        Self::HEAD as usize + (Self::ALWAYS + Self::KEEPALIVE) * Self::PLACE as usize;
 }

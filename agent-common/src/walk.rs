@@ -76,7 +76,7 @@ pub struct Socket {
     pub lrcvtime: u32,
     /// `lsndtime`: data last sent.
     pub lsndtime: u32,
-    /// Buffers charged to it and its own object, bytes.
+    /// Its own object, what it received and nobody has read, and what is queued to be sent, bytes.
     pub memory: u32,
     /// `sk_family`.
     pub family: u16,
@@ -199,20 +199,6 @@ pub struct Walk {
     pub unreadable: u32,
     /// Whether the table's end was reached: 0 or 1.
     pub done: u32,
-    /// Tells the listeners of this walk from those of walks before.
-    pub number: u32,
-    /// Zero.
-    pub padding: u32,
-}
-
-/// A port on which somebody listens: key of the map `LISTENERS`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct Listener {
-    /// `net->ns.inum`.
-    pub netns: u32,
-    /// Host order.
-    pub port: u32,
 }
 
 /// A network namespace as the program `nets` finds it, and what it decides for its connections.
@@ -253,5 +239,5 @@ pub struct Net {
 
 const _: () = assert!(size_of::<Socket>() == 184);
 const _: () = assert!(size_of::<Class>() == 32);
-const _: () = assert!(size_of::<Walk>() == 72);
+const _: () = assert!(size_of::<Walk>() == 64);
 const _: () = assert!(size_of::<Net>() == 72);

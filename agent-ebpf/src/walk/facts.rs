@@ -3,17 +3,15 @@
 
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_jiffies64};
 use halfopen_common::{
-    ABSENT, Class, ClassSum, Listener, Quick, Socket, Walk, direction, flag, state, table,
+    ABSENT, Class, ClassSum, Quick, Socket, Walk, direction, flag, state, table,
 };
 
-use super::{CLASSES, Cursor, HEADS, LISTENERS, SCRATCH, hand_out, quick, read::Reader};
+use super::{CLASSES, Cursor, HEADS, SCRATCH, hand_out, quick, read::Reader};
 use crate::{
     maps::{self, kernel},
     sock::Sock,
 };
 
-/// Room for a `sock_common`, which is 136 bytes with IPv6 on 64 bits.
-const COMMON: usize = 192;
 /// AF_INET6.
 const AF_INET6: u16 = 10;
 /// TCP_ESTABLISHED.
@@ -25,7 +23,6 @@ const AHEAD: u32 = 4_096;
 #[repr(C)]
 pub struct Scratch {
     pub(super) heads: [u64; HEADS],
-    common: [u8; COMMON],
     copies: [u8; Quick::ROOM],
     socket: Socket,
     class: Class,
@@ -42,17 +39,13 @@ pub enum Outcome {
 }
 
 impl Scratch {
-    /// A field of the `sock_common` that was copied.
+    /// A field of the `sock_common` that was copied: it begins the head.
     #[inline(always)]
     fn common<T: Copy>(&self, offset: u32) -> T {
-        let start = self.common.as_ptr();
-        // SAFETY: every offset asked for lies within a sock_common, as BTF has it.
-        let field = unsafe { start.add(offset as usize) };
-        // SAFETY: as above; the types asked for are plain numbers.
-        unsafe { field.cast::<T>().read_unaligned() }
+        self.copied(offset)
     }
 
-    /// A field of the stretches that were copied.
+    /// A field of what was copied.
     #[inline(always)]
     fn copied<T: Copy>(&self, position: u32) -> T {
         let start = self.copies.as_ptr();
@@ -67,7 +60,7 @@ impl Scratch {
 macro_rules! copy {
     ($reader:ident, $scratch:ident, $stretches:ident, $first:expr, [$($n:literal),*]) => {$(
         if quick!($stretches[$n].length) != 0 {
-            let place = ($first + $n) * Quick::PLACE as usize;
+            let place = Quick::HEAD as usize + ($first + $n) * Quick::PLACE as usize;
             $reader.bytes(
                 // SAFETY: within the copies, whose room is made for all places.
                 unsafe { $scratch.copies.as_mut_ptr().add(place) },
@@ -87,7 +80,14 @@ pub fn visit(sock: u64, cursor: &mut Cursor, walk: &mut Walk) -> Outcome {
     // SAFETY: per-CPU value; the program is not preempted.
     let scratch = unsafe { &mut *scratch };
     let mut reader = Reader::of(sock);
-    reader.bytes(scratch.common.as_mut_ptr(), 0, kernel!(common_size));
+    if walk.sums != 0 {
+        // Before the head, which depends on nothing else and is the longest: so the processor waits
+        // for the memory of several at once. Of what is no full socket this is not looked at.
+        copy!(reader, scratch, always, 0, [0, 1, 2, 3, 4, 5]);
+    }
+    let is_copied = walk.sums != 0 && reader.ok();
+    let mut reader = Reader::of(sock);
+    reader.bytes(scratch.copies.as_mut_ptr(), 0, quick!(head));
     if !reader.ok() {
         return Outcome::Unreadable;
     }
@@ -105,20 +105,12 @@ pub fn visit(sock: u64, cursor: &mut Cursor, walk: &mut Walk) -> Outcome {
         return Outcome::Read(next);
     }
     let state: u8 = scratch.common(kernel!(state));
-    if state == ESTABLISHED && walk.sums != 0 && sum(sock, scratch, cursor, walk) {
+    if state == ESTABLISHED && is_copied && sum(sock, scratch, cursor, walk) {
         walk.found += 1;
         return Outcome::Read(next);
     }
     if !read_all(sock, net, cursor.inum, scratch) {
         return Outcome::Unreadable;
-    }
-    if state == state::LISTEN {
-        let listener = Listener {
-            netns: cursor.inum,
-            port: scratch.socket.local_port.into(),
-        };
-        // Without room its connections are told by their backlog limit.
-        let _ = LISTENERS.insert(&listener, &walk.number, 0);
     }
     if !hand_out(&scratch.socket) {
         return Outcome::NoRoom;
@@ -136,7 +128,7 @@ pub fn tell(sock: u64) -> bool {
     // SAFETY: per-CPU value; the program is not preempted.
     let scratch = unsafe { &mut *scratch };
     let mut reader = Reader::of(sock);
-    reader.bytes(scratch.common.as_mut_ptr(), 0, kernel!(common_size));
+    reader.bytes(scratch.copies.as_mut_ptr(), 0, kernel!(common_size));
     if !reader.ok() {
         return false;
     }
@@ -227,7 +219,8 @@ fn flags(scratch: &Scratch) -> u8 {
     keepalive as u8 * flag::KEEPALIVE | dead as u8 * flag::DEAD
 }
 
-/// Adds an established socket with nothing outstanding to its class; `false` for any other.
+/// Adds an established socket with nothing outstanding, whose stretches were copied, to its class;
+/// `false` for any other.
 #[inline(always)]
 fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &Walk) -> bool {
     if quick!(usable) == 0 {
@@ -235,7 +228,6 @@ fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &Walk) -> bo
     }
     let flags = flags(scratch);
     let mut reader = Reader::of(sock);
-    copy!(reader, scratch, always, 0, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
     if flags & flag::KEEPALIVE != 0 {
         copy!(reader, scratch, keepalive, Quick::ALWAYS, [0, 1, 2, 3]);
     }
@@ -252,20 +244,17 @@ fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &Walk) -> bo
     let now = unsafe { bpf_jiffies64() } as u32;
     let quiet = is_quiet(now, scratch.copied(quick!(lrcvtime)), walk.quiet_jiffies)
         && is_quiet(now, scratch.copied(quick!(lsndtime)), walk.quiet_jiffies);
+    // What a child has of a listener without a backlog would cost a cache line more.
+    let inbound = scratch.copied::<u32>(quick!(max_ack_backlog)) != 0;
     let local_port: u16 = scratch.common(kernel!(local_port));
-    let inbound =
-        is_listener(cursor.inum, local_port, walk) || Sock(sock).has_backlog() == Some(true);
     let port = if inbound {
         local_port
     } else {
         u16::from_be(scratch.common(kernel!(remote_port)))
     };
     let family: u16 = scratch.common(kernel!(family));
-    let memory = object_size(family)
-        .wrapping_add(charged(scratch.copied(quick!(rmem_alloc))))
-        .wrapping_add(charged(scratch.copied(quick!(wmem_queued))))
-        .wrapping_add(charged(scratch.copied(quick!(forward_alloc))))
-        .wrapping_add(charged(scratch.copied(quick!(omem_alloc))));
+    // Nothing is queued to be sent where nothing is outstanding.
+    let memory = object_size(family).wrapping_add(charged(scratch.copied(quick!(rmem_alloc))));
     if quick!(cgroup) != ABSENT {
         let cgroup: u64 = scratch.copied(quick!(cgroup));
         if cgroup != cursor.cgroup {
@@ -314,18 +303,6 @@ fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &Walk) -> bo
     true
 }
 
-/// Whether this walk has met a listener on a port: then its connections are inbound. To look that up
-/// costs less than to read the backlog limit, which is on a cache line of its own.
-#[inline(always)]
-fn is_listener(netns: u32, port: u16, walk: &Walk) -> bool {
-    let listener = Listener {
-        netns,
-        port: port.into(),
-    };
-    // SAFETY: the value is a plain number, read at once.
-    unsafe { LISTENERS.get(&listener) }.is_some_and(|number| *number == walk.number)
-}
-
 /// Whether a moment of the 32-bit clock is at least this long ago.
 #[inline(always)]
 fn is_quiet(now: u32, then: u32, least: u32) -> bool {
@@ -335,17 +312,13 @@ fn is_quiet(now: u32, then: u32, least: u32) -> bool {
 /// The socket's own object and what its buffers are charged.
 #[inline(always)]
 fn memory(sock: u64, family: u16) -> u32 {
-    let (mut received, mut queued, mut forward, mut options) = (0_i32, 0_i32, 0_i32, 0_i32);
+    let (mut received, mut queued) = (0_i32, 0_i32);
     let mut reader = Reader::of(sock);
     reader.field(&raw mut received, kernel!(rmem_alloc));
     reader.field(&raw mut queued, kernel!(wmem_queued));
-    reader.field(&raw mut forward, kernel!(forward_alloc));
-    reader.field(&raw mut options, kernel!(omem_alloc));
     object_size(family)
         .wrapping_add(charged(received))
         .wrapping_add(charged(queued))
-        .wrapping_add(charged(forward))
-        .wrapping_add(charged(options))
 }
 
 /// What is charged, which the kernel counts in an int and may let go below 0 for a moment: without a

@@ -15,10 +15,10 @@ use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
     helpers::generated::bpf_loop,
     macros::{map, raw_tracepoint},
-    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, PerCpuArray, RingBuf},
     programs::RawTracePointContext,
 };
-use halfopen_common::{Class, ClassSum, Listener, Quick, Walk, table};
+use halfopen_common::{Class, ClassSum, Quick, Walk, table};
 
 use crate::maps::kernel;
 use facts::Scratch;
@@ -42,9 +42,6 @@ static CLASSES: HashMap<Class, ClassSum> = HashMap::with_max_entries(16_384, 0);
 #[map]
 static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
-/// With the number of the walk that met them.
-#[map]
-static LISTENERS: LruHashMap<Listener, u32> = LruHashMap::with_max_entries(8_192, 0);
 #[map]
 static CURSOR: PerCpuArray<Cursor> = PerCpuArray::with_max_entries(1, 0);
 

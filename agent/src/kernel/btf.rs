@@ -356,8 +356,6 @@ impl<'a> Index<'a> {
             cookie: self.need("sock", "__sk_common.skc_cookie")?,
             rmem_alloc: self.need("sock", "sk_backlog.rmem_alloc")?,
             wmem_queued: self.need("sock", "sk_wmem_queued")?,
-            forward_alloc: self.need("sock", "sk_forward_alloc")?,
-            omem_alloc: self.need("sock", "sk_omem_alloc")?,
             ack_backlog: self.need("sock", "sk_ack_backlog")?,
             rto: self.need(icsk, "icsk_rto")?,
             backoff: self.need(icsk, "icsk_backoff")?,

@@ -14,6 +14,11 @@ type Field<'a> = (u32, u32, &'a mut u32);
 #[must_use]
 pub fn plan(kernel: &Kernel) -> Quick {
     let mut quick = Quick::new_zeroed();
+    quick.head = kernel.common_size;
+    if kernel.rmem_alloc < Quick::HEAD - 4 {
+        quick.head = quick.head.max(kernel.rmem_alloc + 4);
+    }
+    let head = quick.head;
     let always = [
         (kernel.packets_out, 4, &mut quick.packets_out),
         (kernel.write_seq, 4, &mut quick.write_seq),
@@ -23,9 +28,7 @@ pub fn plan(kernel: &Kernel) -> Quick {
         (kernel.lrcvtime, 4, &mut quick.lrcvtime),
         (kernel.lsndtime, 4, &mut quick.lsndtime),
         (kernel.rmem_alloc, 4, &mut quick.rmem_alloc),
-        (kernel.wmem_queued, 4, &mut quick.wmem_queued),
-        (kernel.forward_alloc, 4, &mut quick.forward_alloc),
-        (kernel.omem_alloc, 4, &mut quick.omem_alloc),
+        (kernel.max_ack_backlog, 4, &mut quick.max_ack_backlog),
         (kernel.cgroup, 8, &mut quick.cgroup),
     ];
     let keepalive = [
@@ -34,20 +37,24 @@ pub fn plan(kernel: &Kernel) -> Quick {
         (kernel.keepalive_intvl, 4, &mut quick.keepalive_intvl),
         (kernel.keepalive_probes, 1, &mut quick.keepalive_probes),
     ];
-    let all = lay_out(&mut quick.always, 0, always.into())
-        && lay_out(&mut quick.keepalive, Quick::ALWAYS, keepalive.into());
+    let all = lay_out(head, &mut quick.always, 0, always.into())
+        && lay_out(head, &mut quick.keepalive, Quick::ALWAYS, keepalive.into());
     quick.usable = all.into();
     quick
 }
 
 /// Fills the stretches, the first of which goes to the place of this number; `false` when there are
 /// too few.
-fn lay_out(stretches: &mut [Stretch], first: usize, mut fields: Vec<Field<'_>>) -> bool {
+fn lay_out(head: u32, stretches: &mut [Stretch], first: usize, mut fields: Vec<Field<'_>>) -> bool {
     fields.sort_by_key(|(offset, ..)| *offset);
     let mut used = 0;
     for (offset, length, position) in fields {
         if offset == ABSENT {
             *position = ABSENT;
+            continue;
+        }
+        if offset + length <= head {
+            *position = offset;
             continue;
         }
         let fits = |stretch: &&mut Stretch| {
@@ -71,7 +78,7 @@ fn lay_out(stretches: &mut [Stretch], first: usize, mut fields: Vec<Field<'_>>) 
         let Ok(place) = u32::try_from(first + number) else {
             return false;
         };
-        *position = place * Quick::PLACE + (offset - stretch.offset);
+        *position = Quick::HEAD + place * Quick::PLACE + (offset - stretch.offset);
     }
     true
 }
@@ -84,10 +91,9 @@ mod tests {
     fn every_field_is_where_its_stretch_is_copied_to() {
         let mut kernel = Kernel::new_zeroed();
         // As on 6.18: near neighbours, far ones, and one that is absent.
+        kernel.common_size = 112;
         kernel.rmem_alloc = 192;
-        kernel.forward_alloc = 356;
-        kernel.omem_alloc = 368;
-        kernel.wmem_queued = 376;
+        kernel.max_ack_backlog = 604;
         kernel.cgroup = ABSENT;
         kernel.retransmits = 1249;
         kernel.probes_out = 1253;
@@ -103,17 +109,20 @@ mod tests {
         let quick = plan(&kernel);
         assert_eq!(quick.usable, 1);
         let used = |stretches: &[Stretch]| stretches.iter().filter(|s| s.length != 0).count();
-        assert_eq!((used(&quick.always), used(&quick.keepalive)), (4, 3));
-        assert_eq!(quick.cgroup, ABSENT);
+        assert_eq!((used(&quick.always), used(&quick.keepalive)), (3, 3));
+        assert_eq!(
+            (quick.cgroup, quick.head, quick.rmem_alloc),
+            (ABSENT, 196, 192)
+        );
         let stretches: Vec<Stretch> = quick.always.into_iter().chain(quick.keepalive).collect();
         for (position, offset) in [
-            (quick.rmem_alloc, 192),
-            (quick.wmem_queued, 376),
+            (quick.max_ack_backlog, 604),
             (quick.packets_out, 1684),
             (quick.user_timeout, 1292),
             (quick.keepalive_probes, 1917),
             (quick.keepalive_intvl, 2224),
         ] {
+            let position = position - Quick::HEAD;
             let stretch = stretches[(position / Quick::PLACE) as usize];
             assert_eq!(stretch.offset + position % Quick::PLACE, offset);
         }
@@ -132,12 +141,10 @@ mod tests {
             &mut kernel.cgroup,
             &mut kernel.lrcvtime,
             &mut kernel.lsndtime,
-            &mut kernel.rmem_alloc,
-            &mut kernel.wmem_queued,
-            &mut kernel.forward_alloc,
+            &mut kernel.max_ack_backlog,
         ];
         for (place, field) in (0_u32..).zip(fields) {
-            *field = place * 1000;
+            *field = 1000 + place * 1000;
         }
         assert_eq!(plan(&kernel).usable, 0);
     }

@@ -60,7 +60,6 @@ pub struct Walker {
     progress: Array<MapData, Wire<Walk>>,
     classes: HashMap<MapData, Wire<Class>, Wire<ClassSum>>,
     walked: RingBuf<MapData>,
-    number: u32,
 }
 
 impl Walker {
@@ -81,7 +80,6 @@ impl Walker {
             classes: maps::take(&mut ebpf, "CLASSES")?,
             walked: maps::take(&mut ebpf, "WALKED")?,
             ebpf,
-            number: 0,
         })
     }
 
@@ -95,7 +93,6 @@ impl Walker {
         mut each: impl FnMut(&Socket),
         mut between: impl FnMut(),
     ) -> Result<Walked, Error> {
-        self.number = self.number.wrapping_add(1);
         let mut walked = Walked {
             nets: self.nets()?,
             ..Walked::default()
@@ -144,7 +141,6 @@ impl Walker {
             limit: SOCKETS_PER_RUN,
             sums: request.sums.into(),
             quiet_jiffies: request.quiet_jiffies,
-            number: self.number,
             ..Walk::default()
         };
         let mut stuck = 0;
