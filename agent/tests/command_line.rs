@@ -53,6 +53,19 @@ fn usage_errors() {
         &["begins with /"],
     );
     usage(&["agent", "--web.telemetry-path", "/-/ready"], &["taken"]);
+    usage(&["agent", "--walk-interval", "often"], &["auto, or a time"]);
+    usage(&["agent", "--idle-threshold", "5"], &["--idle-threshold"]);
+}
+
+#[test]
+fn bad_lists() {
+    usage(&["list", "state", "nonsense"], &["nonsense", "established"]);
+    usage(&["list", "dport", ":99999"], &["99999"]);
+    usage(&["list", "--sort", "beauty"], &["beauty", "severity"]);
+    usage(&["list", "--fail-on", "anything"], &["zombie", "suspect"]);
+    let output = run_unprivileged(&["list"]);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(stderr(&output).contains("CAP_BPF"), "{}", stderr(&output));
 }
 
 #[test]

@@ -58,6 +58,26 @@ fn every_path() {
 }
 
 #[test]
+fn connections_are_asked_for_in_a_language_that_answers() {
+    let (server, _sampler) = start();
+    // Nobody has opened the API in this server.
+    let early = server.get("/api/v1/connections?all=true");
+    assert_eq!(status(&early), 503, "{early}");
+    assert!(body(&early).contains("not attached yet"), "{early}");
+    for (query, said) in [
+        ("all=perhaps", "all is true or false"),
+        ("netns=x", "netns is"),
+        ("filter=state+nonsense", "nonsense"),
+        ("sort=age", "no parameter"),
+    ] {
+        let wrong = server.get(&format!("/api/v1/connections?{query}"));
+        assert_eq!(status(&wrong), 400, "{wrong}");
+        assert!(body(&wrong).contains(said), "{wrong}");
+    }
+    server.stop();
+}
+
+#[test]
 fn methods() {
     let (server, _sampler) = start();
     let head = server.request("HEAD", "/metrics");

@@ -68,13 +68,13 @@ impl Monitor {
         if attached.iter().all(|attached| attached.way.is_none()) {
             return Err(nothing(&attached, &ebpf));
         }
-        trim();
         let look = Look::new(&mut ebpf)?;
         let walks = Walks::start(
             Reader::open(options)?,
             options.thresholds,
             options.walk_interval,
         )?;
+        trim();
         let statistics = options
             .bpf_stats
             .then(measure::statistics)
