@@ -10,7 +10,15 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use halfopen_lab::{Error, agent::Agent, http::Origin, judge::Policy, report::Report, session};
+use halfopen_lab::{
+    Error,
+    agent::Agent,
+    http::Origin,
+    judge::Policy,
+    judgement::Thresholds,
+    report::Report,
+    session::{self, Terms},
+};
 
 use crate::{cli::Hooks, commands};
 
@@ -74,7 +82,11 @@ pub fn run(args: &SelftestArgs) -> anyhow::Result<ExitCode> {
 fn test(args: &SelftestArgs) -> Result<Report, Error> {
     let _turn = session::prepare()?;
     if let Some(url) = &args.from {
-        return session::run(&Origin::parse(url)?, &args.scenario, None);
+        let terms = Terms {
+            policy: None,
+            thresholds: Thresholds::Theirs,
+        };
+        return session::run(&Origin::parse(url)?, &args.scenario, terms);
     }
     let (mechanism, policy) = match args.hooks {
         Hooks::Auto => (args.hooks, None),
@@ -97,7 +109,11 @@ fn test(args: &SelftestArgs) -> Result<Report, Error> {
             "info",
         ],
     )?;
-    let report = session::run(agent.origin(), &args.scenario, policy)?;
+    let terms = Terms {
+        policy,
+        thresholds: Thresholds::Ours,
+    };
+    let report = session::run(agent.origin(), &args.scenario, terms)?;
     if report.tally().1 > 0 {
         for line in agent.logged() {
             drop(writeln!(io::stderr(), "agent: {line}"));

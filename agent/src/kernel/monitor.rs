@@ -58,6 +58,8 @@ impl Monitor {
     pub fn start(options: &Options) -> Result<Self, Error> {
         privileges::check()?;
         let mut layout = btf::read(&options.btf)?;
+        // Parsing it took tens of MiB, which the next steps must not come on top of.
+        trim();
         attach::resolve_addresses(&mut layout);
         let mut ebpf = object::load(&layout, options)?;
         let mut maps = Maps::take(&mut ebpf)?;
@@ -70,7 +72,7 @@ impl Monitor {
         }
         let look = Look::new(&mut ebpf)?;
         let walks = Walks::start(
-            Reader::open(options)?,
+            Reader::open_for(&layout, options)?,
             options.thresholds,
             options.walk_interval,
         )?;
@@ -296,7 +298,7 @@ fn build() -> Build {
     }
 }
 
-/// Gives back to the system what parsing BTF took: some 10 MiB that are never needed again.
+/// Gives back to the system what parsing BTF took: tens of MiB that are never needed again.
 fn trim() {
     // SAFETY: takes no pointer; it may be called at any time (malloc_trim(3)).
     unsafe { libc::malloc_trim(0) };

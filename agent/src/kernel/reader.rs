@@ -10,6 +10,7 @@ use tracing::warn;
 
 use super::{
     Error, Options,
+    btf::Layout,
     walk::{self, Converter, Request, Walker},
 };
 use crate::{
@@ -68,7 +69,16 @@ impl Reader {
     /// # Errors
     /// When a privilege is missing.
     pub fn open(options: &Options) -> Result<Self, Error> {
-        match Walker::load(options) {
+        Self::choose(Walker::load(options))
+    }
+
+    /// The same where the kernel's layout is known already.
+    pub(super) fn open_for(layout: &Layout, options: &Options) -> Result<Self, Error> {
+        Self::choose(Walker::load_for(layout, options))
+    }
+
+    fn choose(walker: Result<Walker, Error>) -> Result<Self, Error> {
+        match walker {
             Ok(walker) => Ok(Self::Walk {
                 walker: Box::new(walker),
                 hz: None,

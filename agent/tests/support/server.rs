@@ -105,7 +105,8 @@ impl Server {
 
     pub fn request(&self, method: &str, path: &str) -> String {
         self.send(
-            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes(),
+            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                .as_bytes(),
         )
     }
 

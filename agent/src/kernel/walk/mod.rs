@@ -18,7 +18,8 @@ use tables::Table;
 use zerocopy::FromBytes;
 
 use super::{
-    Error, Options, btf,
+    Error, Options,
+    btf::{self, Layout},
     maps::{self, Wire},
     object, privileges, programs,
 };
@@ -69,8 +70,12 @@ impl Walker {
     /// When a privilege or kernel feature is missing.
     pub fn load(options: &Options) -> Result<Self, Error> {
         privileges::check()?;
-        let layout = btf::read(&options.btf)?;
-        let mut ebpf = object::load_for_walk(&layout)?;
+        Self::load_for(&btf::read(&options.btf)?, options)
+    }
+
+    /// The same where the kernel's layout is known already.
+    pub(super) fn load_for(layout: &Layout, options: &Options) -> Result<Self, Error> {
+        let mut ebpf = object::load_for_walk(layout)?;
         let btf = object::btf(&options.btf)?;
         for name in ["nets", "walk"] {
             programs::load(&mut ebpf, &btf, name, "").map_err(|reason| Error::Walk { reason })?;
