@@ -29,6 +29,10 @@ use crate::{
 /// How many of its last lines are told when it fails.
 const LAST_WORDS: usize = 5;
 
+/// What the agent is told besides: silence that is short enough to wait for counts as idle, and a
+/// CLOSE_WAIT as forgotten.
+pub const THRESHOLDS: [&str; 4] = ["--idle-threshold", "2s", "--close-wait-threshold", "2s"];
+
 const STOPS_WITHIN: Duration = Duration::from_secs(60);
 
 /// A running agent; dropped, it is killed, and it does not outlive the thread that started it.
@@ -57,7 +61,7 @@ struct Line {
 }
 
 impl Agent {
-    /// Starts `program` with these arguments and waits until it is ready.
+    /// Starts `program` with these arguments and [`THRESHOLDS`], and waits until it is ready.
     ///
     /// # Errors
     /// When it ends instead, which [`Error::AgentEnded`] tells with its exit code and last words.
@@ -70,6 +74,7 @@ impl Agent {
         let mut command = Command::new(program);
         command
             .args(args)
+            .args(THRESHOLDS)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File},
     io::Write,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{self, Command, Stdio},
     sync::mpsc::{self, Sender},
@@ -90,10 +91,28 @@ impl Host {
         Ok(host)
     }
 
+    /// Its name in this process.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The namespace as a file, for `ip … netns`.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The namespace's inode number, by which the world outside names it.
+    ///
+    /// # Errors
+    /// When its file is gone.
+    pub fn inum(&self) -> Result<u64, Error> {
+        fs::metadata(&self.path)
+            .map(|namespace| namespace.ino())
+            .map_err(|source| {
+                Error::needs_root(format!("look at namespace {}", self.path.display()), source)
+            })
     }
 
     /// Runs a job in the namespace and waits for its end. A socket made there stays there.

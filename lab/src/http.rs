@@ -1,4 +1,4 @@
-//! As much of HTTP/1.0 as it takes to ask the agent for its metrics.
+//! As much of HTTP/1.0 as it takes to ask the agent what it has.
 //! It must never follow what it is sent: one request, one answer, the connection ends.
 
 use std::{
@@ -70,10 +70,15 @@ impl Origin {
     pub fn text(&self, path: &str) -> Result<String, Error> {
         match self.get(path)? {
             (200, body) => Ok(body),
-            (status, body) => Err(Error::Http {
-                url: format!("http://{}{path}", self.0),
-                why: format!("the answer is {status}: {}", body.trim()),
-            }),
+            (status, body) => Err(self.refused(path, status, &body)),
+        }
+    }
+
+    /// An answer other than the one that was hoped for.
+    pub(crate) fn refused(&self, path: &str, status: u16, body: &str) -> Error {
+        Error::Http {
+            url: format!("http://{}{path}", self.0),
+            why: format!("the answer is {status}: {}", body.trim()),
         }
     }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     Counters,
     exposition::Counted,
+    judgement::{self, Seen, Thresholds},
     scenarios::{Count, Figure, JUDGED, Scenario, Side},
 };
 
@@ -41,6 +42,8 @@ pub struct Verdict {
     pub counted: BTreeMap<String, Value>,
     /// What the kernel counted.
     pub kernel: BTreeMap<String, Value>,
+    /// How it judged the connection meanwhile.
+    pub judged: Vec<Seen>,
     /// What is wrong.
     pub wrong: Vec<String>,
     /// What is missing but may be.
@@ -48,6 +51,13 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Compares the agent's judgements with those that the table demands.
+    pub(crate) fn judged(&mut self, scenario: &Scenario, seen: Vec<Seen>, thresholds: Thresholds) {
+        let wrong = judgement::compare(scenario.judged, &seen, thresholds);
+        self.wrong.extend(wrong);
+        self.judged = seen;
+    }
+
     /// Compares one figure of the agent.
     pub(crate) fn compare(&mut self, key: &str, expected: u64, counted: u64, policy: Policy) {
         if counted < expected && policy == Policy::NeverOver {

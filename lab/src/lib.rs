@@ -1,8 +1,10 @@
 //! The lab: connections that die in each known way, in network namespaces of their own, and a judge
-//! who compares three accounts: the scenario table, the kernel's own counters, the agent's metrics.
+//! who compares three accounts: the scenario table, the kernel's own counters and sockets, the agent's.
 //! It must never take an expectation from the agent, nor share code with it.
 
 pub mod agent;
+mod census;
+pub mod connections;
 pub mod demo;
 mod destroy;
 mod error;
@@ -11,16 +13,19 @@ mod host;
 pub mod http;
 pub mod interrupt;
 pub mod judge;
+pub mod judgement;
 mod pair;
 pub mod perform;
 pub mod report;
 pub mod scenarios;
 pub mod session;
 mod snmp;
+mod sockets;
 pub mod stage;
 pub mod totals;
 mod turn;
 mod wait;
+pub mod witness;
 
 pub use error::Error;
 pub use host::{Held, Host};

@@ -21,7 +21,10 @@ const LINK: &str = "lab0";
 const ECHO_PORT: u16 = 7;
 
 /// Drops TCP in one direction; neighbour discovery goes on, as it does behind a dead firewall.
-const FILTER: &str = "policy drop; meta l4proto != tcp accept;";
+const NO_TCP: &str = "policy drop; meta l4proto != tcp accept;";
+
+/// Drops all of TCP but the opening of a connection.
+const ONLY_SYN: &str = "policy accept; tcp flags & syn == 0 drop;";
 
 /// Which addresses a connection has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub enum Family {
     Ipv4,
     /// Unique local addresses (RFC 4193).
     Ipv6,
+    /// Those of [`Family::Ipv4`] in sockets of IPv6 (RFC 4291, 2.5.5.2).
+    Mapped,
 }
 
 impl Family {
@@ -39,6 +44,15 @@ impl Family {
         match self {
             Self::Ipv4 => "ipv4",
             Self::Ipv6 => "ipv6",
+            Self::Mapped => "ipv4-mapped",
+        }
+    }
+
+    /// What goes over the cable.
+    const fn wire(self) -> Self {
+        match self {
+            Self::Ipv4 | Self::Mapped => Self::Ipv4,
+            Self::Ipv6 => Self::Ipv6,
         }
     }
 
@@ -55,15 +69,17 @@ impl Family {
     }
 
     const fn address(self, host: u8) -> IpAddr {
+        let v4 = Ipv4Addr::new(192, 0, 2, host);
         match self {
-            Self::Ipv4 => IpAddr::V4(Ipv4Addr::new(192, 0, 2, host)),
+            Self::Ipv4 => IpAddr::V4(v4),
+            Self::Mapped => IpAddr::V6(v4.to_ipv6_mapped()),
             Self::Ipv6 => IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, host as u16)),
         }
     }
 
     fn setup(self, address: IpAddr) -> String {
         let (prefix, flags) = match self {
-            Self::Ipv4 => (24, ""),
+            Self::Ipv4 | Self::Mapped => (24, ""),
             // Duplicate detection would hold the address back for a second.
             Self::Ipv6 => (64, " nodad"),
         };
@@ -80,7 +96,7 @@ pub struct Pair {
     pub client: Host,
     /// The host that is connected to.
     pub server: Host,
-    family: Family,
+    wire: Family,
 }
 
 impl Pair {
@@ -89,21 +105,22 @@ impl Pair {
     /// # Errors
     /// Without the right or the means to.
     pub fn new(name: &str, family: Family, client: Held) -> Result<Self, Error> {
-        if family == Family::Ipv6 && !Path::new("/proc/sys/net/ipv6").exists() {
+        if family != Family::Ipv4 && !Path::new("/proc/sys/net/ipv6").exists() {
             return Err(Error::Unsupported("the kernel has no IPv6".to_owned()));
         }
+        let wire = family.wire();
         let client = Host::new(&format!("{name}c"), client)?;
         let server = Host::new(&format!("{name}s"), Held::ByThread)?;
         let peer = server.path().display();
         client.ip(&format!(
             "link add {LINK} type veth peer name {LINK} netns {peer}\n"
         ))?;
-        client.ip(&family.setup(family.client()))?;
-        server.ip(&family.setup(family.server()))?;
+        client.ip(&wire.setup(wire.client()))?;
+        server.ip(&wire.setup(wire.server()))?;
         let pair = Self {
             client,
             server,
-            family,
+            wire,
         };
         pair.warm_up()?;
         Ok(pair)
@@ -112,8 +129,8 @@ impl Pair {
     /// Sends datagrams until one comes back. A fresh cable loses packets until the kernel has
     /// noticed it, and a lost SYN would raise the retransmission timeout of all that follows.
     fn warm_up(&self) -> Result<(), Error> {
-        let to = SocketAddr::new(self.family.server(), ECHO_PORT);
-        let from = SocketAddr::new(self.family.client(), ECHO_PORT);
+        let to = SocketAddr::new(self.wire.server(), ECHO_PORT);
+        let from = SocketAddr::new(self.wire.client(), ECHO_PORT);
         let failed = |source| Error::socket(format!("exchange datagrams with {to}"), source);
         let server = self.server.run(move || bound(to))?.map_err(failed)?;
         let client = self.client.run(move || bound(from))?.map_err(failed)?;
@@ -143,7 +160,23 @@ impl Pair {
     /// # Errors
     /// When `nft` refuses.
     pub fn drop_at_server(&self) -> Result<(), Error> {
-        self.server.nft(&filter("input"))
+        self.server.nft(&filter("input", NO_TCP))
+    }
+
+    /// The server's firewall lets connections begin, and swallows what follows.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn only_syn_at_server(&self) -> Result<(), Error> {
+        self.server.nft(&filter("input", ONLY_SYN))
+    }
+
+    /// The client's own firewall swallows what the server sends.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn deafen_client(&self) -> Result<(), Error> {
+        self.client.nft(&filter("input", NO_TCP))
     }
 
     /// The client's own firewall swallows what it sends.
@@ -151,7 +184,7 @@ impl Pair {
     /// # Errors
     /// When `nft` refuses.
     pub fn drop_at_client(&self) -> Result<(), Error> {
-        self.client.nft(&filter("output"))
+        self.client.nft(&filter("output", NO_TCP))
     }
 
     /// The client's own route to the server becomes a blackhole.
@@ -160,7 +193,7 @@ impl Pair {
     /// When `ip` refuses.
     pub fn blackhole_at_client(&self) -> Result<(), Error> {
         self.client
-            .ip(&format!("route add blackhole {}\n", self.family.server()))
+            .ip(&format!("route add blackhole {}\n", self.wire.server()))
     }
 }
 
@@ -170,7 +203,7 @@ fn bound(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-fn filter(hook: &str) -> String {
-    let chain = format!("chain {hook} {{\ntype filter hook {hook} priority 0; {FILTER}\n}}");
+fn filter(hook: &str, rules: &str) -> String {
+    let chain = format!("chain {hook} {{\ntype filter hook {hook} priority 0; {rules}\n}}");
     format!("table inet halfopen_lab {{\n{chain}\n}}\n")
 }

@@ -1,12 +1,14 @@
 //! Plays scenarios, all at once, each in network namespaces of its own.
 //! It must never judge: it tells what the kernel counted, or why a scenario could not be played.
 
-use std::{collections::BTreeMap, thread};
+use std::{collections::BTreeMap, sync::Arc, thread};
 
 use crate::{
-    Counters, Error,
+    Counters, Error, Host,
+    judgement::Seen,
     scenarios::{self, Form, JUDGED, Scenario},
     stage::Stage,
+    witness::Witness,
 };
 
 /// A scenario that was played; its namespaces live as long as this.
@@ -29,7 +31,7 @@ impl Performance {
     /// # Errors
     /// When the counters cannot be read.
     pub fn counters(&self) -> Result<[Counters; 2], Error> {
-        let mut hosts = self.stage.iter().flat_map(Stage::hosts);
+        let mut hosts = self.hosts();
         let mut next = || {
             hosts
                 .next()
@@ -37,11 +39,23 @@ impl Performance {
         };
         Ok([next()?, next()?])
     }
+
+    /// Every host, the watched client first and its server second.
+    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
+        self.stage.iter().flat_map(Stage::hosts)
+    }
+
+    /// How the agent judged it, where one did.
+    #[must_use]
+    pub fn seen(&self) -> Vec<Seen> {
+        self.stage.as_ref().map(Stage::seen).unwrap_or_default()
+    }
 }
 
-/// Plays those with one of these numbers, or all if there are none; returns when the last has ended.
+/// Plays those with one of these numbers, or all if there are none, before an agent's eyes if there
+/// is one; returns when the last has ended.
 #[must_use]
-pub fn perform(numbers: &[u16]) -> Vec<Performance> {
+pub fn perform(numbers: &[u16], witness: Option<&Arc<Witness>>) -> Vec<Performance> {
     let chosen = scenarios::all().filter(|s| numbers.is_empty() || numbers.contains(&s.number));
     let parts = chosen.flat_map(|scenario| {
         let forms = scenario.forms.iter().copied().enumerate();
@@ -56,7 +70,7 @@ pub fn perform(numbers: &[u16]) -> Vec<Performance> {
                     scenario,
                     form,
                     port,
-                    scope.spawn(move || play(scenario, form, port)),
+                    scope.spawn(move || play(scenario, form, port, witness.cloned())),
                 )
             })
             .collect();
@@ -82,10 +96,16 @@ pub fn perform(numbers: &[u16]) -> Vec<Performance> {
     })
 }
 
-fn play(scenario: &Scenario, form: Form, port: u16) -> (Option<Stage>, Result<(), Error>) {
+fn play(
+    scenario: &Scenario,
+    form: Form,
+    port: u16,
+    witness: Option<Arc<Witness>>,
+) -> (Option<Stage>, Result<(), Error>) {
     match Stage::new(port, form.family, form.setting) {
         Err(error) => (None, Err(error)),
         Ok(stage) => {
+            let stage = stage.before(witness);
             let outcome = (scenario.trigger)(&stage);
             (Some(stage), outcome)
         }
@@ -98,11 +118,7 @@ fn play(scenario: &Scenario, form: Form, port: u16) -> (Option<Stage>, Result<()
 /// When the counters cannot be read.
 pub fn totals(performances: &[Performance]) -> Result<BTreeMap<&'static str, u64>, Error> {
     let mut totals: BTreeMap<&'static str, u64> = JUDGED.map(|counter| (counter, 0)).into();
-    for host in performances
-        .iter()
-        .filter_map(|p| p.stage.as_ref())
-        .flat_map(Stage::hosts)
-    {
+    for host in performances.iter().flat_map(Performance::hosts) {
         let counters = host.counters()?;
         for (counter, total) in &mut totals {
             *total += counters.get(counter);

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     Error,
     judge::{OPEN, Verdict},
+    judgement::{End, Seen},
     perform::Performance,
     stage::Setting,
 };
@@ -16,11 +17,11 @@ use crate::{
 /// One line of the result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
-    /// Number and variant, or `totals`.
+    /// Number and variant, or `totals`, or `sockets`.
     pub scenario: String,
     /// What happens in it.
     pub title: String,
-    /// `ipv4` or `ipv6`.
+    /// `ipv4`, `ipv6` or `ipv4-mapped`.
     pub family: &'static str,
     /// `second` where the client sits in a second namespace.
     pub namespace: &'static str,
@@ -30,6 +31,8 @@ pub struct Row {
     pub counted: BTreeMap<String, Value>,
     /// What the kernel counted.
     pub kernel: BTreeMap<String, Value>,
+    /// How it judged the connection while the scenario was played.
+    pub judged: Vec<Seen>,
     /// Whether nothing is wrong.
     pub ok: bool,
     /// Whether it could not be played.
@@ -43,7 +46,7 @@ pub struct Row {
 impl Row {
     pub(crate) fn of(performance: &Performance, verdict: Verdict) -> Self {
         let scenario = performance.scenario;
-        let mut row = Self::judged(scenario.label(), scenario.title.to_owned(), verdict);
+        let mut row = Self::of_verdict(scenario.label(), scenario.title.to_owned(), verdict);
         row.family = performance.form.family.as_str();
         row.namespace = match performance.form.setting {
             Setting::Plain => "",
@@ -60,18 +63,27 @@ impl Row {
     }
 
     pub(crate) fn totals(verdict: Verdict) -> Self {
-        Self::judged(
+        Self::of_verdict(
             "totals".to_owned(),
             "all of the lab's namespaces together".to_owned(),
             verdict,
         )
     }
 
-    fn judged(scenario: String, title: String, verdict: Verdict) -> Self {
+    pub(crate) fn sockets(verdict: Verdict) -> Self {
+        Self::of_verdict(
+            "sockets".to_owned(),
+            "sockets left in the lab's namespaces, by state".to_owned(),
+            verdict,
+        )
+    }
+
+    fn of_verdict(scenario: String, title: String, verdict: Verdict) -> Self {
         let Verdict {
             expected,
             counted,
             kernel,
+            judged,
             wrong,
             short,
         } = verdict;
@@ -83,6 +95,7 @@ impl Row {
             expected,
             counted,
             kernel,
+            judged,
             ok: wrong.is_empty(),
             skipped: false,
             short: !short.is_empty(),
@@ -120,6 +133,18 @@ impl Row {
             return ["nothing".to_owned(), "nothing".to_owned()];
         }
         [expected, counted]
+    }
+
+    /// Each end's judgements, in the order of first sight.
+    fn judgements(&self) -> String {
+        let mut ends: BTreeMap<End, Vec<String>> = BTreeMap::new();
+        for seen in &self.judged {
+            ends.entry(seen.end).or_default().push(seen.word());
+        }
+        let ends = ends
+            .iter()
+            .map(|(end, words)| format!("{}: {}", end.as_str(), words.join(", ")));
+        ends.collect::<Vec<_>>().join("; ")
     }
 
     fn word(&self) -> &'static str {
@@ -189,7 +214,7 @@ impl Report {
     pub fn table(&self) -> String {
         let mut lines = vec![
             [
-                "scenario", "family", "title", "verdict", "counted", "expected",
+                "scenario", "family", "title", "verdict", "judged", "counted", "expected",
             ]
             .map(str::to_owned),
         ];
@@ -204,6 +229,7 @@ impl Report {
                 family,
                 row.title.clone(),
                 verdict,
+                row.judgements(),
                 counted,
                 expected,
             ]);
@@ -247,7 +273,7 @@ fn aligned<const N: usize>(lines: &[[String; N]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::Policy;
+    use crate::{connections::Detect, judge::Policy};
 
     fn report(counted: u64, policy: Policy) -> Report {
         let mut verdict = Verdict::default();
@@ -258,7 +284,18 @@ mod tests {
         verdict
             .counted
             .insert("outbound keepalive_probes".to_owned(), counted.into());
-        let row = Row::judged("7".to_owned(), "peer gone".to_owned(), verdict);
+        verdict.judged = ["healthy", "suspect"]
+            .map(|liveness| Seen {
+                end: End::Client,
+                liveness: liveness.to_owned(),
+                evidence: (liveness == "suspect").then(|| "keepalive".to_owned()),
+                direction: "outbound".to_owned(),
+                detect: vec![Some(Detect::Millis(14_000)), Some(Detect::Never), None],
+                looks: 2,
+                why: "it is so".to_owned(),
+            })
+            .into();
+        let row = Row::of_verdict("7".to_owned(), "peer gone".to_owned(), verdict);
         let hooks = vec![("tcp_xmit_probe_skb".to_owned(), "kprobe".to_owned())];
         Report {
             rows: vec![row],
@@ -271,8 +308,8 @@ mod tests {
     fn a_table_ends_in_its_tally() {
         let table = report(3, Policy::Exact).table();
         let expected = "\
-scenario  family  title      verdict  counted  expected
-7                 peer gone  ok       3        outbound: keepalive_probes 3
+scenario  family  title      verdict  judged                              counted  expected
+7                 peer gone  ok       client: healthy, suspect/keepalive  3        outbound: keepalive_probes 3
 hooks: tcp_xmit_probe_skb kprobe
 1 passed, 0 failed
 ";
@@ -303,6 +340,12 @@ hooks: tcp_xmit_probe_skb kprobe
             .collect();
         assert_eq!(lines[0]["ok"], true);
         assert_eq!(lines[0]["counted"]["outbound keepalive_probes"], 3);
+        let judged = json!({
+            "end": "client", "liveness": "suspect", "evidence": "keepalive",
+            "direction": "outbound", "detect_idle_ms": [14000, "never", null], "looks": 2,
+            "why": "it is so",
+        });
+        assert_eq!(lines[0]["judged"][1], judged);
         assert_eq!(lines[1]["passed"], 1);
         assert_eq!(lines[1]["hooks"][0]["mechanism"], "kprobe");
     }

@@ -4,20 +4,23 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use crate::{
-    Counters, Error, Host, Turn,
+    Counters, Error, Host, Turn, census,
     exposition::{self, Metrics},
     host::Held,
     http::Origin,
     interrupt,
-    judge::{self, Account, Policy},
+    judge::{self, Account, Policy, Verdict},
+    judgement::Thresholds,
     perform::{self, Performance},
     report::{Report, Row},
     scenarios, totals,
+    witness::Witness,
 };
 
 const SCRAPE_EVERY: Duration = Duration::from_millis(500);
@@ -68,23 +71,35 @@ pub fn prepare() -> Result<Turn, Error> {
     Turn::take()
 }
 
+/// What an agent is held to.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// How exact its counts must be; `None` for what follows from the mechanisms that it reports.
+    pub policy: Option<Policy>,
+    /// From when on it calls silence idle.
+    pub thresholds: Thresholds,
+}
+
 /// Plays the scenarios with these numbers (all if there are none) and judges what the agent at
-/// `origin` counted. Without a policy it follows from the mechanisms that the agent reports.
+/// `origin` counted, and how it judged them.
 ///
 /// # Errors
 /// When the agent does not answer, or the lab cannot work at all.
-pub fn run(origin: &Origin, numbers: &[u16], policy: Option<Policy>) -> Result<Report, Error> {
+pub fn run(origin: &Origin, numbers: &[u16], terms: Terms) -> Result<Report, Error> {
+    let Terms { policy, thresholds } = terms;
     let before = Metrics::parse(&origin.text("/metrics")?)?;
     let policy = policy.unwrap_or_else(|| implied(&before));
-    let performances = perform::perform(numbers);
+    let witness = Arc::new(Witness::new(origin.clone(), thresholds));
+    let performances = perform::perform(numbers, Some(&witness));
     interrupt::check()?;
+    let sockets = census::judge(&performances, &witness)?;
     let started = Instant::now();
     let mut since = started;
     let mut last: Option<Report> = None;
     loop {
         interrupt::check()?;
         let text = origin.text("/metrics")?;
-        let report = assess(&performances, &before, text, policy)?;
+        let report = assess(&performances, &before, text, policy, thresholds, &sockets)?;
         let same = last.as_ref().is_some_and(|last| last.counts_as(&report));
         if !same {
             since = Instant::now();
@@ -118,6 +133,8 @@ fn assess(
     before: &Metrics,
     text: String,
     policy: Policy,
+    thresholds: Thresholds,
+    sockets: &Verdict,
 ) -> Result<Report, Error> {
     let after = Metrics::parse(&text)?;
     let mut counted: BTreeMap<&'static str, u64> = BTreeMap::new();
@@ -129,7 +146,9 @@ fn assess(
                 *counted.entry(counter).or_default() += count;
             }
         }
-        verdicts.push(judge::judge(performance.scenario, &accounts, policy));
+        let mut verdict = judge::judge(performance.scenario, &accounts, policy);
+        verdict.judged(performance.scenario, performance.seen(), thresholds);
+        verdicts.push(verdict);
     }
     // A reset that answers a stray segment has no port of ours to be counted under.
     let stray =
@@ -153,9 +172,9 @@ fn assess(
         .iter()
         .zip(verdicts)
         .map(|(p, verdict)| Row::of(p, verdict));
-    let rows = rows.chain([Row::totals(totals)]).collect();
+    let rows = rows.chain([Row::totals(totals), Row::sockets(sockets.clone())]);
     Ok(Report {
-        rows,
+        rows: rows.collect(),
         hooks: after.hooks(),
         metrics: text,
     })

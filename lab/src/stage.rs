@@ -1,59 +1,27 @@
 //! Where one scenario is played: a pair of hosts, real connections between them, and waiting.
 //! It must never know what is expected; that stands in the scenario's table.
 
+mod eye;
+mod open;
+
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr},
-    sync::Mutex,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::Socket;
+
+pub use open::{Accept, Watch, keepalive};
 
 use crate::{
     Counters, Error, Family, Host, Pair, destroy,
     host::Held,
+    judgement::{End, Seen},
     wait::{self, LIMIT, Look},
+    witness::Witness,
 };
-
-/// How the client keeps watch, in seconds and probes.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Watch {
-    /// TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT; keepalive is off without.
-    pub keepalive: Option<(u64, u64, u32)>,
-    /// TCP_USER_TIMEOUT.
-    pub user_timeout: Option<Duration>,
-}
-
-/// Keepalive with these settings.
-#[must_use]
-pub const fn keepalive(idle: u64, interval: u64, count: u32) -> Watch {
-    Watch {
-        keepalive: Some((idle, interval, count)),
-        user_timeout: None,
-    }
-}
-
-impl Watch {
-    /// The same with TCP_USER_TIMEOUT, in seconds.
-    #[must_use]
-    pub const fn user_timeout(mut self, seconds: u64) -> Self {
-        self.user_timeout = Some(Duration::from_secs(seconds));
-        self
-    }
-
-    /// Settings alone: keepalive itself stays off until [`Connection::guard`].
-    fn prepare(self, socket: &Socket) -> io::Result<()> {
-        if let Some((idle, interval, count)) = self.keepalive {
-            let settings = TcpKeepalive::new()
-                .with_time(Duration::from_secs(idle))
-                .with_interval(Duration::from_secs(interval))
-                .with_retries(count);
-            socket.set_tcp_keepalive(&settings)?;
-        }
-        socket.set_keepalive(false)
-    }
-}
 
 /// Where the client sits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +50,10 @@ pub struct Stage {
     twin: Option<Pair>,
     client: SocketAddr,
     server: SocketAddr,
+    family: Family,
+    witness: Option<Arc<Witness>>,
+    /// What the witness said, in the order of first sight.
+    seen: Mutex<Vec<Seen>>,
     /// What stays open until the counts are judged: closing it would add to them.
     kept: Mutex<Vec<Socket>>,
 }
@@ -106,6 +78,9 @@ impl Stage {
             },
             client: SocketAddr::new(family.client(), port + 20_000),
             server: SocketAddr::new(family.server(), port),
+            family,
+            witness: None,
+            seen: Mutex::default(),
             kept: Mutex::default(),
         };
         if let Some(twin) = &stage.twin {
@@ -115,14 +90,17 @@ impl Stage {
         Ok(stage)
     }
 
+    /// The same before an agent's eyes.
+    #[must_use]
+    pub fn before(mut self, witness: Option<Arc<Witness>>) -> Self {
+        self.witness = witness;
+        self
+    }
+
     /// The addresses in use.
     #[must_use]
     pub const fn family(&self) -> Family {
-        if self.server.is_ipv4() {
-            Family::Ipv4
-        } else {
-            Family::Ipv6
-        }
+        self.family
     }
 
     /// Every host, the watched client first and its server second.
@@ -142,21 +120,60 @@ impl Stage {
     }
 
     fn connect_in(&self, pair: &Pair, watch: Watch) -> Result<Connection, Error> {
+        let listener = self.listen_in(pair, Accept::AtOnce)?;
         let (from, to) = (self.client, self.server);
-        let failed = move |what: &'static str| {
-            move |source| Error::socket(format!("{what} ({from} to {to})"), source)
-        };
-        let listener = pair
-            .server
-            .run(move || listen(to))?
-            .map_err(failed("listen"))?;
         let client = pair
             .client
-            .run(move || connect(from, to, watch))?
-            .map_err(failed("connect"))?;
-        let (server, _) = listener.accept().map_err(failed("accept"))?;
+            .run(move || open::connect(from, to, watch))?
+            .map_err(self.failed("connect"))?;
+        let (server, _) = listener.accept().map_err(self.failed("accept"))?;
         self.keep([listener]);
         Ok(Connection { client, server })
+    }
+
+    /// Lets the server listen.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn listen(&self, accept: Accept) -> Result<Socket, Error> {
+        self.listen_in(&self.pair, accept)
+    }
+
+    fn listen_in(&self, pair: &Pair, accept: Accept) -> Result<Socket, Error> {
+        let at = self.server;
+        pair.server
+            .run(move || open::listen(at, accept))?
+            .map_err(self.failed("listen"))
+    }
+
+    /// Sends the client's SYN and does not wait for an answer. Keepalive is on, and
+    /// TCP_USER_TIMEOUT guards the SYN.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn knock(&self, watch: Watch) -> Result<Socket, Error> {
+        let (from, to) = (self.client, self.server);
+        self.pair
+            .client
+            .run(move || open::knock(from, to, watch))?
+            .map_err(self.failed("begin to connect"))
+    }
+
+    /// The connection of a client that was not waited for.
+    ///
+    /// # Errors
+    /// When the server's end does not come up by itself, the client having said something.
+    pub fn accepted(&self, listener: &Socket, client: Socket) -> Result<Connection, Error> {
+        (&client)
+            .write_all(b"x")
+            .map_err(self.failed("write to the client's socket"))?;
+        let (server, _) = listener.accept().map_err(self.failed("accept"))?;
+        Ok(Connection { client, server })
+    }
+
+    fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> Error + use<> {
+        let (from, to) = (self.client, self.server);
+        move |source| Error::socket(format!("{what} ({from} to {to})"), source)
     }
 
     /// Connects to the server's port while nobody listens there, and is refused.
@@ -168,24 +185,21 @@ impl Stage {
         let outcome = self
             .pair
             .client
-            .run(move || connect(from, to, Watch::default()))?;
+            .run(move || open::connect(from, to, Watch::default()))?;
         let other = match outcome {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(()),
             Err(error) => error,
             Ok(_) => io::Error::other("somebody listens"),
         };
-        Err(Error::socket(
-            format!("be refused at a port without a listener ({from} to {to})"),
+        Err(self.failed("be refused at a port without a listener")(
             other,
         ))
     }
 
     /// Leaves sockets open until the counts are judged.
     pub fn keep(&self, sockets: impl IntoIterator<Item = Socket>) {
-        // Nothing can panic while this is locked.
-        if let Ok(mut kept) = self.kept.lock() {
-            kept.extend(sockets);
-        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend(sockets);
     }
 
     /// Kills the connection from the client's side, as an administrator would.
@@ -207,6 +221,16 @@ impl Stage {
         reach(&self.pair.client, "client", counter, least, || Ok(()))
     }
 
+    /// The same while an agent looks at the client again and again.
+    ///
+    /// # Errors
+    /// When it never does.
+    pub fn client_counts_seen(&self, counter: &str, least: u64) -> Result<Counters, Error> {
+        reach(&self.pair.client, "client", counter, least, || {
+            self.look(End::Client).map(drop)
+        })
+    }
+
     /// Waits until the server's counter has reached a number.
     ///
     /// # Errors
@@ -215,60 +239,33 @@ impl Stage {
         reach(&self.pair.server, "server", counter, least, || Ok(()))
     }
 
-    /// Writes until the server's window is closed and this many window probes went out.
+    /// Writes until the server's window is closed and this many window probes went out, while an agent
+    /// looks at the client again and again.
     ///
     /// # Errors
     /// When they never do.
     pub fn fill(&self, connection: &Connection, probes: u64) -> Result<(), Error> {
-        let chunk = vec![0; 64 * 1024];
         connection
             .client
             .set_nonblocking(true)
             .map_err(|e| Error::socket("set O_NONBLOCK", e))?;
         reach(&self.pair.client, "client", "TCPWinProbe", probes, || {
-            loop {
-                match (&connection.client).write(&chunk) {
-                    Ok(_) => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                    Err(error) => return Err(Error::socket("write to the client's socket", error)),
-                }
-            }
+            connection.stuff()?;
+            self.look(End::Client).map(drop)
         })?;
         Ok(())
     }
+}
 
-    /// Waits until the client's socket is in a line of /proc/net/tcp whose timer is this one.
-    ///
-    /// # Errors
-    /// When it never is.
-    pub fn client_timer(&self, timer: &'static str) -> Result<(), Error> {
-        let port = format!(":{:04X}", self.client.port());
-        wait::until(
-            &format!("timer {timer} of the client's socket"),
-            LIMIT,
-            || {
-                let read = || std::fs::read_to_string("/proc/thread-self/net/tcp");
-                let table = self
-                    .pair
-                    .client
-                    .run(read)?
-                    .map_err(|e| Error::socket("read /proc/net/tcp", e))?;
-                let line = table.lines().find(|line| {
-                    line.split_whitespace()
-                        .nth(1)
-                        .is_some_and(|local| local.ends_with(&port))
-                });
-                let seen = line
-                    .and_then(|line| line.split_whitespace().nth(5))
-                    .unwrap_or("no socket");
-                let kind = seen.split(':').next();
-                Ok(if kind == Some(timer) {
-                    Look::Done(())
-                } else {
-                    Look::Seen(seen.to_owned())
-                })
-            },
-        )
+impl Drop for Stage {
+    /// Left to themselves, connections whose peer is silent would live on for minutes, and an agent
+    /// would count how they die under the ports of the next lab.
+    fn drop(&mut self) {
+        let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for socket in kept.drain(..) {
+            // A listener, and what has ended, need none.
+            let _ = socket.set_linger(Some(Duration::ZERO));
+        }
     }
 }
 
@@ -292,6 +289,42 @@ impl Connection {
         self.client
             .set_keepalive(false)
             .map_err(|source| Error::socket("switch SO_KEEPALIVE off", source))
+    }
+
+    /// Lets the client say something.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn speak(&self) -> Result<(), Error> {
+        (&self.client)
+            .write_all(b"x")
+            .map_err(|source| Error::socket("write to the client's socket", source))
+    }
+
+    /// Ends one half of the connection.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn end_half(&self, end: End) -> Result<(), Error> {
+        let socket = match end {
+            End::Client => &self.client,
+            End::Server => &self.server,
+        };
+        socket
+            .shutdown(Shutdown::Write)
+            .map_err(|source| Error::socket("end one half of a connection", source))
+    }
+
+    /// Writes as much as there is room for; the client's socket must not block.
+    fn stuff(&self) -> Result<(), Error> {
+        let chunk = vec![0; 64 * 1024];
+        loop {
+            match (&self.client).write(&chunk) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(Error::socket("write to the client's socket", error)),
+            }
+        }
     }
 
     /// Ends the connection in good order: the client first, then the server.
@@ -328,32 +361,4 @@ fn reach(
             Look::Seen(format!("it is {count}"))
         })
     })
-}
-
-fn listen(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.bind(&address.into())?;
-    socket.listen(1)?;
-    patient(&socket)?;
-    Ok(socket)
-}
-
-fn connect(from: SocketAddr, to: SocketAddr, watch: Watch) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
-    watch.prepare(&socket)?;
-    socket.bind(&from.into())?;
-    socket.connect_timeout(&to.into(), LIMIT)?;
-    // Before the handshake it would guard the SYN as well.
-    socket.set_tcp_user_timeout(watch.user_timeout)?;
-    patient(&socket)?;
-    Ok(socket)
-}
-
-/// No call on a socket of the lab waits for ever.
-fn patient(socket: &Socket) -> io::Result<()> {
-    SockRef::from(socket).set_read_timeout(Some(LIMIT))
 }

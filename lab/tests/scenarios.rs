@@ -7,7 +7,7 @@ use halfopen_lab::{Turn, judge, perform};
 #[ignore = "needs root"]
 fn the_kernel_does_what_the_table_says() {
     let _turn = Turn::take().unwrap();
-    let performances = perform::perform(&[]);
+    let performances = perform::perform(&[], None);
     let mut wrong = Vec::new();
     for performance in &performances {
         let label = performance.scenario.label();

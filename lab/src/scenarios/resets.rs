@@ -30,6 +30,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             ],
         },
         server: RESET,
+        judged: &[],
         trigger: unread,
     },
     Scenario {
@@ -47,6 +48,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             agent: &[("resets_sent{tcp_state}", ONE), ("deaths{reset_sent}", ONE)],
         },
         server: RESET,
+        judged: &[],
         trigger: linger,
     },
     Scenario {
@@ -68,6 +70,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             ],
         },
         server: RESET,
+        judged: &[],
         trigger: killed,
     },
     // Beyond the table: the one reset that belongs to no connection of its sender.
@@ -85,6 +88,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             kernel: &[("OutRsts", Figure::Exactly(1))],
             agent: &[],
         },
+        judged: &[],
         trigger: refused,
     },
 ];
