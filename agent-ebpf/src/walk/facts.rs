@@ -1,31 +1,24 @@
 //! What is read of one socket: summed where it has nothing outstanding, else in full.
 //! It must never judge: what is summed differs in nothing but address, port and cookie.
 
-use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_jiffies64};
-use halfopen_common::{
-    ABSENT, Class, ClassSum, Quick, Socket, Walk, direction, flag, state, table,
-};
+use aya_ebpf::helpers::bpf_jiffies64;
+use halfopen_common::{ABSENT, Class, Quick, Socket, Walk, direction, flag, state, table};
 
-use super::{CLASSES, Cursor, HEADS, SCRATCH, hand_out, quick, read::Reader};
-use crate::{
-    maps::{self, kernel},
-    sock::Sock,
-};
+use super::{Cursor, HEADS, SCRATCH, copy, hand_out, quick, read::Reader, sum::sum};
+use crate::{maps::kernel, sock::Sock};
 
 /// AF_INET6.
 const AF_INET6: u16 = 10;
 /// TCP_ESTABLISHED.
 const ESTABLISHED: u8 = 1;
-/// A time stamp this little ahead of the clock was taken after the clock was read.
-const AHEAD: u32 = 4_096;
 
 /// What is too large for the stack.
 #[repr(C)]
 pub struct Scratch {
     pub(super) heads: [u64; HEADS],
-    copies: [u8; Quick::ROOM],
+    pub(super) copies: [u8; Quick::ROOM],
     socket: Socket,
-    class: Class,
+    pub(super) class: Class,
 }
 
 /// What came of one socket.
@@ -41,34 +34,19 @@ pub enum Outcome {
 impl Scratch {
     /// A field of the `sock_common` that was copied: it begins the head.
     #[inline(always)]
-    fn common<T: Copy>(&self, offset: u32) -> T {
+    pub(super) fn common<T: Copy>(&self, offset: u32) -> T {
         self.copied(offset)
     }
 
     /// A field of what was copied.
     #[inline(always)]
-    fn copied<T: Copy>(&self, position: u32) -> T {
+    pub(super) fn copied<T: Copy>(&self, position: u32) -> T {
         let start = self.copies.as_ptr();
         // SAFETY: the agent's plan has every position within the copies.
         let field = unsafe { start.add(position as usize) };
         // SAFETY: as above; the types asked for are plain numbers.
         unsafe { field.cast::<T>().read_unaligned() }
     }
-}
-
-/// Copies stretches of a socket, each to its place.
-macro_rules! copy {
-    ($reader:ident, $scratch:ident, $stretches:ident, $first:expr, [$($n:literal),*]) => {$(
-        if quick!($stretches[$n].length) != 0 {
-            let place = Quick::HEAD as usize + ($first + $n) * Quick::PLACE as usize;
-            $reader.bytes(
-                // SAFETY: within the copies, whose room is made for all places.
-                unsafe { $scratch.copies.as_mut_ptr().add(place) },
-                quick!($stretches[$n].offset),
-                quick!($stretches[$n].length),
-            );
-        }
-    )*};
 }
 
 /// Reads one socket.
@@ -210,103 +188,19 @@ fn mapped(v4: [u8; 4]) -> [u8; 16] {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
 
+/// One bit of [`flag`], if it is to be set.
+#[inline(always)]
+pub(super) fn bit(is_set: bool, bit: u8) -> u8 {
+    u8::from(is_set) * bit
+}
+
 /// SO_KEEPALIVE and SOCK_DEAD as bits of [`flag`].
 #[inline(always)]
-fn flags(scratch: &Scratch) -> u8 {
+pub(super) fn flags(scratch: &Scratch) -> u8 {
     let flags: u64 = scratch.common(kernel!(flags));
     let keepalive = flags >> (kernel!(flag_keepopen) & 63) & 1;
     let dead = flags >> (kernel!(flag_dead) & 63) & 1;
-    keepalive as u8 * flag::KEEPALIVE | dead as u8 * flag::DEAD
-}
-
-/// Adds an established socket with nothing outstanding, whose stretches were copied, to its class;
-/// `false` for any other.
-#[inline(always)]
-fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &Walk) -> bool {
-    if quick!(usable) == 0 {
-        return false;
-    }
-    let flags = flags(scratch);
-    let mut reader = Reader::of(sock);
-    if flags & flag::KEEPALIVE != 0 {
-        copy!(reader, scratch, keepalive, Quick::ALWAYS, [0, 1, 2, 3]);
-    }
-    let written: u32 = scratch.copied(quick!(write_seq));
-    let outstanding = scratch.copied::<u32>(quick!(packets_out))
-        | written.wrapping_sub(scratch.copied(quick!(snd_nxt)));
-    let troubled = scratch.copied::<u8>(quick!(retransmits))
-        | scratch.copied::<u8>(quick!(probes_out))
-        | flags & flag::DEAD;
-    if !reader.ok() || outstanding != 0 || troubled != 0 {
-        return false;
-    }
-    // SAFETY: takes no argument.
-    let now = unsafe { bpf_jiffies64() } as u32;
-    let quiet = is_quiet(now, scratch.copied(quick!(lrcvtime)), walk.quiet_jiffies)
-        && is_quiet(now, scratch.copied(quick!(lsndtime)), walk.quiet_jiffies);
-    // What a child has of a listener without a backlog would cost a cache line more.
-    let inbound = scratch.copied::<u32>(quick!(max_ack_backlog)) != 0;
-    let local_port: u16 = scratch.common(kernel!(local_port));
-    let port = if inbound {
-        local_port
-    } else {
-        u16::from_be(scratch.common(kernel!(remote_port)))
-    };
-    let family: u16 = scratch.common(kernel!(family));
-    // Nothing is queued to be sent where nothing is outstanding.
-    let memory = object_size(family).wrapping_add(charged(scratch.copied(quick!(rmem_alloc))));
-    if quick!(cgroup) != ABSENT {
-        let cgroup: u64 = scratch.copied(quick!(cgroup));
-        if cgroup != cursor.cgroup {
-            cursor.cgroup_id = Sock(sock).cgroup();
-            cursor.cgroup = cgroup;
-        }
-    }
-    let (user_timeout, time, interval, probes) = if flags & flag::KEEPALIVE != 0 {
-        (
-            scratch.copied(quick!(user_timeout)),
-            scratch.copied(quick!(keepalive_time)),
-            scratch.copied(quick!(keepalive_intvl)),
-            scratch.copied(quick!(keepalive_probes)),
-        )
-    } else {
-        (0_u32, 0_u32, 0_u32, 0_u8)
-    };
-    scratch.class = Class {
-        cgroup: cursor.cgroup_id,
-        netns: cursor.inum,
-        keepalive_time: time,
-        keepalive_interval: interval,
-        user_timeout_ms: user_timeout,
-        port,
-        direction: if inbound {
-            direction::INBOUND
-        } else {
-            direction::OUTBOUND
-        },
-        keepalive_probes: probes,
-        flags: flags | u8::from(quiet) * flag::QUIET,
-        padding: [0; 3],
-    };
-    let class = &scratch.class;
-    let known = CLASSES.get_ptr_mut(class).or_else(|| {
-        let _ = CLASSES.insert(class, ClassSum::default(), u64::from(BPF_NOEXIST));
-        CLASSES.get_ptr_mut(class)
-    });
-    let Some(known) = known else {
-        return false;
-    };
-    // SAFETY: points into a live map value; no reference is made.
-    maps::add(unsafe { &raw mut (*known).sockets }, 1);
-    // SAFETY: as above.
-    maps::add(unsafe { &raw mut (*known).memory }, u64::from(memory));
-    true
-}
-
-/// Whether a moment of the 32-bit clock is at least this long ago.
-#[inline(always)]
-fn is_quiet(now: u32, then: u32, least: u32) -> bool {
-    now.wrapping_add(AHEAD).wrapping_sub(then) >= least.saturating_add(AHEAD)
+    bit(keepalive != 0, flag::KEEPALIVE) | bit(dead != 0, flag::DEAD)
 }
 
 /// The socket's own object and what its buffers are charged.
@@ -324,12 +218,12 @@ fn memory(sock: u64, family: u16) -> u32 {
 /// What is charged, which the kernel counts in an int and may let go below 0 for a moment: without a
 /// branch, which would double the verifier's work each time.
 #[inline(always)]
-fn charged(bytes: i32) -> u32 {
+pub(super) fn charged(bytes: i32) -> u32 {
     (bytes & !(bytes >> 31)) as u32
 }
 
 #[inline(always)]
-fn object_size(family: u16) -> u32 {
+pub(super) fn object_size(family: u16) -> u32 {
     if family == AF_INET6 {
         kernel!(tcp6_sock_size)
     } else {
@@ -379,9 +273,8 @@ fn full(address: u64, scratch: &mut Scratch) -> bool {
     timer.field(&raw mut socket.keepalive_expires, kernel!(timer_expires));
     let mut timer = Reader::of(address.wrapping_add(u64::from(kernel!(retransmit_timer))));
     timer.field(&raw mut socket.timer_expires, kernel!(timer_expires));
-    socket.flags = flags
-        | u8::from(pending != 0) * flag::KEEPALIVE_TIMER
-        | u8::from(mptcp & 1 != 0) * flag::MPTCP;
+    socket.flags =
+        flags | bit(pending != 0, flag::KEEPALIVE_TIMER) | bit(mptcp & 1 != 0, flag::MPTCP);
     socket.cgroup = sock.cgroup();
     socket.memory = memory(address, socket.family);
     reader.ok()

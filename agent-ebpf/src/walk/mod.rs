@@ -10,6 +10,7 @@ mod facts;
 mod look;
 mod nets;
 mod read;
+mod sum;
 
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
@@ -57,6 +58,22 @@ macro_rules! quick {
     }};
 }
 pub(crate) use quick;
+
+/// Copies stretches of a socket, each to its place.
+macro_rules! copy {
+    ($reader:ident, $scratch:ident, $stretches:ident, $first:expr, [$($n:literal),*]) => {$(
+        if quick!($stretches[$n].length) != 0 {
+            let place = Quick::HEAD as usize + ($first + $n) * Quick::PLACE as usize;
+            $reader.bytes(
+                // SAFETY: within the copies, whose room is made for all places.
+                unsafe { $scratch.copies.as_mut_ptr().add(place) },
+                quick!($stretches[$n].offset),
+                quick!($stretches[$n].length),
+            );
+        }
+    )*};
+}
+pub(crate) use copy;
 
 /// What one step needs of the ones before. Kept in a map, not on the stack: of a map's value the
 /// verifier knows nothing, so that one look at a step does for all steps.

@@ -1,0 +1,83 @@
+//! This kernel's own BTF, whole and spoilt.
+//! They must never hold a figure that only one kernel has.
+
+use super::*;
+
+fn own() -> Vec<u8> {
+    fs::read(BTF).unwrap()
+}
+
+#[test]
+fn this_kernel_is_understood() {
+    let layout = parse(&own(), Path::new(BTF)).unwrap();
+    let kernel = layout.kernel;
+    // Sizes that struct layout guarantees whatever the kernel.
+    assert_eq!(kernel.remote_port % 2, 0);
+    assert!(
+        kernel.segs_out > kernel.pending,
+        "tcp_sock begins with inet_connection_sock"
+    );
+    assert!(
+        kernel.pending > kernel.inet_sport,
+        "inet_connection_sock begins with inet_sock"
+    );
+    assert!(kernel.inet_sport > kernel.err, "inet_sock begins with sock");
+    assert_eq!(
+        kernel.mib_keepalive,
+        kernel.mib_winprobe + 1,
+        "neighbours in every version read"
+    );
+    assert_eq!(layout.functions.get("tcp_xmit_probe_skb"), Some(&3));
+    assert_eq!(layout.functions.get("tcp_keepalive_timer"), Some(&1));
+}
+
+#[test]
+fn a_truncated_file_is_refused() {
+    let bytes = own();
+    let lengths = [
+        0,
+        1,
+        2,
+        8,
+        23,
+        24,
+        25,
+        100,
+        4096,
+        bytes.len() / 3,
+        bytes.len() / 2,
+        bytes.len() - 1,
+    ];
+    for length in lengths {
+        let error = parse(&bytes[..length], Path::new("cut")).unwrap_err();
+        assert!(
+            matches!(error, Error::BadBtf { .. } | Error::BtfLacks { .. }),
+            "{length}: {error}"
+        );
+    }
+}
+
+#[test]
+fn damaged_bytes_never_panic() {
+    let bytes = &own()[..1 << 20];
+    for step in 0..64_usize {
+        let mut damaged = bytes.to_vec();
+        let at = 24 + step * 7919;
+        damaged[at] ^= 0xff;
+        // Cut short as it is, it can only be refused.
+        assert!(parse(&damaged, Path::new("damaged")).is_err(), "{at}");
+    }
+}
+
+#[test]
+fn type_information_without_sockets_says_what_is_missing() {
+    // A header with an empty type section and one empty string.
+    let mut bytes = vec![0x9f, 0xeb, 1, 0, 24, 0, 0, 0];
+    bytes.extend([0; 12]);
+    bytes.extend([1, 0, 0, 0, 0]);
+    let error = parse(&bytes, Path::new("empty")).unwrap_err();
+    assert!(
+        error.to_string().contains("empty does not describe"),
+        "{error}"
+    );
+}
