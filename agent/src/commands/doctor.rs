@@ -10,7 +10,7 @@ use super::print;
 use crate::{
     cli::HookArgs,
     kernel::{self, Monitor},
-    model::snapshot::Snapshot,
+    model::snapshot::{Snapshot, Walk},
     render::doctor::{self, Fact, Privilege, Report},
 };
 
@@ -47,14 +47,19 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn examine(hooks: &HookArgs) -> Report {
+    let attached = attach(hooks).map_err(|error| error.to_string());
+    let mut facts = facts(&hooks.btf);
+    if let Ok(snapshot) = &attached {
+        facts.push(sockets(&snapshot.walk));
+    }
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     Report {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: value("/proc/sys/kernel/osrelease").unwrap_or_else(|_| "unknown".to_owned()),
         uid: field(&status, "Uid:", 1).and_then(|uid| uid.parse().ok()),
         privileges: privileges(&status),
-        facts: facts(&hooks.btf),
-        attached: attach(hooks).map_err(|error| error.to_string()),
+        facts,
+        attached,
     }
 }
 
@@ -118,6 +123,25 @@ fn attach(hooks: &HookArgs) -> Result<Snapshot, kernel::Error> {
         Ok(mut monitor) => Ok(monitor.snapshot()),
         Err(kernel::Error::NothingAttached { snapshot, .. }) => Ok(*snapshot),
         Err(error) => Err(error),
+    }
+}
+
+/// How the sockets there are now are read.
+fn sockets(walk: &Walk) -> Fact {
+    Fact {
+        key: "sockets",
+        title: "sockets there are now",
+        found: match walk {
+            Walk::Done(walked) => Ok(match walked.source.blind_spot() {
+                None => format!(
+                    "{} read from the kernel's tables by BPF",
+                    walked.census.sockets
+                ),
+                Some(blind_spot) => format!("{} {blind_spot}", walked.census.sockets),
+            }),
+            Walk::NotYet => Err("they were not read".to_owned()),
+            Walk::Failed(reason) => Err(reason.clone()),
+        },
     }
 }
 
