@@ -33,6 +33,9 @@ use crate::model::{
 
 /// The program that is run by hand, never attached.
 const LOOK: &str = "look";
+/// Suspects are never shown older than this, whatever a look costs: with tens of thousands of sockets
+/// in trouble it takes a tenth of a second or two.
+const OLDEST: Duration = Duration::from_secs(1);
 /// An event this much older than the look before was seen by it.
 const SLACK_NS: u64 = 1_000_000;
 
@@ -122,7 +125,7 @@ impl Look {
                 pending = self.look_now(ebpf, maps, converter, thresholds);
             }
             self.at = began;
-            self.pace.done(began, Duration::MAX);
+            self.pace.done(began, OLDEST);
         }
         Looked {
             pending,
