@@ -21,7 +21,7 @@ use super::{
     Error,
     maps::{self, Maps},
     paced::Paced,
-    walk::Converter,
+    walk::{self, Converter, NETS},
 };
 use crate::model::{
     census,
@@ -72,15 +72,15 @@ impl Look {
     /// # Errors
     /// When the object has no such map.
     pub fn new(ebpf: &mut Ebpf) -> Result<Self, Error> {
-        let mut works = false;
-        if let Some(Program::RawTracePoint(program)) = ebpf.program_mut(LOOK) {
-            match program.load() {
-                Ok(()) => works = true,
-                Err(error) => {
-                    warn!(%error, "answers show late and suspects are unknown: the kernel refused the program that looks at sockets");
-                }
-            }
+        let mut load = |name| {
+            match ebpf.program_mut(name) {
+            Some(Program::RawTracePoint(program)) => program.load().map_err(|error| {
+                warn!(%error, program = name, "answers show late and suspects are unknown: the kernel refused a program that looks at sockets");
+            }),
+            _ => Err(()),
         }
+        };
+        let works = load(LOOK).and_then(|()| load(NETS)).is_ok();
         Ok(Self {
             pace: Paced::default(),
             seen: maps::take(ebpf, "WALKED")?,
@@ -158,6 +158,9 @@ impl Look {
                 groups::add_pending(&mut pending, &record);
             }
             let same = seen.filter(|socket| is_of(socket, record));
+            if let Some(socket) = &same {
+                self.meet(ebpf, converter, socket.net.inum);
+            }
             if let Some(connection) = same.and_then(|socket| converter.connection(&socket)) {
                 self.note(&connection, thresholds);
             }
@@ -174,6 +177,15 @@ impl Look {
         });
         self.adopted = adopted;
         pending
+    }
+
+    /// A namespace younger than the latest walk is one whose settings are not known yet.
+    fn meet(&mut self, ebpf: &Ebpf, converter: &mut Converter, netns: u32) {
+        if !converter.knows(netns)
+            && let Ok(nets) = walk::nets(ebpf, &mut self.seen)
+        {
+            converter.learn(&nets);
+        }
     }
 
     /// Counts a suspect; whether it is one.

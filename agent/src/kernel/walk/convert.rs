@@ -53,20 +53,31 @@ impl Converter {
             policies: BTreeMap::new(),
             listeners: BTreeSet::new(),
         };
+        converter.learn(nets);
+        converter
+    }
+
+    /// Whether a namespace's settings are known.
+    #[must_use]
+    pub fn knows(&self, netns: u32) -> bool {
+        self.policies.contains_key(&netns)
+    }
+
+    /// Takes note of the settings of these namespaces.
+    pub fn learn(&mut self, nets: &[Net]) {
         for net in nets {
             let policy = Policy {
-                keepalive_idle: converter.span(net.keepalive_time.into()),
-                keepalive_interval: converter.span(net.keepalive_interval.into()),
+                keepalive_idle: self.span(net.keepalive_time.into()),
+                keepalive_interval: self.span(net.keepalive_interval.into()),
                 keepalive_probes: net.keepalive_probes.into(),
                 retries2: net.retries2.into(),
                 orphan_retries: net.orphan_retries.into(),
                 syn_retries: net.syn_retries.into(),
                 synack_retries: net.synack_retries.into(),
-                fin_timeout: converter.span(net.fin_timeout.into()),
+                fin_timeout: self.span(net.fin_timeout.into()),
             };
-            converter.policies.insert(net.key.inum, Arc::new(policy));
+            self.policies.insert(net.key.inum, Arc::new(policy));
         }
-        converter
     }
 
     /// Jiffies of this long.

@@ -24,6 +24,8 @@ use super::{
     object, privileges, programs,
 };
 
+/// The program that reads a stretch of a table.
+const WALK: &str = "walk";
 /// Sockets read in one run of the program, which the kernel does not preempt: some 100 µs.
 const SOCKETS_PER_RUN: u32 = 128;
 /// Runs without progress after which the walk gives up.
@@ -77,7 +79,7 @@ impl Walker {
     pub(super) fn load_for(layout: &Layout, options: &Options) -> Result<Self, Error> {
         let mut ebpf = object::load_for_walk(layout)?;
         let btf = object::btf(&options.btf)?;
-        for name in ["nets", "walk"] {
+        for name in [NETS, WALK] {
             programs::load(&mut ebpf, &btf, name, "").map_err(|reason| Error::Walk { reason })?;
         }
         Ok(Self {
@@ -116,17 +118,7 @@ impl Walker {
     /// # Errors
     /// When the kernel refuses.
     pub fn nets(&mut self) -> Result<Vec<Net>, Error> {
-        let incomplete = self.run("nets")?;
-        let mut nets = Vec::new();
-        while let Some(item) = self.walked.next() {
-            nets.extend(Net::read_from_bytes(&item).ok());
-        }
-        if incomplete != 0 || nets.is_empty() {
-            return Err(Error::Walk {
-                reason: "the list of network namespaces could not be read to its end".into(),
-            });
-        }
-        Ok(nets)
+        nets(&self.ebpf, &mut self.walked)
     }
 
     fn table(
@@ -157,7 +149,7 @@ impl Walker {
                     name: "WALK",
                     source,
                 })?;
-            self.run("walk")?;
+            run(&self.ebpf, WALK)?;
             progress = self
                 .progress
                 .get(&0, 0)
@@ -202,16 +194,35 @@ impl Walker {
         }
         classes
     }
+}
 
-    fn run(&self, name: &'static str) -> Result<u32, Error> {
-        let Some(Program::RawTracePoint(program)) = self.ebpf.program(name) else {
-            return Err(Error::Object(format!("program {name}")));
-        };
-        let result = program.test_run(RawTracePointRunOptions::new());
-        result
-            .map(|result| result.return_value)
-            .map_err(|error| Error::Walk {
-                reason: error.to_string(),
-            })
+/// The program that lists the network namespaces.
+pub(super) const NETS: &str = "nets";
+
+/// Every network namespace and what it decides, by the loaded program [`NETS`] and the ring buffer
+/// through which it hands them out.
+pub(super) fn nets(ebpf: &Ebpf, walked: &mut RingBuf<MapData>) -> Result<Vec<Net>, Error> {
+    let incomplete = run(ebpf, NETS)?;
+    let mut nets = Vec::new();
+    while let Some(item) = walked.next() {
+        nets.extend(Net::read_from_bytes(&item).ok());
     }
+    if incomplete != 0 || nets.is_empty() {
+        return Err(Error::Walk {
+            reason: "the list of network namespaces could not be read to its end".into(),
+        });
+    }
+    Ok(nets)
+}
+
+fn run(ebpf: &Ebpf, name: &'static str) -> Result<u32, Error> {
+    let Some(Program::RawTracePoint(program)) = ebpf.program(name) else {
+        return Err(Error::Object(format!("program {name}")));
+    };
+    let result = program.test_run(RawTracePointRunOptions::new());
+    result
+        .map(|result| result.return_value)
+        .map_err(|error| Error::Walk {
+            reason: error.to_string(),
+        })
 }

@@ -79,6 +79,19 @@ fn settings_of_zero_are_the_namespaces() {
 }
 
 #[test]
+fn a_namespace_met_between_walks_is_learnt() {
+    let mut converter = converter();
+    assert!(converter.knows(7) && !converter.knows(8));
+    let mut young = Net::new_zeroed();
+    young.key.inum = 8;
+    young.keepalive_time = 250;
+    converter.learn(&[young]);
+    let connection = converter.connection(&socket(|s| s.net.inum = 8)).unwrap();
+    assert_eq!(connection.keepalive.unwrap().idle, Duration::from_secs(1));
+    assert!(converter.knows(7), "the others stay known");
+}
+
+#[test]
 fn the_latest_probe_is_found_by_its_timer() {
     let probed = |change: fn(&mut Socket)| {
         converted(|s| {
