@@ -61,6 +61,15 @@ const STRUCTS: [&str; 22] = [
     "inet_listen_hashbucket",
 ];
 
+/// Enumerators the hooks and the walk need: of the tens of thousands there are no others are kept.
+const VALUES: [&str; 5] = [
+    "LINUX_MIB_TCPKEEPALIVE",
+    "LINUX_MIB_TCPWINPROBE",
+    "SK_RST_REASON_TCP_STATE",
+    "SOCK_DEAD",
+    "SOCK_KEEPOPEN",
+];
+
 /// The type of the argument that says why a reset is sent.
 const REASON: &str = "sk_rst_reason";
 const REASON_PREFIX: &str = "SK_RST_REASON_";
@@ -120,7 +129,7 @@ struct Index<'a> {
     types: &'a TypeInformation,
     structs: HashMap<&'static str, Vec<u32>>,
     functions: HashMap<&'static str, u32>,
-    enums: HashMap<&'a str, u32>,
+    values: HashMap<&'static str, u32>,
     reset_reasons: HashMap<u32, String>,
     trace_reset: Option<u32>,
 }
@@ -131,7 +140,7 @@ impl<'a> Index<'a> {
             types,
             structs: HashMap::new(),
             functions: HashMap::new(),
-            enums: HashMap::new(),
+            values: HashMap::new(),
             reset_reasons: HashMap::new(),
             trace_reset: None,
         };
@@ -168,7 +177,9 @@ impl<'a> Index<'a> {
                         Integer32Value::Unsigned(value) => value,
                         Integer32Value::Signed(value) => value.cast_unsigned(),
                     };
-                    self.enums.insert(&named.name, value);
+                    if let Some(name) = VALUES.into_iter().find(|known| *known == named.name) {
+                        self.values.insert(name, value);
+                    }
                     if found.name().as_deref() == Some(REASON)
                         && let Some(name) = named.name.strip_prefix(REASON_PREFIX)
                     {
@@ -240,7 +251,7 @@ impl<'a> Index<'a> {
     }
 
     fn value(&self, name: &str) -> Option<u32> {
-        self.enums.get(name).copied()
+        self.values.get(name).copied()
     }
 
     fn need_value(&self, name: &str) -> Result<u32, String> {
