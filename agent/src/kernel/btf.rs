@@ -1,11 +1,15 @@
 //! The running kernel's layout, from its BTF by name: offsets, argument positions, enum values.
 //! It must never know a version number, and never guess: what is not there is absent.
 
-use std::{collections::HashMap, fs, path::Path};
-
-use btfparse::{
-    Error as ParseError, ErrorKind, Integer32Value, Offset, Readable, TypeInformation, TypeVariant,
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    path::Path,
 };
+
+use windows::Windows;
+
+use btfparse::{Integer32Value, Offset, Readable, TypeInformation, TypeVariant};
 use halfopen_common::{ABSENT, Kernel};
 
 use super::{BTF, Error};
@@ -81,25 +85,26 @@ const TRACE_RESET: &str = "btf_trace_tcp_send_reset";
 /// # Errors
 /// When the file cannot be read, is no BTF, is not this kernel's, or lacks something essential.
 pub fn read(path: &Path) -> Result<Layout, Error> {
-    let bytes = fs::read(path).map_err(|source| Error::NoBtf {
+    let unreadable = |source| Error::NoBtf {
         path: path.into(),
         source,
-    })?;
+    };
+    let file = File::open(path).map_err(unreadable)?;
     if path != Path::new(BTF)
         && let Ok(own) = fs::read(BTF)
-        && own != bytes
-        && TypeInformation::new(&Bytes(&bytes)).is_ok()
+        && own != fs::read(path).map_err(unreadable)?
+        && TypeInformation::new(&Windows::on(&file)).is_ok()
     {
         return Err(Error::ForeignBtf {
             path: path.into(),
             own: BTF,
         });
     }
-    parse(&bytes, path)
+    parse(&Windows::on(&file), path)
 }
 
-fn parse(bytes: &[u8], path: &Path) -> Result<Layout, Error> {
-    let types = TypeInformation::new(&Bytes(bytes)).map_err(|error| Error::BadBtf {
+fn parse(btf: &impl Readable, path: &Path) -> Result<Layout, Error> {
+    let types = TypeInformation::new(btf).map_err(|error| Error::BadBtf {
         path: path.into(),
         reason: error.message().to_owned(),
     })?;
@@ -107,20 +112,6 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Layout, Error> {
         path: path.into(),
         what,
     })
-}
-
-/// A file in memory, as the parser wants it.
-struct Bytes<'a>(&'a [u8]);
-
-impl Readable for Bytes<'_> {
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
-        let found = usize::try_from(offset)
-            .ok()
-            .and_then(|start| self.0.get(start..)?.get(..buffer.len()))
-            .ok_or_else(|| ParseError::new(ErrorKind::IOError, "it ends too early"))?;
-        buffer.copy_from_slice(found);
-        Ok(())
-    }
 }
 
 /// One pass over the types: names alone do not do, since a function or variable may share a
@@ -420,6 +411,8 @@ impl<'a> Index<'a> {
         })
     }
 }
+
+mod windows;
 
 #[cfg(test)]
 mod tests;

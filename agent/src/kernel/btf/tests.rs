@@ -1,15 +1,24 @@
 //! This kernel's own BTF, whole and spoilt.
 //! They must never hold a figure that only one kernel has.
 
+use std::io::Write as _;
+
 use super::*;
 
 fn own() -> Vec<u8> {
     fs::read(BTF).unwrap()
 }
 
+/// Parses a file of these bytes.
+fn parsed(bytes: &[u8], name: &str) -> Result<Layout, Error> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    parse(&Windows::on(&file), Path::new(name))
+}
+
 #[test]
 fn this_kernel_is_understood() {
-    let layout = parse(&own(), Path::new(BTF)).unwrap();
+    let layout = parsed(&own(), BTF).unwrap();
     let kernel = layout.kernel;
     // Sizes that struct layout guarantees whatever the kernel.
     assert_eq!(kernel.remote_port % 2, 0);
@@ -49,7 +58,7 @@ fn a_truncated_file_is_refused() {
         bytes.len() - 1,
     ];
     for length in lengths {
-        let error = parse(&bytes[..length], Path::new("cut")).unwrap_err();
+        let error = parsed(&bytes[..length], "cut").unwrap_err();
         assert!(
             matches!(error, Error::BadBtf { .. } | Error::BtfLacks { .. }),
             "{length}: {error}"
@@ -65,7 +74,7 @@ fn damaged_bytes_never_panic() {
         let at = 24 + step * 7919;
         damaged[at] ^= 0xff;
         // Cut short as it is, it can only be refused.
-        assert!(parse(&damaged, Path::new("damaged")).is_err(), "{at}");
+        assert!(parsed(&damaged, "damaged").is_err(), "{at}");
     }
 }
 
@@ -75,7 +84,7 @@ fn type_information_without_sockets_says_what_is_missing() {
     let mut bytes = vec![0x9f, 0xeb, 1, 0, 24, 0, 0, 0];
     bytes.extend([0; 12]);
     bytes.extend([1, 0, 0, 0, 0]);
-    let error = parse(&bytes, Path::new("empty")).unwrap_err();
+    let error = parsed(&bytes, "empty").unwrap_err();
     assert!(
         error.to_string().contains("empty does not describe"),
         "{error}"
