@@ -59,11 +59,17 @@ pub enum Event {
     RetransmissionTimeout = 4,
     /// A reset was accepted from the peer.
     ResetReceived = 5,
+    /// The peer was heard again after keepalive probes had stayed unanswered.
+    KeepaliveRecovery = 6,
+    /// Likewise after window probes.
+    WindowRecovery = 7,
+    /// Likewise after retransmission timeouts.
+    RetransmissionRecovery = 8,
 }
 
 impl Event {
     /// How many there are.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 9;
 }
 
 /// Index into [`GroupCounts::resets_sent`]: the kernel's own `enum sk_rst_reason` value where it
@@ -168,20 +174,24 @@ pub enum Loss {
     GroupsFull = 1,
     /// No room for a network namespace: counted under the all-zero [`NetKey`].
     NetsFull = 2,
-    /// The ring buffer was full: the ended record's detail is lost, the counts are kept.
+    /// The ring buffer was full: the event is not told, the counts are kept.
     EventsDropped = 3,
     /// A record was found under another connection's address: its destruction had not been seen.
     StaleRecords = 4,
     /// A field of a socket could not be read, so that an event was left uncounted.
     Unreadable = 5,
+    /// A death among the events that were dropped: its certificate is lost, the counts are kept.
+    CertificatesLost = 6,
+    /// No room to note when a connection began: its age stays unknown.
+    BirthsFull = 7,
 }
 
 impl Loss {
     /// How many there are.
-    pub const COUNT: u32 = 6;
+    pub const COUNT: u32 = 8;
 }
 
 const _: () = assert!(size_of::<GroupKey>() == 16);
-const _: () = assert!(size_of::<GroupCounts>() == 8 * (6 + 64 + 32));
+const _: () = assert!(size_of::<GroupCounts>() == 8 * (9 + 64 + 32));
 const _: () = assert!(size_of::<NetKey>() == 16);
 const _: () = assert!(size_of::<NetCounts>() == 32);

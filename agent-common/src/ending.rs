@@ -47,6 +47,12 @@ pub enum Ending {
     Abort = 17,
     /// We reset it in a live state outside every timer, for another reason (MPTCP).
     ResetSentLive = 18,
+    /// A request socket (SYN_RECV) ran out of SYN-ACKs: no counter of the kernel tells.
+    RequestExpired = 19,
+    /// A request socket was dropped since its listener had been closed.
+    RequestAbandoned = 20,
+    /// A live state became CLOSE with an error, on no path that was seen.
+    Unexplained = 21,
 }
 
 impl Ending {
@@ -54,7 +60,7 @@ impl Ending {
     pub const COUNT: usize = 32;
 
     /// All that can end a connection.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Keepalive,
         Self::KeepaliveUserTimeout,
         Self::Retransmission,
@@ -73,23 +79,26 @@ impl Ending {
         Self::ResetSent,
         Self::Abort,
         Self::ResetSentLive,
+        Self::RequestExpired,
+        Self::RequestAbandoned,
+        Self::Unexplained,
     ];
 
-    /// Whether the kernel counted it in `TCPAbortOnTimeout`.
+    /// Those that the kernel counted in `TCPAbortOnTimeout`, a bit each.
+    const TIMED_OUT: u32 = 1 << Self::Keepalive as u32
+        | 1 << Self::KeepaliveUserTimeout as u32
+        | 1 << Self::Retransmission as u32
+        | 1 << Self::RetransmissionUserTimeout as u32
+        | 1 << Self::WindowProbe as u32
+        | 1 << Self::WindowProbeUserTimeout as u32
+        | 1 << Self::Connect as u32
+        | 1 << Self::Accept as u32
+        | 1 << Self::Orphan as u32
+        | 1 << Self::Timer as u32;
+
+    /// Whether the kernel counted the ending with this number in `TCPAbortOnTimeout`.
     #[must_use]
-    pub const fn timed_out(self) -> bool {
-        matches!(
-            self,
-            Self::Keepalive
-                | Self::KeepaliveUserTimeout
-                | Self::Retransmission
-                | Self::RetransmissionUserTimeout
-                | Self::WindowProbe
-                | Self::WindowProbeUserTimeout
-                | Self::Connect
-                | Self::Accept
-                | Self::Orphan
-                | Self::Timer
-        )
+    pub const fn timed_out(ending: u8) -> bool {
+        Self::TIMED_OUT >> (ending & 31) & 1 != 0
     }
 }

@@ -6,6 +6,7 @@
 
 mod counts;
 mod ending;
+mod notice;
 mod offsets;
 mod record;
 mod walk;
@@ -15,6 +16,7 @@ pub use counts::{
     Tally, direction,
 };
 pub use ending::Ending;
+pub use notice::{Notice, SILENCE_BOUNDS_S, Silences, keepalive, told, what};
 pub use offsets::{ABSENT, Kernel, Quick, Stretch, switch};
-pub use record::{Ended, Outstanding, Record, state};
+pub use record::{Outstanding, Record, state};
 pub use walk::{Class, ClassSum, Net, Socket, Walk, flag, table};

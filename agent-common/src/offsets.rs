@@ -21,6 +21,10 @@ pub mod switch {
     pub const TRACE_ACTIVE_RESETS: u32 = 16;
     /// `tcp_send_reset` counts resets that answer a segment.
     pub const TRACE_REPLY_RESETS: u32 = 32;
+    /// `timer_expire_*` brackets `reqsk_timer_handler`.
+    pub const TIMER_REQUESTS: u32 = 64;
+    /// Somebody watches: every event is told, not deaths alone.
+    pub const WATCHED: u32 = 128;
 }
 
 /// Byte offsets, argument positions and values of the running kernel; the global `KERNEL`.
@@ -32,6 +36,10 @@ pub struct Kernel {
     pub keepalive_timer_fn: u64,
     /// Address of `tcp_write_timer`, likewise.
     pub write_timer_fn: u64,
+    /// Address of `reqsk_timer_handler`, likewise.
+    pub request_timer_fn: u64,
+    /// Nanoseconds of a jiffy, 0 if unknown.
+    pub jiffy_ns: u64,
     /// sock: `__sk_common.skc_family`, u16.
     pub family: u32,
     /// sock: `__sk_common.skc_state`, u8.
@@ -192,6 +200,15 @@ pub struct Kernel {
     pub rsk_timer: u32,
     /// request_sock: `__req_common.skc_listener`, pointer to the listener.
     pub rsk_listener: u32,
+    /// request_sock: the byte that holds `num_timeout` (seven bits; `syncookie` beside it stays as it
+    /// is).
+    pub num_timeout: u32,
+    /// tcp_request_sock: `snt_synack`, u64, microseconds of CLOCK_MONOTONIC; may be absent.
+    pub snt_synack: u32,
+    /// sk_buff: `network_header`, u16.
+    pub skb_network: u32,
+    /// Nothing: keeps the size a multiple of eight bytes.
+    pub padding: u32,
     /// Size of a `tcp_sock`.
     pub tcp_sock_size: u32,
     /// Size of a `tcp6_sock`.

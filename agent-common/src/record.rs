@@ -5,32 +5,40 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The kernel's TCP states (include/net/tcp_states.h) that the hooks ask for.
 pub mod state {
+    /// TCP_ESTABLISHED.
+    pub const ESTABLISHED: u8 = 1;
     /// TCP_SYN_SENT.
     pub const SYN_SENT: u8 = 2;
     /// TCP_SYN_RECV.
     pub const SYN_RECV: u8 = 3;
+    /// TCP_FIN_WAIT1.
+    pub const FIN_WAIT1: u8 = 4;
     /// TCP_FIN_WAIT2.
     pub const FIN_WAIT2: u8 = 5;
     /// TCP_TIME_WAIT.
     pub const TIME_WAIT: u8 = 6;
     /// TCP_CLOSE.
     pub const CLOSE: u8 = 7;
+    /// TCP_CLOSE_WAIT.
+    pub const CLOSE_WAIT: u8 = 8;
     /// TCP_LISTEN.
     pub const LISTEN: u8 = 10;
     /// TCP_NEW_SYN_RECV: a request socket.
     pub const NEW_SYN_RECV: u8 = 12;
 }
 
-/// Values of [`Record::outstanding`].
+/// Values of [`Record::outstanding`]: what waits for an answer.
 pub struct Outstanding;
 
 impl Outstanding {
-    /// No probe is waiting for an answer.
+    /// Nothing is.
     pub const NONE: u8 = 0;
     /// A keepalive probe is.
     pub const KEEPALIVE: u8 = 1;
     /// A window probe is.
     pub const WINDOW: u8 = 2;
+    /// A retransmission is.
+    pub const RETRANSMISSION: u8 = 3;
 }
 
 /// One socket that probed, timed out or was reset: value of the map `SOCKETS`, keyed by the address
@@ -43,7 +51,7 @@ pub struct Record {
     pub first_ns: u64,
     /// Latest event.
     pub last_ns: u64,
-    /// Latest probe, 0 if none.
+    /// Latest probe or retransmission timeout, 0 if none.
     pub probe_ns: u64,
     /// Its network namespace.
     pub net: crate::NetKey,
@@ -69,9 +77,9 @@ pub struct Record {
     pub resets_sent: u32,
     /// Resets received.
     pub resets_received: u32,
-    /// Probes sent since the peer was last heard.
+    /// Probes and retransmission timeouts since the peer was last heard.
     pub unanswered: u32,
-    /// Low 32 bits of jiffies at the latest probe.
+    /// Low 32 bits of jiffies at the latest probe or retransmission timeout.
     pub probe_jiffies: u32,
     /// `TCP_USER_TIMEOUT`, ms, 0 if unset, at the latest event.
     pub user_timeout_ms: u32,
@@ -85,9 +93,9 @@ pub struct Record {
     pub direction: u8,
     /// State at the latest event, before the change if that was a close.
     pub state: u8,
-    /// The probe waiting for an answer, one of [`Outstanding`].
+    /// What waits for an answer, one of [`Outstanding`].
     pub outstanding: u8,
-    /// Set by `refresh` when the outstanding probe was found answered, before a hook counted it.
+    /// Set by `look` when the peer was found heard since, before a hook counted it.
     pub heard: u8,
     /// [`crate::ResetReason`] of the latest reset sent.
     pub reset_reason: u8,
@@ -111,19 +119,15 @@ impl Record {
             padding: [0; 5],
         }
     }
-}
 
-/// A record whose socket was destroyed: what the ring buffer `EVENTS` carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct Ended {
-    /// Address of the `struct sock` that was destroyed: tells records of one run apart.
-    pub sock: u64,
-    /// When.
-    pub at_ns: u64,
-    /// All that was known of it.
-    pub record: Record,
+    /// Whether the peer's being heard now is a recovery: something stayed unanswered before. A probe is
+    /// unanswered when the next one is sent; a retransmission timeout says so by itself.
+    #[must_use]
+    #[inline(always)]
+    pub const fn recovers(&self) -> bool {
+        self.outstanding == Outstanding::RETRANSMISSION
+            || self.outstanding != Outstanding::NONE && self.unanswered > 1
+    }
 }
 
 const _: () = assert!(size_of::<Record>() == 136);
-const _: () = assert!(size_of::<Ended>() == 152);

@@ -2,7 +2,7 @@
 //! a change to CLOSE gets its meaning.
 //! It must never outlive the timer's run: every opening has a closing, and an opening overwrites.
 
-use halfopen_common::{Ending, Loss, switch};
+use halfopen_common::{Ending, Loss};
 
 use crate::{maps, record, sock::Sock};
 
@@ -70,6 +70,11 @@ pub struct Bracket {
     pub sends_data: bool,
     /// The state `closing` was in before.
     pub closing_state: u8,
+    /// The [`Ending`] that a change to CLOSE was found to be: put down here, where the verifier does
+    /// not follow each of them apart.
+    pub ending: u8,
+    /// Whether the timeout that ended it is still to be counted, likewise.
+    pub uncounted_timeout: u8,
 }
 
 /// Opens the bracket around a timer's run.
@@ -143,7 +148,7 @@ pub fn clear(kind: u8) {
 impl Bracket {
     /// What a change to CLOSE inside this bracket means, and notes it.
     #[inline(always)]
-    pub fn ending(&mut self, sock: Sock) -> Option<Ending> {
+    pub fn find_ending(&mut self, sock: Sock) -> Option<Ending> {
         self.closed = true;
         let user_timeout = sock.user_timeout()? != 0;
         if self.kind == kind::KEEPALIVE {
@@ -213,10 +218,4 @@ impl Bracket {
         }
         Some(self.timed_out || sock.retransmits()? > self.retransmits)
     }
-}
-
-/// Whether brackets count what happens inside them.
-#[inline(always)]
-pub fn counts_probes() -> bool {
-    maps::switched(switch::TIMER_PROBES)
 }

@@ -15,7 +15,10 @@
 mod bracket;
 mod hooks;
 mod maps;
+mod notice;
+mod read;
 mod record;
+mod request;
 mod sock;
 mod walk;
 

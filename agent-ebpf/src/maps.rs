@@ -7,17 +7,17 @@ use aya_ebpf::{
     bindings::{BPF_NOEXIST, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::bpf_ktime_get_ns,
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
 use halfopen_common::{
-    Ended, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Kernel, Loss, NetCounts, NetKey,
-    Record, Tally,
+    Ending, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Kernel, Loss, NetCounts, NetKey,
+    Notice, Record, SILENCE_BOUNDS_S, Silences, Tally,
 };
 use zerocopy::FromZeros as _;
 
-use crate::bracket::Bracket;
+use crate::{bracket::Bracket, request::Pending};
 
-/// Room for some 6,000 ended records.
+/// Room for some 5,000 notices.
 const EVENTS_BYTES: u32 = 1 << 20;
 
 /// Filled by the agent from the running kernel's BTF before the programs are loaded.
@@ -43,7 +43,14 @@ static SWITCHES: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 static BRACKETS: PerCpuArray<Bracket> = PerCpuArray::with_max_entries(1, 0);
 #[map]
+static PENDING: PerCpuArray<Pending> = PerCpuArray::with_max_entries(1, 0);
+#[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
+/// When connections began, by the address of their `struct sock`.
+#[map]
+static BIRTHS: HashMap<u64, u64> = HashMap::with_max_entries(65_536, 0);
+#[map]
+static SILENCES: Array<Silences> = Array::with_max_entries(Ending::COUNT as u32, 0);
 
 /// One constant of the running kernel.
 macro_rules! kernel {
@@ -94,6 +101,50 @@ pub fn switched(bits: u32) -> bool {
 #[inline(always)]
 pub fn bracket() -> Option<*mut Bracket> {
     BRACKETS.get_ptr_mut(0)
+}
+
+/// The request whose timer runs on this processor.
+#[inline(always)]
+pub fn pending() -> Option<*mut Pending> {
+    PENDING.get_ptr_mut(0)
+}
+
+/// Notes that a connection begins.
+#[inline(always)]
+pub fn begin(sock: u64) {
+    if BIRTHS.insert(sock, now_ns(), 0).is_err() {
+        lose(Loss::BirthsFull);
+    }
+}
+
+/// When a connection began; 0 if no hook saw it.
+#[inline(always)]
+pub fn born(sock: u64) -> u64 {
+    // SAFETY: only read, and copied at once.
+    unsafe { BIRTHS.get(sock) }.copied().unwrap_or(0)
+}
+
+/// Forgets when a connection began.
+#[inline(always)]
+pub fn forget_birth(sock: u64) {
+    let _ = BIRTHS.remove(sock);
+}
+
+/// Counts the silence before a death.
+#[inline(always)]
+pub fn silence(ending: u8, silence_ns: u64) {
+    const NS: u64 = 1_000_000_000;
+    let Some(silences) = SILENCES.get_ptr_mut(u32::from(ending)) else {
+        return;
+    };
+    let exceeded = |bound: u32| usize::from(silence_ns > u64::from(bound) * NS);
+    let bucket: usize = SILENCE_BOUNDS_S.into_iter().map(exceeded).sum();
+    if bucket <= SILENCE_BOUNDS_S.len() {
+        // SAFETY: points into a live map value; no reference is made.
+        add(unsafe { &raw mut (*silences).deaths[bucket] }, 1);
+        // SAFETY: as above.
+        add(unsafe { &raw mut (*silences).sum_ns }, silence_ns);
+    }
 }
 
 /// Counts of a group, made if new; those of the overflow group when there is no room.
@@ -151,7 +202,7 @@ pub fn forget(sock: u64) {
     let _ = SOCKETS.remove(sock);
 }
 
-/// Waking the reader for each record would cost more than the record in a storm of resets: it looks
+/// Waking the reader for each notice would cost more than the notice in a storm of resets: it looks
 /// by itself several times a second, and is woken when the buffer is half full.
 #[inline(always)]
 fn wakeup() -> u64 {
@@ -162,23 +213,14 @@ fn wakeup() -> u64 {
     }
 }
 
-/// Sends a record out for the last time and forgets it.
-#[inline(never)]
-pub fn end(sock: u64, record: *const Record) {
-    match EVENTS.reserve::<Ended>(0) {
-        Some(mut entry) => {
-            let ended = entry.as_mut_ptr();
-            // SAFETY: reserved memory of this type; no reference is made.
-            let place = unsafe { &raw mut (*ended).record };
-            // SAFETY: `record` points into a live map value, `place` into reserved memory.
-            unsafe { core::ptr::copy_nonoverlapping(record, place, 1) };
-            // SAFETY: reserved memory of this type, a field of plain bytes.
-            unsafe { (*ended).sock = sock };
-            // SAFETY: as above.
-            unsafe { (*ended).at_ns = now_ns() };
-            entry.submit(wakeup());
-        }
-        None => lose(Loss::EventsDropped),
-    }
-    let _ = SOCKETS.remove(sock);
+/// Room for one notice, if there is any.
+#[inline(always)]
+pub fn reserve_notice() -> Option<RingBufEntry<Notice>> {
+    EVENTS.reserve::<Notice>(0)
+}
+
+/// Hands a notice out.
+#[inline(always)]
+pub fn submit_notice(notice: RingBufEntry<Notice>) {
+    notice.submit(wakeup());
 }

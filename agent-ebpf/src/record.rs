@@ -1,12 +1,15 @@
 //! A socket's record: found or made, updated, and sent out when the socket is destroyed.
 //! It must never be created for a socket to which nothing happened.
 
-use aya_ebpf::helpers::bpf_jiffies64;
 use halfopen_common::{
     Ending, Event, GroupKey, Loss, NetKey, Outstanding, Record, ResetReason, Tally, direction,
+    state, what,
 };
 
-use crate::{maps, sock::Sock};
+use crate::{
+    maps, notice,
+    sock::{Sock, jiffies},
+};
 
 /// A socket to which something has just happened.
 pub struct Touched {
@@ -16,13 +19,6 @@ pub struct Touched {
     pub group: GroupKey,
     /// Its network namespace.
     pub net: NetKey,
-}
-
-/// Low 32 bits of jiffies, the clock of the sockets' own time stamps.
-#[inline(always)]
-pub fn jiffies() -> u32 {
-    // SAFETY: the helper takes no argument.
-    unsafe { bpf_jiffies64() as u32 }
 }
 
 /// Finds or makes the record. `None` when the socket cannot be read at all.
@@ -54,7 +50,7 @@ pub fn touch(sock: Sock) -> Option<Touched> {
         if record.heard != 0 {
             answered(record);
         }
-        maps::end(sock.0, known);
+        maps::forget(sock.0);
     }
     let Some(new) = maps::new_record(sock.0) else {
         return Some(Touched {
@@ -87,8 +83,9 @@ fn is_same(record: &Record, sock: Sock) -> Option<bool> {
     Some(remote == 0 || remote == record.remote_port && sock.local_port()? == record.local_port)
 }
 
+/// Fills in whose it is.
 #[inline(always)]
-fn identify(sock: Sock, record: &mut Record) -> Option<()> {
+pub fn identify(sock: Sock, record: &mut Record) -> Option<()> {
     record.net = sock.net()?;
     record.cgroup = sock.cgroup();
     (record.local, record.remote) = sock.addresses()?;
@@ -127,30 +124,41 @@ pub fn count(group: &GroupKey, event: Event, n: u64) {
 
 /// If a probe is outstanding and the peer was heard since, counts the answer.
 #[inline(never)]
-fn settle(sock: Sock, record: &mut Record) -> Option<()> {
+pub fn settle(sock: Sock, record: &mut Record) -> Option<()> {
     if record.outstanding == Outstanding::NONE {
         return Some(());
     }
     if record.heard != 0 || sock.heard_since(record.probe_jiffies)? {
+        notice::answer(sock, record);
         answered(record);
     }
     Some(())
 }
 
-/// Counts the answer to the outstanding probe.
+/// Counts the answer to what is outstanding.
 #[inline(always)]
 fn answered(record: &mut Record) {
-    let event = if record.outstanding == Outstanding::KEEPALIVE {
-        record.keepalive_answered += 1;
-        Event::KeepaliveAnswered
-    } else {
-        record.window_answered += 1;
-        Event::WindowAnswered
+    let group = record.group();
+    let recovers = record.recovers();
+    let recovery = match record.outstanding {
+        Outstanding::KEEPALIVE => {
+            record.keepalive_answered += 1;
+            count(&group, Event::KeepaliveAnswered, 1);
+            Event::KeepaliveRecovery
+        }
+        Outstanding::WINDOW => {
+            record.window_answered += 1;
+            count(&group, Event::WindowAnswered, 1);
+            Event::WindowRecovery
+        }
+        _ => Event::RetransmissionRecovery,
     };
     record.outstanding = Outstanding::NONE;
     record.unanswered = 0;
     record.heard = 0;
-    count(&record.group(), event, 1);
+    if recovers {
+        count(&group, recovery, 1);
+    }
 }
 
 /// [`settle`] for a socket that has a record.
@@ -186,6 +194,7 @@ pub fn probed(sock: Sock, outstanding: u8, n: u32) -> Option<()> {
     }
     count(&touched.group, event, u64::from(n));
     maps::tally(&touched.net, tally, u64::from(n));
+    notice::event(what::PROBE, sock, touched.record);
     Some(())
 }
 
@@ -193,17 +202,29 @@ pub fn probed(sock: Sock, outstanding: u8, n: u32) -> Option<()> {
 #[inline(never)]
 pub fn timed_out(sock: Sock) -> Option<()> {
     let touched = touch(sock)?;
+    // A handshake's is no silence, and against a closed window the timer does a window probe's work.
+    let state = sock.state()?;
+    let into_silence = state != state::SYN_SENT && state != state::SYN_RECV && sock.snd_wnd()? != 0;
     if let Some(record) = touched.record {
         // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
-        unsafe { (*record).retransmission_timeouts += 1 };
+        let record = unsafe { &mut *record };
+        record.retransmission_timeouts += 1;
+        if into_silence {
+            record.outstanding = Outstanding::RETRANSMISSION;
+            record.unanswered += 1;
+            record.heard = 0;
+            record.probe_jiffies = jiffies();
+            record.probe_ns = record.last_ns;
+        }
     }
     count(&touched.group, Event::RetransmissionTimeout, 1);
+    notice::event(what::TIMEOUT, sock, touched.record);
     Some(())
 }
 
 /// Counts a reset sent in a connection's group, `OutRsts` apart.
 #[inline(always)]
-pub fn reset_sent(touched: &Touched, reason: u32) {
+pub fn reset_sent(sock: Sock, touched: &Touched, reason: u32) {
     if let Some(record) = touched.record {
         // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
         let record = unsafe { &mut *record };
@@ -211,6 +232,7 @@ pub fn reset_sent(touched: &Touched, reason: u32) {
         record.reset_reason = reason as u8;
     }
     count_reset(&touched.group, reason);
+    notice::reset(sock, touched.record, reason);
 }
 
 /// Counts a reset sent in a group.
@@ -223,22 +245,65 @@ pub fn count_reset(group: &GroupKey, reason: u32) {
     }
 }
 
-/// Counts how a connection ended; `state` is the one it was in.
+/// Counts how a connection ended and tells of it, once; `state` is the one it was in.
 #[inline(never)]
-pub fn ended(touched: &Touched, ending: Ending, state: u8) {
+pub fn ended(sock: Sock, touched: &Touched, ending: u8, state: u8) {
     if let Some(record) = touched.record {
         // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
         let record = unsafe { &mut *record };
-        record.ending = ending as u8;
-        if state != halfopen_common::state::CLOSE {
+        if record.ending != Ending::None as u8 {
+            return;
+        }
+        record.ending = ending;
+        if state != state::CLOSE {
             record.state = state;
         }
     }
-    if let Some(counts) = maps::group(&touched.group) {
-        // SAFETY: points into a live map value; no reference is made.
-        maps::add(unsafe { &raw mut (*counts).endings[ending as usize] }, 1);
-    }
-    if ending.timed_out() {
+    count_ending(&touched.group, ending);
+    if Ending::timed_out(ending) {
         maps::tally(&touched.net, Tally::AbortOnTimeout, 1);
+    }
+    notice::death(sock, touched, ending, state);
+    count_silence(sock, ending, state);
+}
+
+/// Counts the silence before a death; of a handshake since it began. Last of all: the verifier follows
+/// each bucket apart.
+#[inline(never)]
+fn count_silence(sock: Sock, ending: u8, state: u8) {
+    if state != state::SYN_SENT {
+        if let Some(silence) = sock.silence_ns() {
+            maps::silence(ending, silence);
+        }
+        return;
+    }
+    let born = maps::born(sock.0);
+    if born != 0 {
+        maps::silence(ending, maps::now_ns().saturating_sub(born));
+    }
+}
+
+/// Counts an ending in a group.
+#[inline(always)]
+pub fn count_ending(group: &GroupKey, ending: u8) {
+    if let Some(counts) = maps::group(group) {
+        let index = usize::from(ending) & (Ending::COUNT - 1);
+        // SAFETY: points into a live map value; no reference is made.
+        maps::add(unsafe { &raw mut (*counts).endings[index] }, 1);
+    }
+}
+
+/// A connection begins: what was known of another one that used the socket before is forgotten.
+#[inline(always)]
+pub fn begun(sock: Sock) {
+    maps::begin(sock.0);
+    if let Some(known) = maps::record(sock.0) {
+        // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
+        let record = unsafe { &mut *known };
+        // The socket's own times are this connection's by now; what was marked has been shown.
+        if record.heard != 0 {
+            answered(record);
+        }
+        maps::forget(sock.0);
     }
 }

@@ -1,13 +1,17 @@
 //! The only reads of `struct sock` and its relatives, at offsets the agent took from BTF.
 //! It must never be told an offset by anything but [`halfopen_common::Kernel`].
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
-use halfopen_common::{ABSENT, NetKey, direction, state};
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_probe_read_kernel};
+use halfopen_common::{ABSENT, NetKey, Record, direction, state};
 
 use crate::maps::kernel;
 
+/// AF_INET.
+const AF_INET: u16 = 2;
 /// AF_INET6.
-const AF_INET6: u16 = 10;
+pub const AF_INET6: u16 = 10;
+/// SHUTDOWN_MASK (include/net/sock.h): closed in both directions.
+pub const SHUTDOWN_MASK: u8 = 3;
 /// IPPROTO_TCP.
 const IPPROTO_TCP: u16 = 6;
 /// RTN_LOCAL (include/uapi/linux/rtnetlink.h).
@@ -17,7 +21,7 @@ const RTF_LOCAL: u32 = 0x8000_0000;
 
 /// Reads a kernel object's field; `None` if the field is absent or the memory unreadable.
 #[inline(always)]
-fn read<T>(object: u64, offset: u32) -> Option<T> {
+pub fn read<T>(object: u64, offset: u32) -> Option<T> {
     if offset == ABSENT || object == 0 {
         return None;
     }
@@ -83,6 +87,10 @@ fields! {
     owned: i32 = owned;
     /// `skc_family`.
     family: u16 = family;
+    /// `skc_cookie`.
+    cookie: u64 = cookie;
+    /// `skc_num`, the local port while it is held, host order.
+    hashed_port: u16 = local_port;
 }
 
 impl Sock {
@@ -113,8 +121,23 @@ impl Sock {
     /// SOCK_DEAD: closed by its application.
     #[inline(always)]
     pub fn is_dead(self) -> Option<bool> {
+        self.has_flag(kernel!(flag_dead))
+    }
+
+    #[inline(always)]
+    fn has_flag(self, flag: u32) -> Option<bool> {
         let flags: u64 = read(self.0, kernel!(flags))?;
-        Some(flags >> (kernel!(flag_dead) & 63) & 1 != 0)
+        Some(flags >> (flag & 63) & 1 != 0)
+    }
+
+    /// Since the peer was last heard; `None` where the length of a jiffy is not known.
+    #[inline(always)]
+    pub fn silence_ns(self) -> Option<u64> {
+        let now = jiffies();
+        let ack: u32 = read(self.0, kernel!(rcv_tstamp))?;
+        let data: u32 = read(self.0, kernel!(lrcvtime))?;
+        let (ack, data) = (now.wrapping_sub(ack), now.wrapping_sub(data));
+        span_ns(if ack < data { ack } else { data })
     }
 
     /// Whether it is a full socket of a connection: neither a request, nor TIME_WAIT, nor a listener.
@@ -230,14 +253,29 @@ impl Sock {
     }
 }
 
+/// Low 32 bits of jiffies, the clock of the sockets' own time stamps.
+#[inline(always)]
+pub fn jiffies() -> u32 {
+    // SAFETY: the helper takes no argument.
+    unsafe { bpf_jiffies64() as u32 }
+}
+
+/// Nanoseconds of so many jiffies; `None` where the length of one is not known.
+#[inline(always)]
+fn span_ns(jiffies: u32) -> Option<u64> {
+    let jiffy: u64 = kernel!(jiffy_ns);
+    (jiffy != 0).then(|| u64::from(jiffies) * jiffy)
+}
+
 /// Whether the first of two moments of a wrapping clock is not before the second.
 #[inline(always)]
 fn is_at_or_after(a: u32, b: u32) -> bool {
     a.wrapping_sub(b) < 1 << 31
 }
 
+/// An IPv4 address as ::ffff:a.b.c.d.
 #[inline(always)]
-fn mapped(v4: [u8; 4]) -> [u8; 16] {
+pub fn mapped(v4: [u8; 4]) -> [u8; 16] {
     let [a, b, c, d] = v4;
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
@@ -261,6 +299,30 @@ impl Segment {
     pub fn net(self) -> Option<NetKey> {
         let device: u64 = read(self.0, kernel!(skb_dev))?;
         net_key(read(device, kernel!(dev_net))?)
+    }
+
+    /// Its two ends, as a reset's that answers it: it was sent to the local one.
+    #[inline(always)]
+    pub fn ends(self, record: &mut Record) -> Option<()> {
+        let head: u64 = read(self.0, kernel!(skb_head))?;
+        let network: u16 = read(self.0, kernel!(skb_network))?;
+        let transport: u16 = read(self.0, kernel!(skb_transport))?;
+        let ip = head.wrapping_add(u64::from(network));
+        let tcp = head.wrapping_add(u64::from(transport));
+        record.remote_port = read(tcp, 0).map(u16::from_be)?;
+        record.local_port = read(tcp, 2).map(u16::from_be)?;
+        let version: u8 = read(ip, 0)?;
+        // RFC 791 and RFC 8200: where the addresses stand in the header.
+        if version >> 4 == 6 {
+            record.family = AF_INET6;
+            record.remote = read(ip, 8)?;
+            record.local = read(ip, 24)?;
+        } else {
+            record.family = AF_INET;
+            record.remote = mapped(read(ip, 12)?);
+            record.local = mapped(read(ip, 16)?);
+        }
+        Some(())
     }
 
     /// Whether it is itself a reset: never answered.

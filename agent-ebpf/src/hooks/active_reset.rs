@@ -13,7 +13,7 @@ use crate::{
     bracket::{self, kind},
     maps::{self, kernel},
     record,
-    sock::Sock,
+    sock::{SHUTDOWN_MASK, Sock},
 };
 
 /// Counts an active reset; `told` is the kernel's reason, or [`ResetReason::NOT_TOLD`].
@@ -39,19 +39,29 @@ fn try_sent(ctx: &impl EbpfContext, sock: Sock, told: u32) -> Option<()> {
         ctx,
         "reset sent: reason {}, state {}, sock {:x}", reason, state, sock.0
     );
-    record::reset_sent(&touched, reason);
+    record::reset_sent(sock, &touched, reason);
     if let Some(bracket) = inside {
         // What it means is told by the change to CLOSE that follows.
         bracket.resets = bracket.resets.saturating_add(1);
         return Some(());
     }
     if state == state::CLOSE {
-        record::ended(&touched, Ending::ResetSent, state_before_close(sock));
-    } else if reason == ResetReason::STATE || reason == kernel!(reason_state) {
-        record::ended(&touched, Ending::Abort, state);
-    } else {
-        record::ended(&touched, Ending::ResetSentLive, state);
+        record::ended(
+            sock,
+            &touched,
+            Ending::ResetSent as u8,
+            state_before_close(sock),
+        );
+        return Some(());
     }
+    let ending = if reason == ResetReason::STATE || reason == kernel!(reason_state) {
+        Ending::Abort
+    } else {
+        Ending::ResetSentLive
+    };
+    record::ended(sock, &touched, ending as u8, state);
+    // SAFETY: per-CPU value; the change to CLOSE follows at once.
+    unsafe { (*maps::bracket()?).reset = sock.0 };
     Some(())
 }
 
@@ -74,7 +84,6 @@ fn state_before_close(sock: Sock) -> u8 {
 /// moved `copied_seq` past the data it threw away; `tcp_disconnect` alone is left otherwise.
 #[inline(always)]
 fn infer(sock: Sock, state: u8, inside: Option<u8>) -> Option<u32> {
-    const SHUTDOWN_MASK: u8 = 3;
     match inside {
         Some(kind::KEEPALIVE) if state == state::FIN_WAIT2 && sock.is_dead()? => {
             return Some(ResetReason::STATE);

@@ -1,6 +1,6 @@
 //! `tcp:tcp_destroy_sock(struct sock *sk)`, and the function it stands in,
 //! `void tcp_v4_destroy_sock(struct sock *sk)`, net/ipv4/tcp_ipv4.c (IPv6 sockets pass it too):
-//! reads a record out for the last time. Every socket's end passes here: one look-up, no more.
+//! forgets what is known of a socket. Every socket's end passes here: two look-ups, no more.
 
 use aya_ebpf::{
     macros::{fentry, kprobe, raw_tracepoint},
@@ -12,9 +12,11 @@ use crate::{maps, record, sock::Sock};
 #[inline(always)]
 fn destroyed(sock: u64) {
     if let Some(known) = maps::record(sock) {
-        record::settle_known(Sock(sock));
-        maps::end(sock, known);
+        // SAFETY: points into a live map value; nobody else holds the socket any more.
+        record::settle(Sock(sock), unsafe { &mut *known });
+        maps::forget(sock);
     }
+    maps::forget_birth(sock);
 }
 
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]

@@ -6,6 +6,7 @@ mod destroy;
 mod keepalive_timer;
 mod probe;
 mod reply_reset;
+mod request_timer;
 mod reset_received;
 mod retransmit_timer;
 mod set_state;

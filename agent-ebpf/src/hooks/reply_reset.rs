@@ -6,12 +6,12 @@ use aya_ebpf::{
     macros::{fentry, kprobe},
     programs::{FEntryContext, ProbeContext},
 };
-use halfopen_common::{GroupKey, Loss, ResetReason, Tally};
+use halfopen_common::{GroupKey, Loss, NetKey, ResetReason, Tally};
 use zerocopy::FromZeros as _;
 
 use crate::{
     maps::{self, kernel},
-    record,
+    notice, record,
     sock::{Segment, Sock},
 };
 
@@ -34,16 +34,23 @@ fn try_sent(sock: u64, segment: u64, told: u32) -> Option<()> {
     if let Some(sock) = Sock::new(sock) {
         if sock.is_connection() {
             let touched = record::touch(sock)?;
-            record::reset_sent(&touched, reason);
+            record::reset_sent(sock, &touched, reason);
             maps::tally(&touched.net, Tally::OutRsts, 1);
             return Some(());
         }
-        maps::tally(&sock.net()?, Tally::OutRsts, 1);
+        stray(segment, &sock.net()?, reason);
     } else {
-        maps::tally(&Segment(segment).net()?, Tally::OutRsts, 1);
+        stray(segment, &Segment(segment).net()?, reason);
     }
-    record::count_reset(&GroupKey::new_zeroed(), reason);
     Some(())
+}
+
+/// It answers for no connection.
+#[inline(always)]
+fn stray(segment: u64, net: &NetKey, reason: u32) {
+    maps::tally(net, Tally::OutRsts, 1);
+    record::count_reset(&GroupKey::new_zeroed(), reason);
+    notice::stray_reset(Segment(segment), net, reason);
 }
 
 /// The functions give up early in cases the tracepoint of 6.11+ comes after: an answer to a reset,

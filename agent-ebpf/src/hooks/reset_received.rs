@@ -7,9 +7,9 @@ use aya_ebpf::{
     programs::{FEntryContext, ProbeContext, RawTracePointContext},
 };
 use aya_log_ebpf::debug;
-use halfopen_common::{Ending, Event, Loss, state};
+use halfopen_common::{Ending, Event, Loss, state, what};
 
-use crate::{maps, record, sock::Sock};
+use crate::{maps, notice, record, sock::Sock};
 
 #[inline(always)]
 fn received(ctx: &impl EbpfContext, sock: u64) {
@@ -37,7 +37,8 @@ fn try_received(ctx: &impl EbpfContext, sock: Sock) -> Option<()> {
     } else {
         Ending::ResetReceived
     };
-    record::ended(&touched, ending, state);
+    notice::event(what::RESET_RECEIVED, sock, touched.record);
+    record::ended(sock, &touched, ending as u8, state);
     let bracket = maps::bracket()?;
     // SAFETY: per-CPU value; the change to CLOSE follows at once.
     unsafe { (*bracket).reset = sock.0 };

@@ -8,14 +8,19 @@ use aya_ebpf::{
     programs::{FEntryContext, ProbeContext, RawTracePointContext},
 };
 use aya_log_ebpf::debug;
-use halfopen_common::{Ending, Loss, state};
+use halfopen_common::{Ending, Loss, state, switch};
 
-use crate::{bracket, maps, record, sock::Sock};
+use crate::{
+    bracket::Bracket,
+    maps, record,
+    sock::{SHUTDOWN_MASK, Sock},
+};
 
 #[inline(always)]
 fn changed(ctx: &impl EbpfContext, sock: u64, old: Option<u8>, new: i32) {
-    // Every connection passes here several times: nothing else is looked at for most.
-    if new != i32::from(state::CLOSE) {
+    // Every connection passes here several times: nothing else is looked at for most changes.
+    let begins = new == i32::from(state::SYN_SENT) || new == i32::from(state::ESTABLISHED);
+    if !begins && new != i32::from(state::CLOSE) {
         return;
     }
     let sock = Sock(sock);
@@ -23,6 +28,13 @@ fn changed(ctx: &impl EbpfContext, sock: u64, old: Option<u8>, new: i32) {
         maps::lose(Loss::Unreadable);
         return;
     };
+    if begins {
+        // Of one that connects, its SYN was the beginning.
+        if old != state::SYN_SENT && sock.is_tcp() {
+            record::begun(sock);
+        }
+        return;
+    }
     if old == state::LISTEN || old == state::CLOSE || !sock.is_tcp() {
         return;
     }
@@ -36,14 +48,37 @@ fn closed(ctx: &impl EbpfContext, sock: Sock, old: u8) -> Option<()> {
     let current = maps::bracket()?;
     // SAFETY: per-CPU value; the borrow ends with the program.
     let current = unsafe { &mut *current };
-    if let Some(bracket) = bracket::around(sock) {
-        if let Some(ending) = bracket.ending(sock) {
-            let touched = record::touch(sock)?;
-            record::ended(&touched, ending, old);
-            debug!(
-                ctx,
-                "ended: path {}, state {}, sock {:x}", ending as u8, old, sock.0
-            );
+    current.ending = Ending::None as u8;
+    current.uncounted_timeout = 0;
+    find(current, sock, old)?;
+    // SAFETY: a field of a live map value.
+    let ending = unsafe { core::ptr::read_volatile(&raw const current.ending) };
+    if ending == Ending::None as u8 {
+        return Some(());
+    }
+    // SAFETY: as above.
+    if unsafe { core::ptr::read_volatile(&raw const current.uncounted_timeout) } != 0 {
+        // Before the end is told, of which it is a part.
+        record::timed_out(sock)?;
+    }
+    let touched = record::touch(sock)?;
+    record::ended(sock, &touched, ending, old);
+    debug!(
+        ctx,
+        "ended: path {}, state {}, sock {:x}", ending, old, sock.0
+    );
+    Some(())
+}
+
+/// Finds out what the change to CLOSE means.
+#[inline(always)]
+fn find(current: &mut Bracket, sock: Sock, old: u8) -> Option<()> {
+    if current.sock == sock.0 {
+        if let Some(ending) = current.find_ending(sock) {
+            let timed_out =
+                maps::switched(switch::TIMER_RETRANSMISSIONS) && current.retransmitted(sock)?;
+            current.uncounted_timeout = u8::from(timed_out);
+            current.ending = ending as u8;
         }
         return Some(());
     }
@@ -53,19 +88,33 @@ fn closed(ctx: &impl EbpfContext, sock: Sock, old: u8) -> Option<()> {
     }
     current.closing = sock.0;
     current.closing_state = old;
-    // A reset handled on another processor has told its own end already.
-    if old == state::SYN_SENT && !has_ended(sock) && sock.err()? != 0 {
-        let touched = record::touch(sock)?;
-        record::ended(&touched, Ending::ConnectError, old);
+    if let Some(ending) = unframed(sock, old)? {
+        current.ending = ending as u8;
     }
     Some(())
 }
 
+/// What a change to CLOSE with an error means outside every frame, and without a reset received. None
+/// where a reset of ours may follow, which tells: `__tcp_close` has set `sk_shutdown` before.
 #[inline(always)]
-fn has_ended(sock: Sock) -> bool {
-    maps::record(sock.0).is_some_and(|record| {
-        // SAFETY: points into a live map value.
-        unsafe { (*record).ending != Ending::None as u8 }
+fn unframed(sock: Sock, old: u8) -> Option<Option<Ending>> {
+    const ECONNABORTED: i32 = 103;
+    let error = sock.err()?;
+    if error == 0 {
+        return Some(None);
+    }
+    // tcp_abort() sets it just before, and nobody else does; a SYN_SENT or LAST_ACK gets no reset.
+    if error == ECONNABORTED {
+        return Some(Some(Ending::Abort));
+    }
+    Some(match old {
+        state::SYN_SENT => Some(Ending::ConnectError),
+        state::ESTABLISHED | state::SYN_RECV | state::FIN_WAIT1 | state::CLOSE_WAIT
+            if sock.is_dead()? || sock.shutdown()? != SHUTDOWN_MASK =>
+        {
+            Some(Ending::Unexplained)
+        }
+        _ => None,
     })
 }
 

@@ -8,7 +8,7 @@ use halfopen_common::{Loss, Outstanding, switch};
 use crate::{
     bracket::{self, Bracket, kind},
     maps::{self, kernel},
-    record,
+    record, request,
     sock::{self, Sock},
 };
 
@@ -22,8 +22,12 @@ fn tp_timer_expire_entry(ctx: RawTracePointContext) -> i32 {
         if maps::switched(switch::TIMER_KEEPALIVE) {
             bracket::open(kind::KEEPALIVE, Sock::of_keepalive_timer(timer), timer);
         }
-    } else if function == kernel!(write_timer_fn) && maps::switched(switch::TIMER_WRITE) {
-        bracket::open(kind::WRITE, Sock::of_retransmit_timer(timer), timer);
+    } else if function == kernel!(write_timer_fn) {
+        if maps::switched(switch::TIMER_WRITE) {
+            bracket::open(kind::WRITE, Sock::of_retransmit_timer(timer), timer);
+        }
+    } else if function == kernel!(request_timer_fn) && maps::switched(switch::TIMER_REQUESTS) {
+        request::enter(timer);
     }
     0
 }
@@ -31,12 +35,14 @@ fn tp_timer_expire_entry(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "timer_expire_exit")]
 fn tp_timer_expire_exit(ctx: RawTracePointContext) -> i32 {
     // The timer itself may be gone by now: only its address is compared.
-    if let Some(bracket) = bracket::close(ctx.arg(0)) {
+    let timer: u64 = ctx.arg(0);
+    if let Some(bracket) = bracket::close(timer) {
         if count(bracket).is_none() {
             maps::lose(Loss::Unreadable);
         }
         bracket.sock = 0;
     }
+    request::exit(timer);
     0
 }
 
@@ -45,13 +51,14 @@ fn tp_timer_expire_exit(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn count(bracket: &Bracket) -> Option<()> {
     let sock = Sock(bracket.sock);
-    if bracket.in_flight
-        && maps::switched(switch::TIMER_RETRANSMISSIONS)
-        && bracket.retransmitted(sock)?
-    {
+    // What closed inside has been counted by the change of state.
+    if bracket.closed {
+        return Some(());
+    }
+    if maps::switched(switch::TIMER_RETRANSMISSIONS) && bracket.retransmitted(sock)? {
         record::timed_out(sock)?;
     }
-    if bracket.closed || !bracket::counts_probes() {
+    if !maps::switched(switch::TIMER_PROBES) {
         return Some(());
     }
     let (keepalive, window) = bracket.probes(sock)?;

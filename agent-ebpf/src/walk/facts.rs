@@ -4,13 +4,12 @@
 use aya_ebpf::helpers::bpf_jiffies64;
 use halfopen_common::{ABSENT, Class, Quick, Socket, Walk, direction, flag, state, table};
 
-use super::{Cursor, HEADS, SCRATCH, copy, hand_out, quick, read::Reader, sum::sum};
-use crate::{maps::kernel, sock::Sock};
-
-/// AF_INET6.
-const AF_INET6: u16 = 10;
-/// TCP_ESTABLISHED.
-const ESTABLISHED: u8 = 1;
+use super::{Cursor, HEADS, SCRATCH, copy, hand_out, quick, sum::sum};
+use crate::{
+    maps::kernel,
+    read::Reader,
+    sock::{AF_INET6, Sock, mapped},
+};
 
 /// What is too large for the stack.
 #[repr(C)]
@@ -83,7 +82,7 @@ pub fn visit(sock: u64, cursor: &mut Cursor, walk: &mut Walk) -> Outcome {
         return Outcome::Read(next);
     }
     let state: u8 = scratch.common(kernel!(state));
-    if state == ESTABLISHED && is_copied && sum(sock, scratch, cursor, walk) {
+    if state == state::ESTABLISHED && is_copied && sum(sock, scratch, cursor, walk) {
         walk.found += 1;
         return Outcome::Read(next);
     }
@@ -180,12 +179,6 @@ fn identify(sock: u64, scratch: &mut Scratch, state: u8) {
     socket.local_port = local_port;
     socket.remote_port = u16::from_be(port);
     socket.state = state;
-}
-
-#[inline(always)]
-fn mapped(v4: [u8; 4]) -> [u8; 16] {
-    let [a, b, c, d] = v4;
-    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
 
 /// One bit of [`flag`], if it is to be set.

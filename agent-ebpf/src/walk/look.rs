@@ -6,17 +6,18 @@ use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use halfopen_common::Outstanding;
 
 use super::facts;
-use crate::{maps, sock::Sock};
+use crate::{maps, notice, sock::Sock};
 
 /// Returns 0 when the socket was handed out.
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
 fn look(ctx: RawTracePointContext) -> i32 {
     let sock = Sock(ctx.arg(0));
-    if let Some(record) = maps::record(sock.0) {
+    if let Some(known) = maps::record(sock.0) {
         // SAFETY: points into a live map value.
-        let record = unsafe { &mut *record };
+        let record = unsafe { &mut *known };
         let probed = record.probe_jiffies;
         if record.outstanding != Outstanding::NONE && sock.heard_since(probed) == Some(true) {
+            notice::answer(sock, known);
             // A probe sent meanwhile has not been answered by what was heard before it.
             record.heard = u8::from(record.probe_jiffies == probed);
         }

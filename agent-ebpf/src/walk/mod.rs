@@ -9,7 +9,6 @@
 mod facts;
 mod look;
 mod nets;
-mod read;
 mod sum;
 
 use aya_ebpf::{
@@ -21,9 +20,11 @@ use aya_ebpf::{
 };
 use halfopen_common::{Class, ClassSum, Quick, Walk, table};
 
-use crate::maps::kernel;
+use crate::{
+    maps::kernel,
+    read::{Reader, word},
+};
 use facts::Scratch;
-use read::{Reader, word};
 
 /// Steps of one run: far above what an honest table needs, so that every run ends.
 const MOST_STEPS: u32 = 1 << 17;

@@ -10,8 +10,11 @@ use aya_ebpf::{
 use halfopen_common::{ABSENT, Net, NetKey};
 use zerocopy::FromZeros as _;
 
-use super::{GO_ON, STOP, hand_out, read::Reader, read::word};
-use crate::maps::kernel;
+use super::{GO_ON, STOP, hand_out};
+use crate::{
+    maps::kernel,
+    read::{Reader, word},
+};
 
 /// More than any host has.
 const MOST_NETS: u32 = 1 << 16;

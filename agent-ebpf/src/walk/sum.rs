@@ -8,10 +8,10 @@ use super::{
     CLASSES, Cursor, copy,
     facts::{Scratch, bit, charged, flags, object_size},
     quick,
-    read::Reader,
 };
 use crate::{
     maps::{self, kernel},
+    read::Reader,
     sock::Sock,
 };
 

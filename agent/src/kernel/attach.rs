@@ -119,7 +119,10 @@ impl Attaching<'_> {
             return Some(format!("{target}: left alone as told with --without-hook"));
         }
         let by_tracepoint = way.mechanism == Mechanism::Tracepoint;
-        if way.switches & TIMERS != 0 {
+        if hook.role == Role::Requests && self.layout.kernel.num_timeout == ABSENT {
+            return Some("the kernel's BTF has no request_sock.num_timeout".into());
+        }
+        if way.switches & (TIMERS | switch::TIMER_REQUESTS) != 0 {
             for (bit, address, name) in [
                 (
                     switch::TIMER_KEEPALIVE,
@@ -130,6 +133,11 @@ impl Attaching<'_> {
                     switch::TIMER_WRITE,
                     self.layout.kernel.write_timer_fn,
                     "tcp_write_timer",
+                ),
+                (
+                    switch::TIMER_REQUESTS,
+                    self.layout.kernel.request_timer_fn,
+                    REQUEST_TIMER,
                 ),
             ] {
                 if way.switches & bit != 0 && address == 0 {
@@ -194,6 +202,8 @@ impl Attaching<'_> {
 type Links = Vec<(Attachment, Option<Link>)>;
 
 const TIMERS: u32 = switch::TIMER_KEEPALIVE | switch::TIMER_WRITE;
+/// The handler of a request's timer.
+const REQUEST_TIMER: &str = "reqsk_timer_handler";
 
 /// Arguments of functions whose return value a program finds behind them.
 fn arguments(program: &str) -> Option<usize> {
@@ -210,6 +220,7 @@ pub fn resolve_addresses(layout: &mut Layout) {
     let address = |name| super::object::address(&kallsyms, name).unwrap_or(0);
     layout.kernel.keepalive_timer_fn = address("tcp_keepalive_timer");
     layout.kernel.write_timer_fn = address("tcp_write_timer");
+    layout.kernel.request_timer_fn = address(REQUEST_TIMER);
 }
 
 impl Attached {

@@ -26,7 +26,7 @@ pub struct Layout {
 }
 
 /// Functions the hooks may attach to.
-const FUNCTIONS: [&str; 11] = [
+const FUNCTIONS: [&str; 12] = [
     "tcp_keepalive_timer",
     "tcp_write_timer_handler",
     "tcp_retransmit_timer",
@@ -38,6 +38,7 @@ const FUNCTIONS: [&str; 11] = [
     "tcp_reset",
     "tcp_set_state",
     "tcp_v4_destroy_sock",
+    "reqsk_timer_handler",
 ];
 
 const STRUCTS: [&str; 22] = [
@@ -192,6 +193,21 @@ impl<'a> Index<'a> {
         })
     }
 
+    /// Offset of the byte that holds a field of a few bits.
+    fn byte_of_bits(&self, structure: &str, field: &str) -> u32 {
+        let offset = |id: &u32| match self.types.offset_of(*id, field).ok()?.1 {
+            Offset::ByteOffset(offset) => Some(offset),
+            Offset::BitOffsetAndSize(bits, size) if bits % 8 + u32::from(size) <= 8 => {
+                Some(bits / 8)
+            }
+            Offset::BitOffsetAndSize(..) => None,
+        };
+        let found = self.structs.get(structure);
+        found
+            .and_then(|ids| ids.iter().find_map(offset))
+            .unwrap_or(ABSENT)
+    }
+
     fn need(&self, structure: &str, field: &str) -> Result<u32, String> {
         self.find(structure, field)
             .ok_or_else(|| format!("{structure}.{field}"))
@@ -287,6 +303,8 @@ impl<'a> Index<'a> {
         let kernel = Kernel {
             keepalive_timer_fn: 0,
             write_timer_fn: 0,
+            request_timer_fn: 0,
+            jiffy_ns: 0,
             family: self.need("sock", "__sk_common.skc_family")?,
             state: self.need("sock", "__sk_common.skc_state")?,
             remote_port: self.need("sock", "__sk_common.skc_dport")?,
@@ -374,6 +392,10 @@ impl<'a> Index<'a> {
             num_retrans: self.may("request_sock", "num_retrans"),
             rsk_timer: self.may("request_sock", "rsk_timer"),
             rsk_listener: self.may("request_sock", "__req_common.skc_listener"),
+            num_timeout: self.byte_of_bits("request_sock", "num_timeout"),
+            snt_synack: self.may("tcp_request_sock", "snt_synack"),
+            skb_network: self.need("sk_buff", "network_header")?,
+            padding: 0,
             tcp_sock_size: self.size("tcp_sock"),
             tcp6_sock_size: self.size("tcp6_sock"),
             timewait_size: self.size("tcp_timewait_sock"),

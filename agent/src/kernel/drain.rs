@@ -1,8 +1,7 @@
-//! Reads the ring buffers as they fill: ended records, and the programs' log.
+//! Reads the ring buffers as they fill: events, and the programs' log.
 //! It must never hold up a snapshot: it has its own thread.
 
 use std::{
-    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,18 +14,21 @@ use aya::{
     maps::{MapData, RingBuf},
 };
 use aya_log::EbpfLogger;
-use halfopen_common::{Ended, Ending, Record};
+use halfopen_common::{Loss, Notice};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tracing::{debug, warn};
+use tracing::warn;
 use zerocopy::FromBytes as _;
 
-use super::{Error, maps};
-use crate::model::death;
+use super::{
+    Error,
+    maps::{self, Losses, Switches},
+    notices::{Listener, Notices},
+};
 
 /// How often the buffers are looked at: the programs wake the thread only when one fills up.
 const WAIT: Timespec = Timespec {
     tv_sec: 0,
-    tv_nsec: 250_000_000,
+    tv_nsec: 100_000_000,
 };
 
 /// The thread; it ends when this is dropped.
@@ -40,30 +42,34 @@ impl Drain {
     ///
     /// # Errors
     /// When a map is missing or the thread cannot be started.
-    pub fn start(ebpf: &mut Ebpf, log: bool) -> Result<Self, Error> {
-        let mut events = maps::events(ebpf)?;
-        let mut logger = log.then(|| EbpfLogger::init(ebpf)).and_then(|logger| {
+    pub fn start(
+        ebpf: &mut Ebpf,
+        notices: Notices,
+        switches: Switches,
+        losses: Losses,
+        listener: Arc<dyn Listener>,
+        log: bool,
+    ) -> Result<Self, Error> {
+        let events = maps::events(ebpf)?;
+        let logger = log.then(|| EbpfLogger::init(ebpf)).and_then(|logger| {
             logger
                 .inspect_err(|error| warn!(%error, "the kernel side cannot log"))
                 .ok()
         });
         let stop = Arc::new(AtomicBool::new(false));
+        let mut reader = Reader {
+            events,
+            logger,
+            notices,
+            switches,
+            losses,
+            listener,
+            dropped: 0,
+        };
         let stopped = Arc::clone(&stop);
         let run = move || {
             while !stopped.load(Ordering::Relaxed) {
-                wait(&events, logger.as_ref());
-                while let Some(item) = events.next() {
-                    match Ended::read_from_bytes(&item) {
-                        Ok(ended) => note(&ended),
-                        Err(_) => warn!(
-                            bytes = item.len(),
-                            "an ended record of an unknown size was left out"
-                        ),
-                    }
-                }
-                if let Some(logger) = &mut logger {
-                    logger.flush();
-                }
+                reader.round();
             }
         };
         let thread = thread::Builder::new()
@@ -80,45 +86,55 @@ impl Drain {
     }
 }
 
-fn wait(events: &RingBuf<MapData>, logger: Option<&EbpfLogger<&'static dyn log::Log>>) {
-    let mut fds = vec![PollFd::new(events, PollFlags::IN)];
-    fds.extend(logger.map(|logger| PollFd::new(logger, PollFlags::IN)));
-    // Interrupted or not: the buffers are looked at either way.
-    let _ = poll(&mut fds, Some(&WAIT));
+struct Reader {
+    events: RingBuf<MapData>,
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    notices: Notices,
+    switches: Switches,
+    losses: Losses,
+    listener: Arc<dyn Listener>,
+    /// Events dropped by the kernel that were told.
+    dropped: u64,
 }
 
-/// One line for each socket that had a record, when it is destroyed.
-fn note(ended: &Ended) {
-    let Record { ending, state, .. } = ended.record;
-    let cause = Ending::ALL
-        .into_iter()
-        .find(|known| *known as u8 == ending)
-        .and_then(death::cause)
-        .map_or("closed", |cause| cause.as_str());
-    let record = &ended.record;
-    debug!(
-        cause,
-        state,
-        local = %SocketAddr::new(address(record.local), record.local_port),
-        remote = %SocketAddr::new(address(record.remote), record.remote_port),
-        netns = record.net.inum,
-        cgroup = record.cgroup,
-        uid = record.uid,
-        keepalive_probes = record.keepalive_probes,
-        keepalive_answered = record.keepalive_answered,
-        window_probes = record.window_probes,
-        window_answered = record.window_answered,
-        retransmission_timeouts = record.retransmission_timeouts,
-        resets_sent = record.resets_sent,
-        resets_received = record.resets_received,
-        observed_ms = ended.at_ns.saturating_sub(record.first_ns) / 1_000_000,
-        "socket destroyed"
-    );
-}
+impl Reader {
+    fn round(&mut self) {
+        self.switches.set_watched(self.listener.wants_all());
+        self.wait();
+        self.notices.set_clock();
+        while let Some(item) = self.events.next() {
+            match Notice::ref_from_bytes(&item) {
+                Ok(notice) => {
+                    if let Some(event) = self.notices.event(notice) {
+                        self.listener.hear(event);
+                    }
+                }
+                Err(_) => warn!(
+                    bytes = item.len(),
+                    "an event of an unknown size was left out"
+                ),
+            }
+        }
+        let dropped = self.losses.of(Loss::EventsDropped);
+        if dropped > self.dropped {
+            self.listener.missed(dropped - self.dropped);
+            self.dropped = dropped;
+        }
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
 
-/// An address as people write it: ::ffff:a.b.c.d as a.b.c.d.
-fn address(bytes: [u8; 16]) -> IpAddr {
-    Ipv6Addr::from(bytes).to_canonical()
+    fn wait(&self) {
+        let mut fds = vec![PollFd::new(&self.events, PollFlags::IN)];
+        fds.extend(
+            self.logger
+                .as_ref()
+                .map(|logger| PollFd::new(logger, PollFlags::IN)),
+        );
+        // Interrupted or not: the buffers are looked at either way.
+        let _ = poll(&mut fds, Some(&WAIT));
+    }
 }
 
 impl Drop for Drain {

@@ -39,8 +39,10 @@ pub enum Role {
     ResetsReceived,
     /// Tells deaths.
     States,
-    /// Reads records out at the end.
+    /// Forgets sockets at their end.
     Ends,
+    /// Tells when a handshake was given up.
+    Requests,
 }
 
 /// One hook.
@@ -81,7 +83,7 @@ const TRACE_RESETS: &[Attachment] = &[("tp_send_reset", "tcp_send_reset")];
 
 /// All hooks, in the order in which they are attached: what counts probes and retransmissions
 /// decides how the timers can be framed.
-pub const HOOKS: [Hook; 9] = [
+pub const HOOKS: [Hook; 10] = [
     Hook {
         name: "tcp_xmit_probe_skb",
         purpose: "keepalive and window probes",
@@ -244,12 +246,34 @@ pub const HOOKS: [Hook; 9] = [
     },
     Hook {
         name: "tcp_destroy_sock",
-        purpose: "when a socket's record is complete",
+        purpose: "when a socket is forgotten",
         role: Role::Ends,
         ways: &[
             way(Tracepoint, &[("tp_destroy_sock", "tcp_destroy_sock")]),
             way(Fentry, &[("fentry_destroy_sock", "tcp_v4_destroy_sock")]),
             way(Kprobe, &[("kprobe_destroy_sock", "tcp_v4_destroy_sock")]),
+        ],
+    },
+    Hook {
+        name: "reqsk_timer_handler",
+        purpose: "handshakes given up on the accepting side",
+        role: Role::Requests,
+        ways: &[
+            way(
+                Fentry,
+                &[
+                    ("fexit_request_timer", "reqsk_timer_handler"),
+                    ("fentry_request_timer", "reqsk_timer_handler"),
+                ],
+            ),
+            way(
+                Kprobe,
+                &[
+                    ("kretprobe_request_timer", "reqsk_timer_handler"),
+                    ("kprobe_request_timer", "reqsk_timer_handler"),
+                ],
+            ),
+            shared(TIMERS, switch::TIMER_REQUESTS),
         ],
     },
 ];

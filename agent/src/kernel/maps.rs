@@ -1,15 +1,20 @@
 //! Typed access to the maps, by the types both sides share.
 //! It must never interpret what it reads.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, MapData, MapError, RingBuf},
 };
 use halfopen_common::{
-    GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Loss, NetCounts, NetKey, Record,
+    Ending, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Loss, NetCounts, NetKey, Record,
+    Silences, switch,
 };
+use tracing::warn;
 use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes};
 
 use super::Error;
@@ -28,8 +33,55 @@ pub struct Maps {
     sockets: HashMap<MapData, u64, Wire<Record>>,
     groups: HashMap<MapData, Wire<GroupKey>, Wire<GroupCounts>>,
     nets: HashMap<MapData, Wire<NetKey>, Wire<NetCounts>>,
-    losses: Array<MapData, u64>,
-    switches: Array<MapData, u32>,
+    silences: Array<MapData, Wire<Silences>>,
+    losses: Losses,
+    switches: Switches,
+}
+
+/// What was lost, for all who need to know.
+#[derive(Clone)]
+pub struct Losses(Arc<Array<MapData, u64>>);
+
+impl Losses {
+    /// One loss, counted since start.
+    pub fn of(&self, loss: Loss) -> u64 {
+        self.0.get(&(loss as u32), 0).unwrap_or(0)
+    }
+}
+
+/// What shared programs count, and whether every event is told.
+#[derive(Clone)]
+pub struct Switches(Arc<Mutex<Bits>>);
+
+struct Bits {
+    map: Array<MapData, u32>,
+    set: u32,
+}
+
+impl Switches {
+    fn change(&self, change: impl FnOnce(u32) -> u32) -> Result<(), MapError> {
+        let mut bits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let set = change(bits.set);
+        if set != bits.set {
+            bits.map.set(0, set, 0)?;
+            bits.set = set;
+        }
+        Ok(())
+    }
+
+    /// Says whether every event is to be told, or deaths alone.
+    pub fn set_watched(&self, watched: bool) {
+        let change = self.change(|bits| {
+            if watched {
+                bits | switch::WATCHED
+            } else {
+                bits & !switch::WATCHED
+            }
+        });
+        if let Err(error) = change {
+            warn!(%error, "events other than deaths cannot be switched on or off");
+        }
+    }
 }
 
 pub(super) fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(
@@ -42,7 +94,7 @@ pub(super) fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(
     T::try_from(map).map_err(|source| Error::Map { name, source })
 }
 
-/// The ring buffer of ended records.
+/// The ring buffer of events.
 pub fn events(ebpf: &mut Ebpf) -> Result<RingBuf<MapData>, Error> {
     take(ebpf, "EVENTS")
 }
@@ -63,8 +115,12 @@ impl Maps {
             sockets: take(ebpf, "SOCKETS")?,
             groups: take(ebpf, "GROUPS")?,
             nets: take(ebpf, "NETS")?,
-            losses: take(ebpf, "LOSSES")?,
-            switches: take(ebpf, "SWITCHES")?,
+            silences: take(ebpf, "SILENCES")?,
+            losses: Losses(Arc::new(take(ebpf, "LOSSES")?)),
+            switches: Switches(Arc::new(Mutex::new(Bits {
+                map: take(ebpf, "SWITCHES")?,
+                set: 0,
+            }))),
         };
         maps.groups
             .insert(Wire(overflow_group()), Wire(GroupCounts::new_zeroed()), 0)
@@ -82,11 +138,29 @@ impl Maps {
     }
 
     /// Says what shared programs count.
-    pub fn set_switches(&mut self, bits: u32) -> Result<(), Error> {
-        self.switches.set(0, bits, 0).map_err(|source| Error::Map {
-            name: "SWITCHES",
-            source,
-        })
+    pub fn set_switches(&self, count: u32) -> Result<(), Error> {
+        self.switches
+            .change(|bits| bits & switch::WATCHED | count)
+            .map_err(|source| Error::Map {
+                name: "SWITCHES",
+                source,
+            })
+    }
+
+    /// For those who switch events on.
+    pub fn switches(&self) -> Switches {
+        self.switches.clone()
+    }
+
+    /// For those who tell of losses.
+    pub fn losses(&self) -> Losses {
+        self.losses.clone()
+    }
+
+    /// Silences before deaths on each path.
+    pub fn silences(&self) -> impl Iterator<Item = (Ending, Silences)> {
+        let read = |ending: Ending| Some((ending, self.silences.get(&(ending as u32), 0).ok()?.0));
+        Ending::ALL.into_iter().filter_map(read)
     }
 
     /// Every group and its counts.
@@ -121,10 +195,5 @@ impl Maps {
     pub fn forget_net(&mut self, key: &NetKey) {
         // Gone already is as good.
         let _ = self.nets.remove(&Wire(*key));
-    }
-
-    /// A loss, counted since start.
-    pub fn loss(&self, loss: Loss) -> u64 {
-        self.losses.get(&(loss as u32), 0).unwrap_or(0)
     }
 }

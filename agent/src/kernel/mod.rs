@@ -12,6 +12,7 @@ mod maps;
 pub mod measure;
 mod monitor;
 mod netns;
+mod notices;
 mod object;
 mod paced;
 mod privileges;
@@ -25,6 +26,7 @@ use std::{path::PathBuf, time::Duration};
 
 pub use error::Error;
 pub use monitor::Monitor;
+pub use notices::Listener;
 pub use reader::Reader;
 pub use walks::Lists;
 

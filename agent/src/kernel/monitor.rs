@@ -16,7 +16,9 @@ use super::{
     hooks::Role,
     look::Look,
     maps::Maps,
-    measure, object, privileges,
+    measure,
+    notices::{Listener, Nobody, Notices},
+    object, privileges,
     reader::{Pass, Reader},
     walk::Converter,
     walks::{Lists, Walks},
@@ -26,6 +28,7 @@ use crate::{
     model::{
         groups::{Ledger, Reasons},
         liveness::Thresholds,
+        silences,
         snapshot::{Build, Coverage, Losses, Seen, Snapshot, Walk, Walked},
     },
 };
@@ -51,19 +54,38 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Loads the programs and attaches every hook that can be.
+    /// Loads the programs and attaches every hook that can be; nobody hears of events.
     ///
     /// # Errors
     /// When a privilege or kernel feature is missing, or nothing could be attached.
     pub fn start(options: &Options) -> Result<Self, Error> {
+        Self::start_telling(options, Arc::new(Nobody))
+    }
+
+    /// The same, with events told to a listener.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_telling(options: &Options, listener: Arc<dyn Listener>) -> Result<Self, Error> {
         privileges::check()?;
         let mut layout = btf::read(&options.btf)?;
         // Parsing it took tens of MiB, which the next steps must not come on top of.
         trim();
         attach::resolve_addresses(&mut layout);
+        let mut reader = Reader::open_for(&layout, options)?;
+        let hz = reader.hz();
+        layout.kernel.jiffy_ns = hz.map_or(0, |hz| 1_000_000_000 / hz);
         let mut ebpf = object::load(&layout, options)?;
         let mut maps = Maps::take(&mut ebpf)?;
-        let drain = Drain::start(&mut ebpf, options.kernel_log)?;
+        let reasons = Reasons::new(&layout.reset_reasons);
+        let drain = Drain::start(
+            &mut ebpf,
+            Notices::new(reasons.clone(), hz),
+            maps.switches(),
+            maps.losses(),
+            listener,
+            options.kernel_log,
+        )?;
         let btf = object::btf(&options.btf)?;
         let attached = attach::all(&mut ebpf, &btf, &layout, &mut maps, options)?;
         drop(btf);
@@ -71,11 +93,7 @@ impl Monitor {
             return Err(nothing(&attached, &ebpf));
         }
         let look = Look::new(&mut ebpf)?;
-        let walks = Walks::start(
-            Reader::open_for(&layout, options)?,
-            options.thresholds,
-            options.walk_interval,
-        )?;
+        let walks = Walks::start(reader, options.thresholds, options.walk_interval)?;
         trim();
         let statistics = options
             .bpf_stats
@@ -90,7 +108,7 @@ impl Monitor {
             ebpf,
             maps,
             attached,
-            reasons: Reasons::new(&layout.reset_reasons),
+            reasons,
             comparison,
             ledger: Ledger::default(),
             look,
@@ -129,6 +147,7 @@ impl Monitor {
                 .iter()
                 .map(|attached| attached.status(&self.ebpf, self.statistics.is_some()))
                 .collect(),
+            silences: silences::by_cause(self.maps.silences()),
             losses: self.losses(),
             namespaces: self.comparison.books.namespaces(),
             records: self.look.records,
@@ -181,11 +200,14 @@ impl Monitor {
     }
 
     fn losses(&self) -> Losses {
-        let loss = |which| self.maps.loss(which);
+        let losses = self.maps.losses();
+        let loss = |which| losses.of(which);
         Losses {
             events_dropped: loss(Loss::EventsDropped),
+            certificates_lost: loss(Loss::CertificatesLost),
             map_full: BTreeMap::from([
                 ("sockets", loss(Loss::RecordsFull)),
+                ("births", loss(Loss::BirthsFull)),
                 ("groups", loss(Loss::GroupsFull)),
                 ("namespaces", loss(Loss::NetsFull)),
             ]),

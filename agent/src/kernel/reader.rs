@@ -96,6 +96,17 @@ impl Reader {
         }
     }
 
+    /// Jiffies of a second; `None` where it cannot be found out.
+    pub(super) fn hz(&mut self) -> Option<u64> {
+        match self {
+            Self::Walk { walker, hz } => {
+                let nets = walker.nets().ok()?;
+                known_hz(hz, &nets).ok()
+            }
+            Self::SockDiag => None,
+        }
+    }
+
     /// Reads everything once and adds it up; `between` is called between short runs.
     ///
     /// # Errors

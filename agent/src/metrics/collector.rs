@@ -69,6 +69,7 @@ fn family<S>(metric: &Metric<S>, state: &S) -> Option<proto::MetricFamily> {
     family.set_field_type(match metric.kind {
         Kind::Counter => proto::MetricType::COUNTER,
         Kind::Gauge => proto::MetricType::GAUGE,
+        Kind::Histogram => proto::MetricType::HISTOGRAM,
     });
     family.set_metric(series.metrics);
     Some(family)
@@ -88,18 +89,11 @@ impl Series {
         self.add(values, count as f64);
     }
 
-    /// Adds a value with the values of the metric's labels.
+    /// Adds a value with the values of the metric's labels; of a histogram there is no one value.
     pub fn add<const N: usize>(&mut self, values: [&str; N], value: f64) {
-        debug_assert_eq!(N, self.labels.len(), "one value for each label");
-        let mut metric = proto::Metric::default();
-        let pairs = self.labels.iter().zip(values).map(|(name, value)| {
-            let mut pair = proto::LabelPair::default();
-            pair.set_name((*name).into());
-            pair.set_value(value.into());
-            pair
-        });
-        metric.set_label(pairs.collect());
+        let mut metric = self.labelled(values);
         match self.kind {
+            Kind::Histogram => return debug_assert!(false, "a histogram has no one value"),
             Kind::Counter => {
                 let mut counter = proto::Counter::default();
                 counter.set_value(value);
@@ -112,5 +106,45 @@ impl Series {
             }
         }
         self.metrics.push(metric);
+    }
+
+    /// Adds a histogram: the number of values up to each bound and not up to the one before, of those
+    /// above all bounds last, and the sum of all values.
+    pub fn histogram<const N: usize>(
+        &mut self,
+        values: [&str; N],
+        bounds: &[f64],
+        counts: &[u64],
+        sum: f64,
+    ) {
+        debug_assert_eq!(counts.len(), bounds.len() + 1, "the last has no bound");
+        let mut metric = self.labelled(values);
+        let mut histogram = proto::Histogram::default();
+        let mut cumulative = 0;
+        let buckets = bounds.iter().zip(counts).map(|(bound, count)| {
+            cumulative += count;
+            let mut bucket = proto::Bucket::default();
+            bucket.set_upper_bound(*bound);
+            bucket.set_cumulative_count(cumulative);
+            bucket
+        });
+        histogram.set_bucket(buckets.collect());
+        histogram.set_sample_count(counts.iter().sum());
+        histogram.set_sample_sum(sum);
+        metric.set_histogram(histogram);
+        self.metrics.push(metric);
+    }
+
+    fn labelled<const N: usize>(&self, values: [&str; N]) -> proto::Metric {
+        debug_assert_eq!(N, self.labels.len(), "one value for each label");
+        let mut metric = proto::Metric::default();
+        let pairs = self.labels.iter().zip(values).map(|(name, value)| {
+            let mut pair = proto::LabelPair::default();
+            pair.set_name((*name).into());
+            pair.set_value(value.into());
+            pair
+        });
+        metric.set_label(pairs.collect());
+        metric
     }
 }

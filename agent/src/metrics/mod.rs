@@ -40,6 +40,8 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// Counts by bucket.
+    Histogram,
 }
 
 /// The exposition (text format 0.0.4) of a snapshot and, where known, of the agent's own process.

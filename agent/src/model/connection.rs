@@ -19,6 +19,14 @@ pub enum Unknown {
     NotOfThisKind,
     /// The settings of its network namespace could not be read.
     NamespaceUnread,
+    /// An event does not tell it.
+    NotInEvents,
+    /// It began before the hooks were attached, or when no more beginnings found room.
+    BeginningUnseen,
+    /// The kernel's table of records had no room for it.
+    NoRecord,
+    /// The peer has never been heard.
+    NeverHeard,
 }
 
 impl fmt::Display for Unknown {
@@ -28,6 +36,10 @@ impl fmt::Display for Unknown {
             Self::NotOnThisKernel => "this kernel does not tell",
             Self::NotOfThisKind => "a socket of this kind has none",
             Self::NamespaceUnread => "its network namespace could not be read",
+            Self::NotInEvents => "an event does not tell",
+            Self::BeginningUnseen => "its beginning was not seen",
+            Self::NoRecord => "the kernel's table of records was full",
+            Self::NeverHeard => "the peer was never heard",
         })
     }
 }

@@ -1,7 +1,10 @@
 //! Groups: the hooks' counters as figures a view can show.
 //! It must never let a figure that was shown go backwards.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use halfopen_common::{
     Ending, Event, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Outstanding, Record,
@@ -10,6 +13,7 @@ use halfopen_common::{
 
 use super::{
     death,
+    liveness::Evidence,
     snapshot::{Counts, Direction, Group},
 };
 
@@ -18,7 +22,7 @@ pub const OVERFLOW_OWNER: &str = "other";
 
 /// Names of the reasons of resets, by the index the hooks count under.
 #[derive(Debug, Clone)]
-pub struct Reasons(Vec<String>);
+pub struct Reasons(Vec<Arc<str>>);
 
 impl Reasons {
     /// From the kernel's own enumeration, in lower case without prefix; inferred reasons carry the
@@ -34,45 +38,47 @@ impl Reasons {
                 ResetReason::STATE => "tcp_state",
                 _ => told.get(&index).map_or("unknown", String::as_str),
             };
-            inferred.to_owned()
+            Arc::from(inferred)
         };
         Self((0_u32..).take(ResetReason::COUNT).map(name).collect())
+    }
+
+    /// The name of the reason with this index.
+    #[must_use]
+    pub fn name(&self, index: u8) -> Arc<str> {
+        let name = self.0.get(usize::from(index)).or(self.0.last());
+        name.map_or_else(|| Arc::from("unknown"), Arc::clone)
     }
 }
 
 /// Answers the hooks have not counted yet: probes outstanding whose peer was found heard, by group.
 pub type Pending = BTreeMap<GroupKey, PendingAnswers>;
 
-/// Answers not counted yet in one group.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PendingAnswers {
-    keepalive: u64,
-    window: u64,
-}
+/// Answers not counted yet in one group, by the event that the hooks will count.
+pub type PendingAnswers = [u64; Event::COUNT];
 
 /// Adds a record's pending answer, if it has one.
 pub fn add_pending(pending: &mut Pending, record: &Record) {
-    if record.heard == 0 || record.outstanding == Outstanding::NONE {
+    if record.heard == 0 {
         return;
     }
+    let (answer, recovery) = match record.outstanding {
+        Outstanding::KEEPALIVE => (Some(Event::KeepaliveAnswered), Event::KeepaliveRecovery),
+        Outstanding::WINDOW => (Some(Event::WindowAnswered), Event::WindowRecovery),
+        Outstanding::RETRANSMISSION => (None, Event::RetransmissionRecovery),
+        _ => return,
+    };
+    let recovery = record.recovers().then_some(recovery);
     let answers = pending.entry(record.group()).or_default();
-    if record.outstanding == Outstanding::KEEPALIVE {
-        answers.keepalive += 1;
-    } else {
-        answers.window += 1;
+    for event in [answer, recovery].into_iter().flatten() {
+        answers[event as usize] += 1;
     }
 }
 
 /// Keeps what was shown of each group.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    shown: BTreeMap<GroupKey, Answers>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Answers {
-    keepalive: u64,
-    window: u64,
+    shown: BTreeMap<GroupKey, PendingAnswers>,
 }
 
 impl Ledger {
@@ -89,30 +95,34 @@ impl Ledger {
         for (key, counters) in counters {
             let pending = pending.get(key).copied().unwrap_or_default();
             let shown = self.shown.entry(*key).or_default();
-            let event = |event: Event| counters.events[event as usize];
-            shown.keepalive = shown
-                .keepalive
-                .max(event(Event::KeepaliveAnswered) + pending.keepalive);
-            shown.window = shown
-                .window
-                .max(event(Event::WindowAnswered) + pending.window);
+            for ((shown, counted), pending) in shown.iter_mut().zip(counters.events).zip(pending) {
+                *shown = (*shown).max(counted + pending);
+            }
             if is_empty(counters) {
                 continue;
             }
+            let event = |event: Event| shown[event as usize];
             let counts = groups.entry(group(key)).or_default();
             counts.keepalive_probes += event(Event::KeepaliveProbe);
-            counts.keepalive_probes_answered += shown.keepalive;
+            counts.keepalive_probes_answered += event(Event::KeepaliveAnswered);
             counts.window_probes += event(Event::WindowProbe);
-            counts.window_probes_answered += shown.window;
+            counts.window_probes_answered += event(Event::WindowAnswered);
             counts.retransmission_timeouts += event(Event::RetransmissionTimeout);
             counts.resets_received += event(Event::ResetReceived);
+            for (evidence, recovery) in [
+                (Evidence::Keepalive, Event::KeepaliveRecovery),
+                (Evidence::Retransmission, Event::RetransmissionRecovery),
+                (Evidence::WindowProbe, Event::WindowRecovery),
+            ] {
+                *counts.recoveries.entry(evidence).or_default() += event(recovery);
+            }
             for (count, name) in counters
                 .resets_sent
                 .iter()
                 .zip(&reasons.0)
                 .filter(|(count, _)| **count != 0)
             {
-                *counts.resets_sent.entry(name.clone()).or_default() += count;
+                *counts.resets_sent.entry(name.to_string()).or_default() += count;
             }
             for ending in Ending::ALL {
                 let count = counters.endings[ending as usize];
@@ -250,6 +260,19 @@ mod tests {
             &mut pending,
             &record(|r| r.outstanding = Outstanding::KEEPALIVE),
         );
+        assert_eq!(pending[&key][Event::KeepaliveRecovery as usize], 0);
+        let mut recovered = Pending::new();
+        for unanswered in [1, 2] {
+            let heard = record(|r| {
+                r.outstanding = Outstanding::WINDOW;
+                r.heard = 1;
+                r.unanswered = unanswered;
+            });
+            add_pending(&mut recovered, &heard);
+        }
+        let events = recovered[&key];
+        assert_eq!(events[Event::WindowAnswered as usize], 2);
+        assert_eq!(events[Event::WindowRecovery as usize], 1);
         let mut ledger = Ledger::default();
         let mut shown = |counters, pending: &Pending| {
             ledger

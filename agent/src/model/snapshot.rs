@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use halfopen_common::SILENCE_BOUNDS_S;
+
 use super::{census::Census, judged::Source, liveness::Evidence};
 
 /// What the agent knows at one moment.
@@ -21,6 +23,8 @@ pub struct Snapshot {
     pub accounting: BTreeMap<KernelCounter, Balance>,
     /// Every hook, attached or not, in a fixed order.
     pub hooks: Vec<HookStatus>,
+    /// Silences before deaths; a cause of which no silence is known is absent.
+    pub silences: BTreeMap<Cause, Silence>,
     /// What was lost on the way.
     pub losses: Losses,
     /// Network namespaces whose counters were read in the last round, and those that exist but
@@ -30,6 +34,15 @@ pub struct Snapshot {
     pub records: u64,
     /// Version, revision and kernel.
     pub build: Build,
+}
+
+/// For how long the peers of connections had been silent when they died. Each count only grows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Silence {
+    /// Deaths by the first bound of [`SILENCE_BOUNDS_S`] that was not exceeded, the last by none.
+    pub deaths: [u64; SILENCE_BOUNDS_S.len() + 1],
+    /// Sum of the silences.
+    pub sum: Duration,
 }
 
 /// Suspects by group and evidence.
@@ -116,6 +129,8 @@ pub struct Counts {
     pub resets_sent: BTreeMap<String, u64>,
     /// Connections that ended other than by an orderly close, by cause.
     pub deaths: BTreeMap<Cause, u64>,
+    /// Peers heard again after something had stayed unanswered, by what.
+    pub recoveries: BTreeMap<Evidence, u64>,
 }
 
 /// What killed a connection.
@@ -302,6 +317,8 @@ pub struct HookStatus {
 pub struct Losses {
     /// Events that found the ring buffer full (their counts are kept).
     pub events_dropped: u64,
+    /// Deaths among them: their certificates are lost.
+    pub certificates_lost: u64,
     /// Inserts that found a map full, by map: the per-socket detail is lost, the counts are kept.
     pub map_full: BTreeMap<&'static str, u64>,
     /// Counts that went to the overflow group because the table of groups was full.

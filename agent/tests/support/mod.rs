@@ -13,7 +13,7 @@ use halfopen::model::{
     liveness::{Evidence, Guard},
     snapshot::{
         Balance, Build, Cause, Counts, Coverage, Direction, Group, HookStatus, KernelCounter,
-        Losses, Mechanism, Namespaces, Snapshot, Walk, Walked,
+        Losses, Mechanism, Namespaces, Silence, Snapshot, Walk, Walked,
     },
 };
 
@@ -46,8 +46,19 @@ pub fn rich() -> Snapshot {
             (KernelCounter::OutRsts, balance(7, 7, 0)),
         ]),
         hooks: hooks(),
+        silences: BTreeMap::from([
+            (
+                Cause::Keepalive,
+                silence([0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0], 39_500),
+            ),
+            (
+                Cause::Unknown,
+                silence([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 20_000_400),
+            ),
+        ]),
         losses: Losses {
             events_dropped: 2,
+            certificates_lost: 1,
             records_stale: 5,
             events_unreadable: 4,
             map_full: BTreeMap::from([("records", 3)]),
@@ -119,7 +130,15 @@ fn inbound() -> Counts {
         retransmission_timeouts: 8,
         resets_received: 2,
         resets_sent: BTreeMap::from([("tcp_abort_on_close".into(), 2), ("unknown".into(), 1)]),
-        deaths: BTreeMap::from([(Cause::ResetReceived, 2), (Cause::Retransmission, 1)]),
+        deaths: BTreeMap::from([(Cause::ResetReceived, 2), (Cause::Unknown, 1)]),
+        recoveries: BTreeMap::from([(Evidence::Keepalive, 1), (Evidence::WindowProbe, 0)]),
+    }
+}
+
+fn silence(deaths: [u64; 11], sum_ms: u64) -> Silence {
+    Silence {
+        deaths,
+        sum: Duration::from_millis(sum_ms),
     }
 }
 

@@ -31,7 +31,10 @@ const UNHEARD: Side = Side {
 /// timer that serves connections.
 const EXPIRED: Side = Side {
     kernel: &[("TCPTimeouts", Figure::Exactly(4))],
-    agent: &[("retransmission_timeouts", Count::Exactly(0))],
+    agent: &[
+        ("retransmission_timeouts", Count::Exactly(0)),
+        ("deaths{connect_timeout}", Count::Exactly(1)),
+    ],
 };
 
 /// A client that has done its part: no data, no keepalive.

@@ -1,0 +1,267 @@
+//! Tells the agent what has just happened, with what the socket looks like.
+//! It must never count: an event that finds no room here has been counted before.
+
+use halfopen_common::{
+    Ending, Loss, NetKey, Notice, Outstanding, Record, keepalive, state, switch, told, what,
+};
+
+use crate::{
+    maps::{self, kernel},
+    read::Reader,
+    record::{self, Touched},
+    sock::{Segment, Sock, jiffies},
+};
+
+/// What a notice of a socket without a record starts from: too large for the stack.
+static NO_RECORD: Record = zerocopy::transmute!([0_u8; size_of::<Record>()]);
+
+/// Whether somebody wants to know of events other than deaths.
+#[inline(always)]
+pub fn is_watched() -> bool {
+    maps::switched(switch::WATCHED)
+}
+
+/// Tells of an event of a socket that has been touched, if anybody watches.
+#[inline(always)]
+pub fn event(what: u8, sock: Sock, record: Option<*mut Record>) {
+    if is_watched() {
+        let record = record.map_or(core::ptr::null(), <*mut Record>::cast_const);
+        tell(what, sock, record, Ending::None as u8, state::CLOSE);
+    }
+}
+
+/// Tells of a reset sent, if anybody watches; the reason stands in the record, if there is one.
+#[inline(always)]
+pub fn reset(sock: Sock, record: Option<*mut Record>, reason: u32) {
+    if is_watched() {
+        let record = record.map_or(core::ptr::null(), <*mut Record>::cast_const);
+        // Of a socket without a record the place of its ending carries the reason.
+        tell(what::RESET_SENT, sock, record, reason as u8, state::CLOSE);
+    }
+}
+
+/// Tells of a death, always.
+#[inline(always)]
+pub fn death(sock: Sock, touched: &Touched, ending: u8, state: u8) {
+    let record = touched
+        .record
+        .map_or(core::ptr::null(), <*mut Record>::cast_const);
+    tell(what::DEATH, sock, record, ending, state);
+}
+
+/// Hands out one notice of a full socket. `detail` and `state` stand in for a record's where there is
+/// none.
+#[inline(never)]
+fn tell(what: u8, sock: Sock, record: *const Record, detail: u8, state: u8) {
+    let Some(mut entry) = maps::reserve_notice() else {
+        lost(what);
+        return;
+    };
+    let place = entry.as_mut_ptr();
+    // SAFETY: reserved memory of this type, which stays reserved until it is submitted.
+    let notice = unsafe { &mut *place };
+    notice.what = what;
+    notice.sock = sock.0;
+    notice.at_ns = maps::now_ns();
+    notice.flags = 0;
+    if record.is_null() {
+        notice.record = NO_RECORD;
+        notice.flags = told::NO_RECORD;
+        // What cannot be read stays zero; the event itself is told all the same.
+        let _ = record::identify(sock, &mut notice.record);
+        notice.record.state = state;
+        if what == what::DEATH {
+            notice.record.ending = detail;
+        } else {
+            notice.record.reset_reason = detail;
+        }
+    } else {
+        // SAFETY: points into a live map value.
+        notice.record = unsafe { *record };
+    }
+    describe(sock, notice);
+    maps::submit_notice(entry);
+}
+
+/// What the socket looks like now. Without branches, each of which would double the verifier's work:
+/// a full socket can be read, and what this kernel does not have stays zero.
+#[inline(always)]
+fn describe(sock: Sock, notice: &mut Notice) {
+    let (mut flags, mut net) = (0_u64, 0_u64);
+    let (mut written, mut acknowledged) = (0_u32, 0_u32);
+    let (mut received, mut read) = (0_u32, 0_u32);
+    let (mut heard, mut data) = (0_u32, 0_u32);
+    let mut mptcp = 0_u8;
+    notice.cookie = 0;
+    notice.error = 0;
+    notice.keepalive_idle = 0;
+    notice.keepalive_interval = 0;
+    notice.keepalive_probes = 0;
+    let mut reader = Reader::of(sock.0);
+    reader.field(&raw mut notice.cookie, kernel!(cookie));
+    reader.field(&raw mut notice.error, kernel!(err));
+    reader.field(&raw mut flags, kernel!(flags));
+    reader.field(&raw mut net, kernel!(net));
+    reader.field(&raw mut written, kernel!(write_seq));
+    reader.field(&raw mut acknowledged, kernel!(snd_una));
+    reader.field(&raw mut received, kernel!(rcv_nxt));
+    reader.field(&raw mut read, kernel!(copied_seq));
+    reader.field(&raw mut heard, kernel!(rcv_tstamp));
+    reader.field(&raw mut data, kernel!(lrcvtime));
+    reader.field(&raw mut mptcp, kernel!(is_mptcp));
+    reader.field(&raw mut notice.keepalive_idle, kernel!(keepalive_time));
+    reader.field(&raw mut notice.keepalive_interval, kernel!(keepalive_intvl));
+    reader.field(&raw mut notice.keepalive_probes, kernel!(keepalive_probes));
+    notice.unacknowledged = written.wrapping_sub(acknowledged);
+    notice.unread = received.wrapping_sub(read);
+    let own =
+        notice.keepalive_idle | notice.keepalive_interval | u32::from(notice.keepalive_probes);
+    let on = (flags >> (kernel!(flag_keepopen) & 63) & 1) as u8;
+    // OFF, DEFAULT or CUSTOM.
+    notice.keepalive = on + on * is_set(own);
+    let dead = (flags >> (kernel!(flag_dead) & 63) & 1) as u8;
+    notice.flags |= (dead * told::ORPHAN) | ((mptcp & 1) * told::MPTCP);
+    notice.silence_ns = jiffies_ns(silence(heard, data));
+    notice.born_ns = maps::born(sock.0);
+    // Those of the namespace where the socket has none.
+    let mut reader = Reader::of(net);
+    if notice.keepalive_idle == 0 {
+        reader.field(
+            &raw mut notice.keepalive_idle,
+            kernel!(sysctl_keepalive_time),
+        );
+    }
+    if notice.keepalive_interval == 0 {
+        reader.field(
+            &raw mut notice.keepalive_interval,
+            kernel!(sysctl_keepalive_intvl),
+        );
+    }
+    if notice.keepalive_probes == 0 {
+        reader.field(
+            &raw mut notice.keepalive_probes,
+            kernel!(sysctl_keepalive_probes),
+        );
+    }
+    if notice.record.state == state::SYN_SENT {
+        notice.flags |= told::UNHEARD;
+        notice.silence_ns = Notice::UNKNOWN;
+    }
+}
+
+/// 1 for all but 0.
+#[inline(always)]
+const fn is_set(word: u32) -> u8 {
+    ((word | word.wrapping_neg()) >> 31) as u8
+}
+
+/// Jiffies since the later of two moments.
+#[inline(always)]
+fn silence(a: u32, b: u32) -> u32 {
+    let now = jiffies();
+    let (a, b) = (now.wrapping_sub(a), now.wrapping_sub(b));
+    if a < b { a } else { b }
+}
+
+/// Nanoseconds of so many jiffies; [`Notice::UNKNOWN`] where the length of one is not known.
+#[inline(always)]
+fn jiffies_ns(jiffies: u32) -> u64 {
+    let jiffy: u64 = kernel!(jiffy_ns);
+    if jiffy == 0 {
+        Notice::UNKNOWN
+    } else {
+        u64::from(jiffies) * jiffy
+    }
+}
+
+/// Tells that a request socket has ended; `record` holds whose it was, and how it ended.
+#[inline(never)]
+pub fn request_death(request: Sock, record: &Record, born_ns: u64) {
+    let Some(mut entry) = maps::reserve_notice() else {
+        lost(what::DEATH);
+        return;
+    };
+    let place = entry.as_mut_ptr();
+    // SAFETY: reserved memory of this type, which stays reserved until it is submitted.
+    let notice = unsafe { &mut *place };
+    blank(notice, what::DEATH, told::REQUEST | told::UNHEARD);
+    notice.sock = request.0;
+    notice.cookie = request.cookie().unwrap_or(0);
+    notice.born_ns = born_ns;
+    notice.record = *record;
+    maps::submit_notice(entry);
+}
+
+/// Tells of a reset that answers a segment of no connection, if anybody watches.
+#[inline(always)]
+pub fn stray_reset(segment: Segment, net: &NetKey, reason: u32) {
+    if is_watched() {
+        tell_stray(segment, net, reason as u8);
+    }
+}
+
+#[inline(never)]
+fn tell_stray(segment: Segment, net: &NetKey, reason: u8) {
+    let Some(mut entry) = maps::reserve_notice() else {
+        lost(what::RESET_SENT);
+        return;
+    };
+    let place = entry.as_mut_ptr();
+    // SAFETY: reserved memory of this type, which stays reserved until it is submitted.
+    let notice = unsafe { &mut *place };
+    blank(notice, what::RESET_SENT, told::STRAY);
+    notice.record = NO_RECORD;
+    notice.record.net = *net;
+    notice.record.reset_reason = reason;
+    // Without its addresses it is told all the same.
+    let _ = segment.ends(&mut notice.record);
+    maps::submit_notice(entry);
+}
+
+/// A notice of what is no full socket, its record apart.
+#[inline(always)]
+fn blank(notice: &mut Notice, what: u8, flags: u8) {
+    notice.what = what;
+    notice.flags = flags | told::NO_RECORD;
+    notice.at_ns = maps::now_ns();
+    notice.sock = 0;
+    notice.cookie = 0;
+    notice.born_ns = 0;
+    notice.silence_ns = Notice::UNKNOWN;
+    notice.keepalive_idle = 0;
+    notice.keepalive_interval = 0;
+    notice.unacknowledged = 0;
+    notice.unread = 0;
+    notice.error = 0;
+    notice.keepalive_probes = 0;
+    notice.keepalive = keepalive::UNKNOWN;
+}
+
+/// Counts what found no room.
+#[inline(always)]
+fn lost(what: u8) {
+    maps::lose(Loss::EventsDropped);
+    if what == what::DEATH {
+        maps::lose(Loss::CertificatesLost);
+    }
+}
+
+/// Tells that the outstanding probe or retransmission was answered, if anybody watches: before the
+/// record forgets it, and once.
+#[inline(always)]
+pub fn answer(sock: Sock, record: *mut Record) {
+    if !is_watched() {
+        return;
+    }
+    // SAFETY: points into a live map value.
+    let answered = unsafe { &*record };
+    if answered.heard != 0 || answered.outstanding == Outstanding::NONE {
+        return;
+    }
+    let what = if answered.recovers() {
+        what::RECOVERY
+    } else {
+        what::ANSWER
+    };
+    tell(what, sock, record, Ending::None as u8, state::CLOSE);
+}
