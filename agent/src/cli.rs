@@ -35,6 +35,8 @@ pub enum Command {
     Agent(commands::agent::AgentArgs),
     /// Show the connections worth worrying about, worst first, and why
     List(Box<commands::list::ListArgs>),
+    /// Stream what happens to connections: probes, answers, resets, deaths, one line each
+    Watch(Box<commands::watch::WatchArgs>),
     /// Show what works on this kernel: hooks, privileges, network namespaces, and what is unknown
     Doctor(commands::doctor::DoctorArgs),
     /// Let connections die in private network namespaces and compare every count with the kernel's
@@ -176,14 +178,17 @@ pub fn main() -> ExitCode {
     let Cli { command, logs } = Cli::parse();
     let default_level = match command {
         Command::Agent(_) => LogLevel::Info,
-        Command::List(_) | Command::Doctor(_) | Command::Selftest(_) | Command::Demo(_) => {
-            LogLevel::Warn
-        }
+        Command::List(_)
+        | Command::Watch(_)
+        | Command::Doctor(_)
+        | Command::Selftest(_)
+        | Command::Demo(_) => LogLevel::Warn,
     };
     start_logs(&logs, logs.log_level.unwrap_or(default_level));
     let result = match &command {
         Command::Agent(args) => commands::agent::run(args, logs.log_level),
         Command::List(args) => commands::list::run(args, || read_all(args)),
+        Command::Watch(args) => commands::watch::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Selftest(args) => commands::selftest::run(args),
         Command::Demo(args) => commands::demo::run(args),

@@ -6,6 +6,7 @@ use std::{
     net::TcpListener,
     process::ExitCode,
     str::FromStr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,10 +21,15 @@ use tracing::{info, warn};
 
 use crate::{
     cli::{HookArgs, LogLevel, ThresholdArgs, interval},
-    commands::watch::Watch,
+    commands::news::News,
     kernel::{self, Monitor},
-    serve::{self, Api, Limits, ListenAddress, Routes, Sampler, TelemetryPath},
+    serve::{
+        self, Api, Feed, Limits, ListenAddress, Refused, Routes, Sampler, Snapshots, TelemetryPath,
+    },
 };
+
+/// Time between two looks for answers while somebody watches.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The exit code of a process ended by SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -70,8 +76,24 @@ pub struct AgentArgs {
         value_parser = interval
     )]
     compare_interval: Duration,
+    /// The latest deaths whose certificates are kept for /api/v1/deaths
+    #[arg(
+        long,
+        value_name = "N",
+        env = "HALFOPEN_DEATHS_KEPT",
+        default_value_t = 10_000,
+        value_parser = deaths_kept
+    )]
+    deaths_kept: usize,
     #[command(flatten)]
     walk: WalkArgs,
+}
+
+/// Some 700 bytes each.
+fn deaths_kept(typed: &str) -> Result<usize, String> {
+    const MOST: usize = 1_000_000;
+    let number = typed.parse().ok().filter(|number| *number <= MOST);
+    number.ok_or_else(|| format!("a number from 0 to {MOST}"))
 }
 
 /// How all sockets are read and judged.
@@ -146,8 +168,9 @@ async fn agent(
     }
     let (snapshots, pending) = serve::pending();
     let (stop, stopped) = watch::channel(false);
-    let api = Api::default();
-    let routes = Routes::new(snapshots, args.telemetry_path.clone(), api.clone());
+    let feed = Feed::new(args.deaths_kept);
+    let api = Api::new(feed.clone(), stopped.clone());
+    let routes = Routes::new(snapshots.clone(), args.telemetry_path.clone(), api.clone());
     let mut server = tokio::spawn(serve::serve(listeners, routes, Limits::default(), stopped));
 
     let options = kernel::Options {
@@ -163,7 +186,8 @@ async fn agent(
         walk_interval: args.walk.walk_interval.0,
     };
     // Loading is the kernel's work and takes its time: not on a thread that answers requests.
-    let attaching = tokio::task::spawn_blocking(move || Monitor::start(&options));
+    let listener = Arc::new(feed.clone());
+    let attaching = tokio::task::spawn_blocking(move || Monitor::start_telling(&options, listener));
     let monitor = tokio::select! {
         result = attaching => result.context("attaching the hooks panicked")??,
         // What is attached by then goes with the process.
@@ -172,12 +196,13 @@ async fn agent(
     let lists = monitor.lists();
     let lister = move |netns, most, wanted| lists.read(netns, most, wanted);
     api.open(Box::new(lister), args.walk.thresholds.thresholds());
-    let mut watch = Watch::default();
+    let mut news = News::default();
     let mut sampler = pending
         .run(monitor, args.compare_interval, move |snapshot| {
-            watch.see(snapshot, Instant::now());
+            news.see(snapshot, Instant::now());
         })
         .context("cannot start the thread that reads the hooks")?;
+    tokio::spawn(look_often(feed, snapshots));
 
     let code = tokio::select! {
         name = signals.next() => told_to_end(name),
@@ -199,6 +224,19 @@ async fn agent(
     }
 }
 
+/// No hook sees an answer come: while somebody watches, sockets are looked at as often as they are in
+/// a scrape.
+async fn look_often(feed: Feed, snapshots: Snapshots) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if feed.is_watched()
+            && let Err(Refused::Ended) = snapshots.take().await
+        {
+            return;
+        }
+    }
+}
+
 fn told_to_end(signal: &'static str) -> ExitCode {
     info!(signal, "ending");
     ExitCode::SUCCESS
@@ -216,20 +254,20 @@ async fn end(server: JoinHandle<io::Result<()>>, sampler: Sampler) -> anyhow::Re
         .context("the web server could not start")
 }
 
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn next(&mut self) -> &'static str {
+    pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",

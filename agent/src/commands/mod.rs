@@ -5,8 +5,9 @@ pub mod agent;
 pub mod demo;
 pub mod doctor;
 pub mod list;
+mod news;
 pub mod selftest;
-mod watch;
+pub mod watch;
 
 use std::{
     io::{self, Write},

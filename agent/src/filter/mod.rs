@@ -38,7 +38,7 @@ use std::time::Duration;
 
 pub use error::FilterError;
 
-use crate::model::judged::Judged;
+use crate::model::{event::Event, judged::Judged, liveness::Thresholds};
 use condition::{Condition, Truth};
 
 /// Which connections are meant.
@@ -84,6 +84,23 @@ impl Filter {
     #[must_use]
     pub fn matches(&self, judged: &Judged) -> bool {
         self.0.truth(judged) == Truth::Yes
+    }
+
+    /// Whether the filter surely holds for what an event tells of its connection. How the connection
+    /// fares is not told, so words such as `suspect` match no event.
+    #[must_use]
+    pub fn matches_event(&self, event: &Event) -> bool {
+        self.is_empty()
+            || self.matches(&Judged::new(
+                event.connection.clone(),
+                &Thresholds::default(),
+            ))
+    }
+
+    /// Whether everything passes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 
     /// Finds the ids of the cgroups that stand in the filter by their paths, by way of `id_of`.

@@ -197,9 +197,7 @@ impl<'a> Index<'a> {
     fn byte_of_bits(&self, structure: &str, field: &str) -> u32 {
         let offset = |id: &u32| match self.types.offset_of(*id, field).ok()?.1 {
             Offset::ByteOffset(offset) => Some(offset),
-            Offset::BitOffsetAndSize(bits, size) if bits % 8 + u32::from(size) <= 8 => {
-                Some(bits / 8)
-            }
+            Offset::BitOffsetAndSize(bits, size) if bits % 8 + size <= 8 => Some(bits / 8),
             Offset::BitOffsetAndSize(..) => None,
         };
         let found = self.structs.get(structure);

@@ -22,8 +22,9 @@ use zerocopy::FromBytes as _;
 use super::{
     Error,
     maps::{self, Losses, Switches},
-    notices::{Listener, Notices},
+    notices::Notices,
 };
+use crate::model::event::Listener;
 
 /// How often the buffers are looked at: the programs wake the thread only when one fills up.
 const WAIT: Timespec = Timespec {

@@ -26,7 +26,6 @@ use std::{path::PathBuf, time::Duration};
 
 pub use error::Error;
 pub use monitor::Monitor;
-pub use notices::Listener;
 pub use reader::Reader;
 pub use walks::Lists;
 

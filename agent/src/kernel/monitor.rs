@@ -17,7 +17,7 @@ use super::{
     look::Look,
     maps::Maps,
     measure,
-    notices::{Listener, Nobody, Notices},
+    notices::Notices,
     object, privileges,
     reader::{Pass, Reader},
     walk::Converter,
@@ -26,6 +26,7 @@ use super::{
 use crate::{
     host::prog_info::ProgramStatistics,
     model::{
+        event::{Listener, Nobody},
         groups::{Ledger, Reasons},
         liveness::Thresholds,
         silences,

@@ -227,28 +227,3 @@ fn address(family: u16, bytes: [u8; 16], port: u16) -> SocketAddr {
     };
     SocketAddr::new(ip, port)
 }
-
-/// Where events go.
-pub trait Listener: Send + Sync + 'static {
-    /// Whether every event is wanted, or deaths alone.
-    fn wants_all(&self) -> bool;
-
-    /// Takes one; must not wait.
-    fn hear(&self, event: Event);
-
-    /// So many more found no room on their way from the kernel.
-    fn missed(&self, events: u64);
-}
-
-/// Where nobody listens.
-pub struct Nobody;
-
-impl Listener for Nobody {
-    fn wants_all(&self) -> bool {
-        false
-    }
-
-    fn hear(&self, _event: Event) {}
-
-    fn missed(&self, _events: u64) {}
-}

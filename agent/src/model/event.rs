@@ -29,6 +29,32 @@ pub struct Event {
     pub error: Option<u32>,
 }
 
+/// Where events go.
+pub trait Listener: Send + Sync + 'static {
+    /// Whether every event is wanted, or deaths alone.
+    fn wants_all(&self) -> bool;
+
+    /// Takes one; must not wait.
+    fn hear(&self, event: Event);
+
+    /// So many more found no room on their way from the kernel.
+    fn missed(&self, events: u64);
+}
+
+/// Hears nothing.
+#[derive(Debug)]
+pub struct Nobody;
+
+impl Listener for Nobody {
+    fn wants_all(&self) -> bool {
+        false
+    }
+
+    fn hear(&self, _event: Event) {}
+
+    fn missed(&self, _events: u64) {}
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {

@@ -3,6 +3,7 @@
 
 mod api;
 mod connections;
+mod feed;
 mod listen;
 mod process;
 mod reading;
@@ -11,6 +12,7 @@ mod sampler;
 
 pub use api::{Api, Lister};
 pub use connections::{Limits, serve};
+pub use feed::{Feed, Heard, Watcher};
 pub use listen::{AddressError, ListenAddress, ListenError, bind};
 pub use reading::Reading;
 pub use routes::{PathError, Routes, TelemetryPath};

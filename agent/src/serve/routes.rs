@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, str::FromStr};
 
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Bytes,
@@ -11,13 +11,14 @@ use hyper::{
 };
 
 use super::{
-    api::{self, Api, Refusal},
+    api::{self, Api, Refusal, Stream},
     sampler::{Refused, Snapshots},
 };
 use crate::metrics;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
+const STREAM: &str = "text/event-stream";
 const HTML: &str = "text/html; charset=utf-8";
 
 /// The path of the metrics, such as `/metrics`.
@@ -58,7 +59,7 @@ pub struct Routes {
     api: Api,
 }
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<Either<Full<Bytes>, Stream>>;
 
 impl Routes {
     /// Answers from `snapshots`, the metrics at `telemetry`, and from `api`.
@@ -75,7 +76,10 @@ impl Routes {
     pub async fn answer<B>(&self, request: Request<B>, peer: SocketAddr) -> Answer {
         let path = request.uri().path();
         let known = path == self.telemetry.0
-            || matches!(path, "/" | "/-/healthy" | "/-/ready" | api::CONNECTIONS);
+            || matches!(
+                path,
+                "/" | "/-/healthy" | "/-/ready" | api::CONNECTIONS | api::DEATHS | api::EVENTS
+            );
         if !known {
             return plain(StatusCode::NOT_FOUND, "no such page; see /\n");
         }
@@ -91,14 +95,30 @@ impl Routes {
             "/-/healthy" => plain(StatusCode::OK, "healthy\n"),
             "/-/ready" if self.snapshots.ready() => plain(StatusCode::OK, "ready\n"),
             "/-/ready" => unavailable(Refused::Starting),
-            api::CONNECTIONS => {
+            api::CONNECTIONS | api::DEATHS | api::EVENTS => {
                 if let Err(refusal) = api::admits(peer, request.headers()) {
                     return refuse(refusal);
                 }
-                let query = request.uri().query().unwrap_or_default().to_owned();
-                self.connections(query).await
+                self.api(&request).await
             }
             _ => self.metrics().await,
+        }
+    }
+
+    async fn api<B>(&self, request: &Request<B>) -> Answer {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        match request.uri().path() {
+            api::CONNECTIONS => self.blocking(move |api| api.connections(&query)).await,
+            api::DEATHS => self.blocking(move |api| api.deaths(&query)).await,
+            _ if request.method() == Method::HEAD => respond(StatusCode::OK, STREAM, Bytes::new()),
+            _ => {
+                let last = request.headers().get("last-event-id");
+                let last = last.and_then(|id| id.to_str().ok());
+                match self.api.events(&query, last) {
+                    Ok(stream) => answer(StatusCode::OK, STREAM, Either::Right(stream)),
+                    Err(refusal) => refuse(refusal),
+                }
+            }
         }
     }
 
@@ -117,15 +137,18 @@ impl Routes {
     }
 
     /// Reading takes as long as a walk: not on a thread that answers others.
-    async fn connections(&self, query: String) -> Answer {
+    async fn blocking(
+        &self,
+        read: impl FnOnce(&Api) -> Result<String, Refusal> + Send + 'static,
+    ) -> Answer {
         let api = self.api.clone();
-        let read = tokio::task::spawn_blocking(move || api.connections(&query));
+        let read = tokio::task::spawn_blocking(move || read(&api));
         match read.await {
             Ok(Ok(text)) => respond(StatusCode::OK, JSON, text.into()),
             Ok(Err(refusal)) => refuse(refusal),
             Err(_) => refuse((
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "reading the connections failed; see the agent's log".into(),
+                "reading failed; see the agent's log".into(),
             )),
         }
     }
@@ -138,10 +161,14 @@ impl Routes {
              <p>Watches TCP connections die: keepalive probes, timeouts and resets.</p>\n\
              <ul><li><a href=\"{metrics}\">metrics</a></li>\
              <li><a href=\"{connections}\">connections worth worrying about</a> (on this machine)</li>\
+             <li><a href=\"{deaths}\">the latest deaths</a> (on this machine)</li>\
+             <li><a href=\"{events}\">events as they happen</a> (on this machine)</li>\
              <li><a href=\"/-/healthy\">healthy</a></li>\
              <li><a href=\"/-/ready\">ready</a></li></ul></body></html>\n",
             version = env!("CARGO_PKG_VERSION"),
             connections = api::CONNECTIONS,
+            deaths = api::DEATHS,
+            events = api::EVENTS,
         )
     }
 }
@@ -163,7 +190,15 @@ fn plain(status: StatusCode, text: &str) -> Answer {
 }
 
 fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
+    answer(status, content_type, Either::Left(Full::new(body)))
+}
+
+fn answer(
+    status: StatusCode,
+    content_type: &'static str,
+    body: Either<Full<Bytes>, Stream>,
+) -> Answer {
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

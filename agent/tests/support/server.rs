@@ -16,7 +16,7 @@ use std::{
 
 use halfopen::{
     model::snapshot::Snapshot,
-    serve::{self, Api, Limits, Pending, Routes, Sampler, Snapshots, Source},
+    serve::{self, Api, Feed, Limits, Pending, Routes, Sampler, Snapshots, Source},
 };
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 
@@ -64,7 +64,7 @@ impl Server {
         let routes = Routes::new(
             snapshots.clone(),
             "/metrics".parse().unwrap(),
-            Api::default(),
+            Api::new(Feed::new(10), stopped.clone()),
         );
         let server = runtime.spawn(serve::serve(vec![listener], routes, limits, stopped));
         (

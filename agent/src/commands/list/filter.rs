@@ -7,7 +7,12 @@ use crate::filter::Filter;
 
 /// FILTER: all words that are no flags.
 #[derive(Debug, Clone, Default)]
-pub struct FilterArg(pub Filter);
+pub struct FilterArg {
+    /// What it means.
+    pub filter: Filter,
+    /// As it was typed, for those who pass it on.
+    pub typed: String,
+}
 
 const FILTER: &str = "filter";
 
@@ -53,8 +58,12 @@ impl FromArgMatches for FilterArg {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let words = matches.get_many::<String>(FILTER);
         let words: Vec<String> = words.into_iter().flatten().cloned().collect();
-        Filter::of_words(&words).map(Self).map_err(|error| {
+        let filter = Filter::of_words(&words).map_err(|error| {
             clap::Error::raw(clap::error::ErrorKind::ValueValidation, error.to_string())
+        })?;
+        Ok(Self {
+            filter,
+            typed: words.join(" "),
         })
     }
 

@@ -118,7 +118,7 @@ pub fn run(
     args: &ListArgs,
     read: impl FnOnce() -> anyhow::Result<Reading>,
 ) -> anyhow::Result<ExitCode> {
-    let mut filter = args.filter.0.clone();
+    let mut filter = args.filter.filter.clone();
     filter.resolve_cgroups(cgroups::id)?;
     let reading = read()?;
     let chosen = choose(args, &filter, reading);

@@ -53,7 +53,7 @@ fn chosen(words: &[&str]) -> (Vec<Judged>, Chosen) {
         cut_short: 0,
         source: Source::Tables,
     };
-    let chosen = choose(&args, &args.filter.0, reading);
+    let chosen = choose(&args, &args.filter.filter, reading);
     (chosen.rows.clone(), chosen)
 }
 
@@ -159,6 +159,6 @@ fn closed_states_are_no_findings() {
         source: Source::SockDiag,
     };
     let args = typed(&["--fail-on", "zombie"]).unwrap();
-    let chosen = choose(&args, &args.filter.0, reading);
+    let chosen = choose(&args, &args.filter.filter, reading);
     assert!(!chosen.failed && chosen.rows.is_empty());
 }

@@ -1,13 +1,14 @@
 //! The columns of the table and what stands in them: one word each, so that scripts can cut them.
 //! It must never shorten an address, nor pass on a character that a terminal might obey.
 
-use std::{net::SocketAddr, time::Duration};
-
-use crate::model::{
-    connection::{Keepalive, Known, Setting, TimerKind, Unknown},
-    detection::Detection,
-    judged::Judged,
-    liveness::{Evidence, Guard, Liveness, span::Span},
+use crate::{
+    model::{
+        connection::{Known, TimerKind, Unknown},
+        detection::Detection,
+        judged::Judged,
+        liveness::{Evidence, Guard, Liveness},
+    },
+    render::words::{address, age, keepalive, plain, setting, size},
 };
 
 /// What stands in one place of the table.
@@ -151,15 +152,6 @@ fn verdict(judged: &Judged) -> Cell {
     Cell { text, unknown }
 }
 
-/// As `ss -n` writes it; port 0, which a listener's peer has, as `*`.
-pub fn address(socket: SocketAddr) -> String {
-    let text = socket.to_string();
-    match text.strip_suffix(":0") {
-        Some(address) => format!("{address}:*"),
-        None => text,
-    }
-}
-
 /// What went out and is not answered: keepalive or window probes, or retransmission timeouts.
 fn probes(judged: &Judged) -> Cell {
     let connection = &judged.connection;
@@ -183,21 +175,6 @@ fn probes(judged: &Judged) -> Cell {
             _ => NOTHING.to_owned(),
         }
     })
-}
-
-fn keepalive(keepalive: Keepalive) -> String {
-    let Keepalive {
-        setting: kind,
-        idle,
-        interval,
-        probes,
-    } = keepalive;
-    let settings = format!("{}/{}/{probes}", setting(idle), setting(interval));
-    match kind {
-        Setting::Off => kind.as_str().to_owned(),
-        Setting::Default => format!("{}:{settings}", kind.as_str()),
-        Setting::Custom => settings,
-    }
 }
 
 /// Both figures, the one without data in flight first; one where they are the same, or where there
@@ -231,57 +208,6 @@ const fn timer(kind: TimerKind) -> &'static str {
     }
 }
 
-/// A length of time that went by or will, in two units at most.
-fn age(age: Duration) -> String {
-    Span(age).to_string().replace(' ', "")
-}
-
-/// A length of time that somebody has set: exact, in the largest unit that it is a whole number of.
-fn setting(setting: Duration) -> String {
-    let ms = setting.as_millis();
-    for (unit, unit_ms) in [
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1000),
-    ] {
-        if ms >= unit_ms && ms.is_multiple_of(unit_ms) {
-            return format!("{}{unit}", ms / unit_ms);
-        }
-    }
-    format!("{ms}ms")
-}
-
-/// Bytes, in powers of 1,024, rounded down.
-fn size(bytes: u64) -> String {
-    for (unit, shift) in [("T", 40), ("G", 30), ("M", 20), ("K", 10)] {
-        let whole = bytes >> shift;
-        if whole >= 10 {
-            return format!("{whole}{unit}");
-        }
-        if whole > 0 {
-            let tenths = ((bytes - (whole << shift)) * 10) >> shift;
-            return format!("{whole}.{tenths}{unit}");
-        }
-    }
-    format!("{bytes}B")
-}
-
-/// A name that came from elsewhere, with control characters, those that change the direction of
-/// writing, and blanks written out.
-fn plain(name: &str) -> String {
-    let mut plain = String::new();
-    for c in name.chars() {
-        match c {
-            // systemd writes backslashes in the names of its units: they stay as they are.
-            '"' | '\'' | '\\' => plain.push(c),
-            _ if c.is_whitespace() => plain.extend(c.escape_unicode()),
-            _ => plain.extend(c.escape_debug()),
-        }
-    }
-    plain
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,72 +221,5 @@ mod tests {
         assert_eq!(COLUMNS[LOCAL].title, "LOCAL");
         assert_eq!(COLUMNS[OWNER].title, "OWNER");
         assert_eq!(COLUMNS[NETNS].title, "NETNS");
-    }
-
-    #[test]
-    fn settings_are_exact() {
-        for (ms, expected) in [
-            (0, "0ms"),
-            (350, "350ms"),
-            (1500, "1500ms"),
-            (75_000, "75s"),
-            (300_000, "5m"),
-            (7_200_000, "2h"),
-            (7_260_000, "121m"),
-            (86_400_000, "1d"),
-        ] {
-            assert_eq!(setting(Duration::from_millis(ms)), expected);
-        }
-    }
-
-    #[test]
-    fn sizes() {
-        for (bytes, expected) in [
-            (0, "0B"),
-            (1023, "1023B"),
-            (1024, "1.0K"),
-            (2400, "2.3K"),
-            (10_239, "9.9K"),
-            (10_240, "10K"),
-            (1 << 20, "1.0M"),
-            ((5 << 30) - 1, "4.9G"),
-            (u64::MAX, "16777215T"),
-        ] {
-            assert_eq!(size(bytes), expected);
-        }
-    }
-
-    #[test]
-    fn names_are_made_plain() {
-        for (name, expected) in [
-            ("nginx.service", "nginx.service"),
-            (r"dev-disk\x2dby.mount", r"dev-disk\x2dby.mount"),
-            ("a\nb\tc\u{1b}[31m", r"a\u{a}b\u{9}c\u{1b}[31m"),
-            ("a b\u{a0}c", r"a\u{20}b\u{a0}c"),
-            (
-                "\u{202e}moc\u{2066}\u{200b}\u{feff}",
-                r"\u{202e}moc\u{2066}\u{200b}\u{feff}",
-            ),
-            ("café'\"", "café'\""),
-            ("\u{85}\u{2028}\u{7f}\0", r"\u{85}\u{2028}\u{7f}\0"),
-        ] {
-            assert_eq!(plain(name), expected);
-        }
-    }
-
-    #[test]
-    fn addresses_stay_whole() {
-        for (socket, expected) in [
-            ("10.0.0.1:443", "10.0.0.1:443"),
-            ("0.0.0.0:0", "0.0.0.0:*"),
-            ("[::]:0", "[::]:*"),
-            ("[::ffff:10.0.0.1]:10", "[::ffff:10.0.0.1]:10"),
-            (
-                "[2001:db8:1111:2222:3333:4444:5555:6666]:65535",
-                "[2001:db8:1111:2222:3333:4444:5555:6666]:65535",
-            ),
-        ] {
-            assert_eq!(address(socket.parse().unwrap()), expected);
-        }
     }
 }

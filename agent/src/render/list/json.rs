@@ -5,16 +5,19 @@
 //! is `null`, and `unknown` says why under the same name. Not facts, and `null` where they do not
 //! apply: `evidence` but of a suspect, `guard` but of an idle connection.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
 use super::Report;
-use crate::model::{
-    connection::{self, Known, Outstanding, TimerKind},
-    detection::{Detection, Paths},
-    judged::Judged,
-    liveness::Liveness,
+use crate::{
+    model::{
+        connection::{self, Known, Outstanding, TimerKind},
+        detection::{Detection, Paths},
+        judged::Judged,
+        liveness::Liveness,
+    },
+    render::facts::{Address, Keepalive, Reasons, ms},
 };
 
 /// The report as JSON.
@@ -109,22 +112,7 @@ struct Connection<'a> {
     detect: Detect,
     memory_bytes: Option<u64>,
     /// Why a fact is `null`, by its name; `liveness` where one might have changed the judgement.
-    unknown: BTreeMap<&'static str, String>,
-}
-
-#[derive(Serialize)]
-struct Address {
-    address: String,
-    port: u16,
-}
-
-#[derive(Serialize)]
-struct Keepalive {
-    /// `off`, `default` or `custom`; when off, the figures are those that would be in force.
-    setting: &'static str,
-    idle_ms: u64,
-    interval_ms: u64,
-    probes: u32,
+    unknown: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
@@ -153,34 +141,11 @@ enum Limit {
     Never(&'static str),
 }
 
-/// Why facts are unknown, by their names.
-#[derive(Default)]
-struct Reasons(BTreeMap<&'static str, String>);
-
-impl Reasons {
-    fn fact<T>(&mut self, name: &'static str, fact: Known<T>) -> Option<T> {
-        fact.map_err(|unknown| self.0.insert(name, unknown.to_string()))
-            .ok()
-    }
-
-    fn age(&mut self, name: &'static str, fact: Known<Duration>) -> Option<u64> {
-        self.fact(name, fact).map(ms)
-    }
-
-    /// A fact that no [`connection::Unknown`] stands for.
-    fn told<T>(&mut self, name: &'static str, fact: Option<T>, reason: &str) -> Option<T> {
-        if fact.is_none() {
-            self.0.insert(name, reason.to_owned());
-        }
-        fact
-    }
-
-    fn limit(&mut self, name: &'static str, fact: Known<Detection>) -> Option<Limit> {
-        self.fact(name, fact).map(|detection| match detection {
-            Detection::Within(limit) => Limit::Within(ms(limit)),
-            Detection::Never => Limit::Never("never"),
-        })
-    }
+fn limit(why: &mut Reasons, name: &'static str, fact: Known<Detection>) -> Option<Limit> {
+    why.fact(name, fact).map(|detection| match detection {
+        Detection::Within(limit) => Limit::Within(ms(limit)),
+        Detection::Never => Limit::Never("never"),
+    })
 }
 
 fn connection(judged: &Judged) -> Connection<'_> {
@@ -191,7 +156,7 @@ fn connection(judged: &Judged) -> Connection<'_> {
     } = judged;
     let mut why = Reasons::default();
     if let Some(unknown) = verdict.unknown {
-        why.0.insert("liveness", unknown.to_string());
+        why.say("liveness", unknown.to_string());
     }
     let outstanding = it.outstanding;
     let of = |part: fn(&Outstanding) -> u64| outstanding.as_ref().map(part).map_err(|why| *why);
@@ -200,8 +165,8 @@ fn connection(judged: &Judged) -> Connection<'_> {
     Connection {
         netns: it.netns,
         cookie: why.told("cookie", it.cookie, "nobody has asked for it yet"),
-        local: address(it.local),
-        remote: address(it.remote),
+        local: it.local.into(),
+        remote: it.remote.into(),
         state: it.state.as_str(),
         direction: it.direction.as_str(),
         owner: why.told("owner", owner, "owners are not told apart"),
@@ -224,7 +189,7 @@ fn connection(judged: &Judged) -> Connection<'_> {
         last_ack_ms: why.age("last_ack_ms", it.last_ack),
         last_received_ms: why.age("last_received_ms", it.last_received),
         last_sent_ms: why.age("last_sent_ms", it.last_sent),
-        keepalive: why.fact("keepalive", it.keepalive).map(keepalive),
+        keepalive: why.fact("keepalive", it.keepalive).map(Keepalive::from),
         user_timeout_ms: why
             .fact("user_timeout_ms", it.user_timeout)
             .map(|timeout| timeout.map_or(0, ms)),
@@ -239,28 +204,12 @@ fn connection(judged: &Judged) -> Connection<'_> {
         rtt_ms: why.fact("rtt_ms", it.rtt).map(fine_ms),
         timer: why.fact("timer", it.timer).map(timer),
         detect: Detect {
-            idle_ms: why.limit("detect.idle_ms", *idle),
-            data_ms: why.limit("detect.data_ms", *data),
-            now_ms: why.limit("detect.now_ms", judged.detect_now()),
+            idle_ms: limit(&mut why, "detect.idle_ms", *idle),
+            data_ms: limit(&mut why, "detect.data_ms", *data),
+            now_ms: limit(&mut why, "detect.now_ms", judged.detect_now()),
         },
         memory_bytes: why.fact("memory_bytes", it.memory),
-        unknown: why.0,
-    }
-}
-
-fn address(socket: SocketAddr) -> Address {
-    Address {
-        address: socket.ip().to_string(),
-        port: socket.port(),
-    }
-}
-
-fn keepalive(keepalive: connection::Keepalive) -> Keepalive {
-    Keepalive {
-        setting: keepalive.setting.as_str(),
-        idle_ms: ms(keepalive.idle),
-        interval_ms: ms(keepalive.interval),
-        probes: keepalive.probes,
+        unknown: why.into_map(),
     }
 }
 
@@ -274,10 +223,6 @@ fn timer(timer: Option<connection::Timer>) -> Timer {
         }),
         left_ms: timer.map(|timer| ms(timer.left)),
     }
-}
-
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A round trip may be far below a millisecond, and 0 would be wrong.

@@ -11,6 +11,7 @@ pub use json::json;
 pub use sort::{Key, Sort};
 pub use text::{Options, Text, text};
 
+use super::words::{counted, grouped};
 use crate::model::{
     judged::{Judged, Source},
     liveness::Thresholds,
@@ -77,42 +78,4 @@ fn notes(report: &Report<'_>) -> Vec<String> {
     }
     notes.extend(report.source.blind_spot().map(str::to_owned));
     notes
-}
-
-/// `1,204 connections`.
-fn counted(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", grouped(number))
-}
-
-/// `1,204`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.char_indices() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_grouped() {
-        for (number, expected) in [
-            (0, "0"),
-            (999, "999"),
-            (1_000, "1,000"),
-            (1_234_567, "1,234,567"),
-        ] {
-            assert_eq!(grouped(number), expected);
-        }
-        assert_eq!(counted(1, "time"), "1 time");
-        assert_eq!(counted(0, "time"), "0 times");
-    }
 }

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 
 use super::{
     Report,
-    cells::{COLUMNS, Cell, LOCAL, NETNS, OWNER, RANK_OF_WHY, address},
+    cells::{COLUMNS, Cell, LOCAL, NETNS, OWNER, RANK_OF_WHY},
     layout::{self, GAP, Layout, Want},
     notes,
 };
-use crate::model::{connection::Unknown, judged::Judged};
+use crate::{
+    model::{connection::Unknown, judged::Judged},
+    render::words::address,
+};
 
 /// How to show it.
 #[derive(Debug, Clone, Copy)]

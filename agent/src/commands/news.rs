@@ -15,7 +15,7 @@ const QUIET: Duration = Duration::from_secs(60);
 
 /// What was told before.
 #[derive(Default)]
-pub struct Watch {
+pub struct News {
     began: bool,
     unaccounted: BTreeMap<KernelCounter, Told>,
     overcounted: BTreeMap<KernelCounter, Told>,
@@ -27,7 +27,7 @@ struct Told {
     at: Instant,
 }
 
-impl Watch {
+impl News {
     /// Sees a snapshot taken `now`.
     pub fn see(&mut self, snapshot: &Snapshot, now: Instant) {
         if !self.began {

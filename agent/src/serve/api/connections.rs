@@ -1,51 +1,21 @@
-//! `/api/v1`: what names peers and owners, for those on this machine.
-//! It must never answer another machine, nor a page of the web that came in by a browser here.
+//! `/api/v1/connections`: connections read afresh and judged.
+//! It must never answer from an earlier reading.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::{Arc, OnceLock},
-};
+use hyper::StatusCode;
 
-use hyper::{HeaderMap, StatusCode, header::HOST};
-
+use super::{Api, NOT_YET, Refusal, filter, flag};
 use crate::{
     filter::Filter,
-    host::cgroups,
-    model::{
-        connection::Connection,
-        judged::{Judged, Reading},
-        liveness::Thresholds,
-    },
+    model::{connection::Connection, judged::Judged},
     render::list::{self, Report},
 };
-
-/// Where connections are listed.
-pub const CONNECTIONS: &str = "/api/v1/connections";
 
 /// Connections of one answer, where the question sets no limit.
 const DEFAULT_LIMIT: usize = 10_000;
 /// Connections of one answer at most: some 100 MB of JSON.
 const MOST: usize = 100_000;
 
-/// Which connections an answer is to have.
-pub type Wanted = Box<dyn Fn(&Connection) -> bool + Send>;
-
-/// Reads connections afresh: those of a namespace or all, at most so many, that are wanted.
-pub type Lister = Box<dyn Fn(Option<u32>, usize, Wanted) -> Result<Reading, String> + Send + Sync>;
-
-/// What the API answers from; empty until the hooks run.
-#[derive(Clone, Default)]
-pub struct Api(Arc<OnceLock<(Lister, Thresholds)>>);
-
-/// Why there is no answer: what to say, and with which status.
-pub type Refusal = (StatusCode, String);
-
 impl Api {
-    /// Begins to answer. Said twice, the first stands.
-    pub fn open(&self, lister: Lister, thresholds: Thresholds) {
-        let _ = self.0.set((lister, thresholds));
-    }
-
     /// The connections that a query asks for, as JSON; blocks while they are read.
     ///
     /// # Errors
@@ -53,9 +23,8 @@ impl Api {
     pub fn connections(&self, query: &str) -> Result<String, Refusal> {
         let question =
             Question::parse(query).map_err(|reason| (StatusCode::BAD_REQUEST, reason))?;
-        let Some((lister, thresholds)) = self.0.get() else {
-            let reason = "the hooks are not attached yet; try again in a second";
-            return Err((StatusCode::SERVICE_UNAVAILABLE, reason.into()));
+        let Some((lister, thresholds)) = self.lister.get() else {
+            return Err((StatusCode::SERVICE_UNAVAILABLE, NOT_YET.into()));
         };
         let Question {
             all,
@@ -108,11 +77,7 @@ impl Question {
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
                 "all" => {
-                    question.all = match &*value {
-                        "" | "true" | "1" => true,
-                        "false" | "0" => false,
-                        _ => return Err("all is true or false".into()),
-                    };
+                    question.all = flag("all", &value)?;
                 }
                 "netns" => {
                     let number = value.parse().map_err(|_| {
@@ -129,7 +94,7 @@ impl Question {
                         number.ok_or_else(|| format!("limit is a number from 1 to {MOST}"))?;
                 }
                 "filter" => {
-                    question.filter = parse(&value)?;
+                    question.filter = filter(&value)?;
                 }
                 other => {
                     return Err(format!(
@@ -139,37 +104,6 @@ impl Question {
             }
         }
         Ok(question)
-    }
-}
-
-/// Cgroups are named by their path here too.
-fn parse(typed: &str) -> Result<Filter, String> {
-    let mut filter = Filter::parse(typed).map_err(|error| error.to_string())?;
-    filter
-        .resolve_cgroups(cgroups::id)
-        .map_err(|error| error.to_string())?;
-    Ok(filter)
-}
-
-/// Whether a request may see what names peers: it must come from this machine, and must have been
-/// meant for it (a page of the web can have its own name point here).
-pub fn admits(peer: SocketAddr, headers: &HeaderMap) -> Result<(), Refusal> {
-    let refuse = |reason: &str| Err((StatusCode::FORBIDDEN, reason.to_owned()));
-    if !peer.ip().to_canonical().is_loopback() {
-        return refuse(
-            "peers and processes are shown on this machine alone: ask over 127.0.0.1 or [::1]",
-        );
-    }
-    let named = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let host = named.map_or("", |host| {
-        host.rsplit_once(':').map_or(host, |(name, _)| name)
-    });
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_own = bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok();
-    if is_own || host.is_empty() {
-        Ok(())
-    } else {
-        refuse("ask by address, or as localhost")
     }
 }
 
@@ -198,21 +132,5 @@ mod tests {
             let reason = Question::parse(wrong).unwrap_err();
             assert!(reason.contains(said), "{wrong}: {reason}");
         }
-    }
-
-    #[test]
-    fn only_this_machine_is_admitted() {
-        let check = |peer: &str, host: &str, expected: bool| {
-            let mut headers = HeaderMap::new();
-            headers.insert(HOST, host.parse().unwrap());
-            let admitted = admits(peer.parse().unwrap(), &headers).is_ok();
-            assert_eq!(admitted, expected, "{peer} {host}");
-        };
-        check("127.0.0.1:5", "127.0.0.1:9841", true);
-        check("127.0.0.1:5", "localhost:9841", true);
-        check("[::1]:5", "[::1]:9841", true);
-        check("[::ffff:127.0.0.1]:5", "127.0.0.1", true);
-        check("192.0.2.1:5", "127.0.0.1:9841", false);
-        check("127.0.0.1:5", "evil.example:9841", false);
     }
 }

@@ -1,0 +1,84 @@
+//! Lines to standard output, many at once where many are there.
+//! It must never take a reader that has gone for an error.
+
+use std::io::{self, Write};
+
+use anyhow::Context;
+
+use crate::render::events::{Form, Lines, Options, dropped_json};
+
+/// What is gathered before it is written, where there is much.
+const FULL: usize = 64 * 1024;
+
+/// Writes lines.
+pub struct Output {
+    lines: Lines,
+    json: bool,
+    text: String,
+}
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// Somebody reads.
+    There,
+    /// Standard output was closed.
+    Gone,
+}
+
+impl Output {
+    /// For people, or one JSON object a line.
+    pub const fn new(options: Options, json: bool) -> Self {
+        Self {
+            lines: Lines::new(options),
+            json,
+            text: String::new(),
+        }
+    }
+
+    /// Adds an event.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn event(&mut self, form: &Form) -> anyhow::Result<()> {
+        if self.json {
+            self.text.push_str(&form.json()?);
+            self.text.push('\n');
+        } else {
+            self.lines.event(&mut self.text, form);
+        }
+        Ok(())
+    }
+
+    /// Adds that so many events were dropped.
+    pub fn dropped(&mut self, events: u64) {
+        if self.json {
+            self.text.push_str(&dropped_json(events));
+            self.text.push('\n');
+        } else {
+            self.lines.dropped(&mut self.text, events);
+        }
+    }
+
+    /// Whether it is time to write what was gathered.
+    pub fn is_full(&self) -> bool {
+        self.text.len() >= FULL
+    }
+
+    /// Writes what was gathered.
+    ///
+    /// # Errors
+    /// When it cannot be written, for another reason than that nobody reads.
+    pub fn flush(&mut self) -> anyhow::Result<Reader> {
+        let mut out = io::stdout().lock();
+        let written = out
+            .write_all(self.text.as_bytes())
+            .and_then(|()| out.flush());
+        self.text.clear();
+        match written {
+            Ok(()) => Ok(Reader::There),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+            Err(error) => Err(error).context("cannot write events to standard output"),
+        }
+    }
+}

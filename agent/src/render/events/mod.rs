@@ -1,0 +1,8 @@
+//! Events and certificates, for programs and for people.
+//! It must never show what is unknown as a figure.
+
+mod form;
+mod text;
+
+pub use form::{DROPPED, Deaths, Form, deaths_json, dropped_json};
+pub use text::{Lines, Options};

@@ -1,0 +1,286 @@
+//! `/api/v1/deaths`, the kept certificates, and `/api/v1/events`, events as they arrive (server-sent
+//! events, WHATWG HTML 9.2).
+//! It must never let a client that does not read hold anything but its own place.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use hyper::{
+    StatusCode,
+    body::{Body, Bytes, Frame},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc, watch},
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{Api, Refusal, STREAMS, filter, flag};
+use crate::{
+    filter::Filter,
+    render::events::{self, Deaths, Form},
+    serve::feed::{Heard, Watcher},
+};
+
+/// Certificates of one answer, where the question sets no limit.
+const DEFAULT_LIMIT: usize = 1_000;
+/// Certificates of one answer at most.
+const MOST: usize = 100_000;
+/// How often a silent stream shows that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// What is sent at once at most, where there is much.
+const CHUNK: usize = 64 * 1024;
+/// Chunks that may wait for a client.
+const CHUNKS: usize = 4;
+
+impl Api {
+    /// The kept certificates that a query asks for, as JSON, the newest first.
+    ///
+    /// # Errors
+    /// When the query is wrong.
+    pub fn deaths(&self, query: &str) -> Result<String, Refusal> {
+        let question = DeathsQuestion::parse(query).map_err(bad)?;
+        let kept = self.feed.deaths();
+        let wanted = |event: &_| question.filter.matches_event(event);
+        let mut shown: Vec<_> = kept
+            .since(question.since)
+            .rev()
+            .filter(|certificate| wanted(&certificate.event))
+            .collect();
+        let beyond_limit = shown.len().saturating_sub(question.limit);
+        shown.truncate(question.limit);
+        events::deaths_json(&Deaths {
+            shown,
+            beyond_limit,
+            arrived: kept.arrived(),
+            kept_at_most: self.feed.kept_at_most(),
+        })
+        .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+    }
+
+    /// Begins a stream of the events that a query asks for; `last_id` is the number of the certificate
+    /// that the client has seen last, if it comes again.
+    ///
+    /// # Errors
+    /// When the query is wrong, or too many streams are open.
+    pub fn events(&self, query: &str, last_id: Option<&str>) -> Result<Stream, Refusal> {
+        let mut question = EventsQuestion::parse(query).map_err(bad)?;
+        // A client that comes again wants what it missed, if it is still there.
+        if let Some(last) = last_id.and_then(|id| id.parse().ok()) {
+            question.since = Some(last);
+        }
+        let Ok(place) = Arc::clone(&self.streams).try_acquire_owned() else {
+            let reason = format!("{STREAMS} streams of events are open already; close one");
+            return Err((StatusCode::SERVICE_UNAVAILABLE, reason));
+        };
+        let watcher = self.feed.watch(!question.deaths, question.since);
+        let (chunks, stream) = mpsc::channel(CHUNKS);
+        let stop = self.stop.clone();
+        tokio::spawn(feed(watcher, question.filter, chunks, stop, place));
+        Ok(Stream(stream))
+    }
+}
+
+fn bad(reason: String) -> Refusal {
+    (StatusCode::BAD_REQUEST, reason)
+}
+
+/// Passes events on until the client has gone or the agent ends.
+async fn feed(
+    mut watcher: Watcher,
+    filter: Filter,
+    chunks: mpsc::Sender<Bytes>,
+    mut stop: watch::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
+) {
+    let mut heartbeat = interval(HEARTBEAT);
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let mut chunk = String::new();
+        tokio::select! {
+            heard = watcher.next() => {
+                let Some(heard) = heard else { return };
+                write(&mut chunk, &heard, &filter);
+            }
+            // The first tick is at once: it tells the client that the stream has begun.
+            _ = heartbeat.tick() => chunk.push_str(": alive\n\n"),
+            () = chunks.closed() => return,
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        while chunk.len() < CHUNK {
+            let Some(heard) = watcher.next_at_hand() else {
+                break;
+            };
+            write(&mut chunk, &heard, &filter);
+        }
+        if chunk.is_empty() {
+            continue;
+        }
+        tokio::select! {
+            sent = chunks.send(chunk.into()) => {
+                if sent.is_err() {
+                    return;
+                }
+            }
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+fn write(out: &mut String, heard: &Heard, filter: &Filter) {
+    let (name, id, data) = match heard {
+        Heard::Event(event, _) if !filter.matches_event(event) => return,
+        Heard::Event(event, number) => {
+            // A form of numbers and strings can always be written.
+            let Ok(json) = Form::new(event, *number).json() else {
+                return;
+            };
+            (event.what.as_str(), *number, json)
+        }
+        Heard::Missed(events) => (events::DROPPED, None, events::dropped_json(*events)),
+    };
+    out.extend(["event: ", name, "\n"]);
+    if let Some(id) = id {
+        out.push_str(&format!("id: {id}\n"));
+    }
+    out.extend(["data: ", &data, "\n\n"]);
+}
+
+/// The body of an answer that goes on.
+pub struct Stream(mpsc::Receiver<Bytes>);
+
+impl Body for Stream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0
+            .poll_recv(context)
+            .map(|chunk| chunk.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+/// What a query about certificates asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct DeathsQuestion {
+    limit: usize,
+    since: u64,
+    filter: Filter,
+}
+
+impl DeathsQuestion {
+    fn parse(query: &str) -> Result<Self, String> {
+        let mut question = Self {
+            limit: DEFAULT_LIMIT,
+            since: 0,
+            filter: Filter::default(),
+        };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "limit" => {
+                    let number = value.parse().ok();
+                    question.limit = number
+                        .filter(|limit| (1..=MOST).contains(limit))
+                        .ok_or_else(|| format!("limit is a number from 1 to {MOST}"))?;
+                }
+                "since" => question.since = number(&value)?,
+                "filter" => question.filter = filter(&value)?,
+                other => {
+                    return Err(format!(
+                        "there is no parameter {other:?}; there are limit, since and filter"
+                    ));
+                }
+            }
+        }
+        Ok(question)
+    }
+}
+
+/// What a query about events asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct EventsQuestion {
+    deaths: bool,
+    since: Option<u64>,
+    filter: Filter,
+}
+
+impl EventsQuestion {
+    fn parse(query: &str) -> Result<Self, String> {
+        let mut question = Self {
+            deaths: false,
+            since: None,
+            filter: Filter::default(),
+        };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "deaths" => question.deaths = flag("deaths", &value)?,
+                "since" => question.since = Some(number(&value)?),
+                "filter" => question.filter = filter(&value)?,
+                other => {
+                    return Err(format!(
+                        "there is no parameter {other:?}; there are deaths, since and filter"
+                    ));
+                }
+            }
+        }
+        Ok(question)
+    }
+}
+
+fn number(value: &str) -> Result<u64, String> {
+    value
+        .parse()
+        .map_err(|_| "since is the number of a certificate, 0 for all that are kept".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions() {
+        let filter = Filter::parse("dport = :443").unwrap();
+        assert_eq!(
+            DeathsQuestion::parse("limit=5&since=7&filter=dport+%3D+:443"),
+            Ok(DeathsQuestion {
+                limit: 5,
+                since: 7,
+                filter: filter.clone(),
+            })
+        );
+        assert_eq!(
+            EventsQuestion::parse("deaths&since=0&filter=dport+%3D+:443"),
+            Ok(EventsQuestion {
+                deaths: true,
+                since: Some(0),
+                filter,
+            })
+        );
+        for (wrong, said) in [
+            ("limit=0", "limit is"),
+            ("limit=100001", "limit is"),
+            ("since=-1", "since is"),
+            ("since=x", "since is"),
+            ("filter=state+nonsense", "filter, at"),
+            ("cause=x", "no parameter \"cause\""),
+        ] {
+            let reason = DeathsQuestion::parse(wrong).unwrap_err();
+            assert!(reason.contains(said), "{wrong}: {reason}");
+        }
+        for (wrong, said) in [
+            ("deaths=yes", "deaths is"),
+            ("since=", "since is"),
+            ("limit=1", "no parameter \"limit\""),
+        ] {
+            let reason = EventsQuestion::parse(wrong).unwrap_err();
+            assert!(reason.contains(said), "{wrong}: {reason}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `/api/v1`: what names peers and owners, for those on this machine.
+//! It must never answer another machine, nor a page of the web that came in by a browser here.
+
+mod connections;
+mod events;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, OnceLock},
+};
+
+use hyper::{HeaderMap, StatusCode, header::HOST};
+use tokio::sync::{Semaphore, watch};
+
+pub use events::Stream;
+
+use super::feed::Feed;
+use crate::{
+    filter::Filter,
+    host::cgroups,
+    model::{connection::Connection, judged::Reading, liveness::Thresholds},
+};
+
+/// Where connections are listed.
+pub const CONNECTIONS: &str = "/api/v1/connections";
+/// Where certificates are listed.
+pub const DEATHS: &str = "/api/v1/deaths";
+/// Where events are streamed.
+pub const EVENTS: &str = "/api/v1/events";
+
+/// Streams of events at one time: each takes a connection of the server for as long as it lasts.
+const STREAMS: usize = 64;
+
+const NOT_YET: &str = "the hooks are not attached yet; try again in a second";
+
+/// Which connections an answer is to have.
+pub type Wanted = Box<dyn Fn(&Connection) -> bool + Send>;
+
+/// Reads connections afresh: those of a namespace or all, at most so many, that are wanted.
+pub type Lister = Box<dyn Fn(Option<u32>, usize, Wanted) -> Result<Reading, String> + Send + Sync>;
+
+/// What the API answers from; cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    /// Empty until the hooks run.
+    lister: Arc<OnceLock<(Lister, Thresholds)>>,
+    feed: Feed,
+    streams: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+}
+
+/// Why there is no answer: what to say, and with which status.
+pub type Refusal = (StatusCode, String);
+
+impl Api {
+    /// Answers from this feed, until `stop` becomes true.
+    #[must_use]
+    pub fn new(feed: Feed, stop: watch::Receiver<bool>) -> Self {
+        Self {
+            lister: Arc::default(),
+            feed,
+            streams: Arc::new(Semaphore::new(STREAMS)),
+            stop,
+        }
+    }
+
+    /// Begins to answer. Said twice, the first stands.
+    pub fn open(&self, lister: Lister, thresholds: Thresholds) {
+        let _ = self.lister.set((lister, thresholds));
+    }
+}
+
+/// A parameter that is true where it has no value.
+fn flag(name: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "" | "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(format!("{name} is true or false")),
+    }
+}
+
+/// Cgroups are named by their path here too.
+fn filter(typed: &str) -> Result<Filter, String> {
+    let mut filter = Filter::parse(typed).map_err(|error| error.to_string())?;
+    filter
+        .resolve_cgroups(cgroups::id)
+        .map_err(|error| error.to_string())?;
+    Ok(filter)
+}
+
+/// Whether a request may see what names peers: it must come from this machine, and must have been
+/// meant for it (a page of the web can have its own name point here).
+pub fn admits(peer: SocketAddr, headers: &HeaderMap) -> Result<(), Refusal> {
+    let refuse = |reason: &str| Err((StatusCode::FORBIDDEN, reason.to_owned()));
+    if !peer.ip().to_canonical().is_loopback() {
+        return refuse(
+            "peers and processes are shown on this machine alone: ask over 127.0.0.1 or [::1]",
+        );
+    }
+    let named = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = named.map_or("", |host| {
+        host.rsplit_once(':').map_or(host, |(name, _)| name)
+    });
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_own = bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok();
+    if is_own || host.is_empty() {
+        Ok(())
+    } else {
+        refuse("ask by address, or as localhost")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_admitted() {
+        let check = |peer: &str, host: &str, expected: bool| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, host.parse().unwrap());
+            let admitted = admits(peer.parse().unwrap(), &headers).is_ok();
+            assert_eq!(admitted, expected, "{peer} {host}");
+        };
+        check("127.0.0.1:5", "127.0.0.1:9841", true);
+        check("127.0.0.1:5", "localhost:9841", true);
+        check("[::1]:5", "[::1]:9841", true);
+        check("[::ffff:127.0.0.1]:5", "127.0.0.1", true);
+        check("192.0.2.1:5", "127.0.0.1:9841", false);
+        check("127.0.0.1:5", "evil.example:9841", false);
+    }
+}
