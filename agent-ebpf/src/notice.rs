@@ -87,44 +87,47 @@ fn tell(what: u8, sock: Sock, record: *const Record, detail: u8, state: u8) {
 /// a full socket can be read, and what this kernel does not have stays zero.
 #[inline(always)]
 fn describe(sock: Sock, notice: &mut Notice) {
-    let (mut flags, mut net) = (0_u64, 0_u64);
-    let (mut written, mut acknowledged) = (0_u32, 0_u32);
-    let (mut received, mut read) = (0_u32, 0_u32);
-    let (mut heard, mut data) = (0_u32, 0_u32);
-    let mut mptcp = 0_u8;
+    // One place each, used again and again: the stack has no room to spare.
+    let (mut word, mut half, mut byte) = (0_u64, 0_u32, 0_u8);
     notice.cookie = 0;
     notice.error = 0;
     notice.keepalive_idle = 0;
     notice.keepalive_interval = 0;
     notice.keepalive_probes = 0;
+    notice.unacknowledged = 0;
+    notice.unread = 0;
     let mut reader = Reader::of(sock.0);
     reader.field(&raw mut notice.cookie, kernel!(cookie));
     reader.field(&raw mut notice.error, kernel!(err));
-    reader.field(&raw mut flags, kernel!(flags));
-    reader.field(&raw mut net, kernel!(net));
-    reader.field(&raw mut written, kernel!(write_seq));
-    reader.field(&raw mut acknowledged, kernel!(snd_una));
-    reader.field(&raw mut received, kernel!(rcv_nxt));
-    reader.field(&raw mut read, kernel!(copied_seq));
-    reader.field(&raw mut heard, kernel!(rcv_tstamp));
-    reader.field(&raw mut data, kernel!(lrcvtime));
-    reader.field(&raw mut mptcp, kernel!(is_mptcp));
     reader.field(&raw mut notice.keepalive_idle, kernel!(keepalive_time));
     reader.field(&raw mut notice.keepalive_interval, kernel!(keepalive_intvl));
     reader.field(&raw mut notice.keepalive_probes, kernel!(keepalive_probes));
-    notice.unacknowledged = written.wrapping_sub(acknowledged);
-    notice.unread = received.wrapping_sub(read);
+    reader.field(&raw mut notice.unacknowledged, kernel!(write_seq));
+    reader.field(&raw mut half, kernel!(snd_una));
+    notice.unacknowledged = notice.unacknowledged.wrapping_sub(half);
+    reader.field(&raw mut notice.unread, kernel!(rcv_nxt));
+    reader.field(&raw mut half, kernel!(copied_seq));
+    notice.unread = notice.unread.wrapping_sub(half);
+    reader.field(&raw mut byte, kernel!(is_mptcp));
+    notice.flags |= (byte & 1) * told::MPTCP;
+    reader.field(&raw mut word, kernel!(flags));
+    let dead = (word >> (kernel!(flag_dead) & 63) & 1) as u8;
+    notice.flags |= dead * told::ORPHAN;
+    let on = (word >> (kernel!(flag_keepopen) & 63) & 1) as u8;
     let own =
         notice.keepalive_idle | notice.keepalive_interval | u32::from(notice.keepalive_probes);
-    let on = (flags >> (kernel!(flag_keepopen) & 63) & 1) as u8;
     // OFF, DEFAULT or CUSTOM.
     notice.keepalive = on + on * is_set(own);
-    let dead = (flags >> (kernel!(flag_dead) & 63) & 1) as u8;
-    notice.flags |= (dead * told::ORPHAN) | ((mptcp & 1) * told::MPTCP);
-    notice.silence_ns = jiffies_ns(silence(heard, data));
+    let now = jiffies();
+    reader.field(&raw mut half, kernel!(rcv_tstamp));
+    let heard = now.wrapping_sub(half);
+    reader.field(&raw mut half, kernel!(lrcvtime));
+    let data = now.wrapping_sub(half);
+    notice.silence_ns = jiffies_ns(if heard < data { heard } else { data });
+    reader.field(&raw mut word, kernel!(net));
     notice.born_ns = maps::born(sock.0);
     // Those of the namespace where the socket has none.
-    let mut reader = Reader::of(net);
+    let mut reader = Reader::of(word);
     if notice.keepalive_idle == 0 {
         reader.field(
             &raw mut notice.keepalive_idle,
@@ -155,14 +158,6 @@ const fn is_set(word: u32) -> u8 {
     ((word | word.wrapping_neg()) >> 31) as u8
 }
 
-/// Jiffies since the later of two moments.
-#[inline(always)]
-fn silence(a: u32, b: u32) -> u32 {
-    let now = jiffies();
-    let (a, b) = (now.wrapping_sub(a), now.wrapping_sub(b));
-    if a < b { a } else { b }
-}
-
 /// Nanoseconds of so many jiffies; [`Notice::UNKNOWN`] where the length of one is not known.
 #[inline(always)]
 fn jiffies_ns(jiffies: u32) -> u64 {
@@ -174,9 +169,9 @@ fn jiffies_ns(jiffies: u32) -> u64 {
     }
 }
 
-/// Tells that a request socket has ended; `record` holds whose it was, and how it ended.
+/// Tells that a request socket has ended; `record` holds whose it was, since when, and how it ended.
 #[inline(never)]
-pub fn request_death(request: Sock, record: &Record, born_ns: u64) {
+pub fn request_death(request: Sock, record: &Record) {
     let Some(mut entry) = maps::reserve_notice() else {
         lost(what::DEATH);
         return;
@@ -186,9 +181,9 @@ pub fn request_death(request: Sock, record: &Record, born_ns: u64) {
     let notice = unsafe { &mut *place };
     blank(notice, what::DEATH, told::REQUEST | told::UNHEARD);
     notice.sock = request.0;
-    notice.cookie = request.cookie().unwrap_or(0);
-    notice.born_ns = born_ns;
+    notice.born_ns = record.first_ns;
     notice.record = *record;
+    Reader::of(request.0).field(&raw mut notice.cookie, kernel!(cookie));
     maps::submit_notice(entry);
 }
 

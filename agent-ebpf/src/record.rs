@@ -7,8 +7,10 @@ use halfopen_common::{
 };
 
 use crate::{
-    maps, notice,
-    sock::{Sock, jiffies},
+    maps::{self, kernel},
+    notice,
+    read::Reader,
+    sock::{AF_INET6, Sock, jiffies, mapped},
 };
 
 /// A socket to which something has just happened.
@@ -83,18 +85,53 @@ fn is_same(record: &Record, sock: Sock) -> Option<bool> {
     Some(remote == 0 || remote == record.remote_port && sock.local_port()? == record.local_port)
 }
 
-/// Fills in whose it is.
+/// Fills in whose it is, straight into its place: the stack has no room to spare.
 #[inline(always)]
 pub fn identify(sock: Sock, record: &mut Record) -> Option<()> {
-    record.net = sock.net()?;
+    let mut net = 0_u64;
+    let mut reader = Reader::of(sock.0);
+    reader.field(&raw mut net, kernel!(net));
+    reader.field(&raw mut record.uid, kernel!(uid));
+    reader.field(&raw mut record.local_port, kernel!(inet_sport));
+    addresses(&mut reader, record);
+    let is_read = reader.ok();
+    namespace(net, record)?;
+    record.local_port = u16::from_be(record.local_port);
     record.cgroup = sock.cgroup();
-    (record.local, record.remote) = sock.addresses()?;
-    record.uid = sock.uid()?;
-    record.family = sock.family()?;
-    record.local_port = sock.local_port()?;
-    record.remote_port = sock.remote_port()?;
     record.direction = sock.direction();
-    Some(())
+    is_read.then_some(())
+}
+
+/// Both addresses, the family and the remote port; `sock_common` has them.
+#[inline(always)]
+pub fn addresses(reader: &mut Reader, record: &mut Record) {
+    reader.field(&raw mut record.family, kernel!(family));
+    reader.field(&raw mut record.remote_port, kernel!(remote_port));
+    record.remote_port = u16::from_be(record.remote_port);
+    if record.family == AF_INET6 {
+        reader.field(&raw mut record.local, kernel!(local6));
+        reader.field(&raw mut record.remote, kernel!(remote6));
+        return;
+    }
+    record.local = mapped([0; 4]);
+    record.remote = mapped([0; 4]);
+    reader.field(last_four(&raw mut record.local), kernel!(local4));
+    reader.field(last_four(&raw mut record.remote), kernel!(remote4));
+}
+
+#[inline(always)]
+fn last_four(address: *mut [u8; 16]) -> *mut [u8; 4] {
+    // SAFETY: within the address.
+    unsafe { address.cast::<u8>().add(12) }.cast()
+}
+
+/// The namespace whose `struct net` this is.
+#[inline(always)]
+pub fn namespace(net: u64, record: &mut Record) -> Option<()> {
+    let mut reader = Reader::of(net);
+    reader.field(&raw mut record.net.cookie, kernel!(net_cookie));
+    reader.field(&raw mut record.net.inum, kernel!(net_inum));
+    reader.ok().then_some(())
 }
 
 /// The group of a socket that has no record.

@@ -6,7 +6,9 @@ use zerocopy::FromZeros as _;
 
 use crate::{
     maps::{self, kernel},
-    notice, record,
+    notice,
+    read::Reader,
+    record,
     sock::{Sock, read},
 };
 
@@ -85,22 +87,30 @@ fn died(request: Sock, listener: Sock) -> Option<()> {
     };
     record.state = state::SYN_RECV;
     record.direction = direction::INBOUND;
-    record.net = request.net()?;
     record.cgroup = listener.cgroup();
-    record.uid = listener.uid()?;
-    record.family = request.family()?;
-    (record.local, record.remote) = request.addresses()?;
-    record.local_port = request.hashed_port()?;
-    record.remote_port = request.remote_port()?;
+    let mut reader = Reader::of(listener.0);
+    reader.field(&raw mut record.uid, kernel!(uid));
+    let owner = reader.ok();
+    let (mut net, mut began_us) = (0_u64, 0_u64);
+    let mut reader = Reader::of(request.0);
+    reader.field(&raw mut net, kernel!(net));
+    reader.field(&raw mut record.local_port, kernel!(local_port));
+    reader.field(&raw mut began_us, kernel!(snt_synack));
+    record::addresses(&mut reader, &mut record);
+    if !owner || !reader.ok() {
+        return None;
+    }
+    record::namespace(net, &mut record)?;
+    record.first_ns = began_us * 1000;
     record.last_ns = maps::now_ns();
     let group: GroupKey = record.group();
     record::count_ending(&group, record.ending);
-    let began_us: u64 = read(request.0, kernel!(snt_synack)).unwrap_or(0);
-    let born_ns = began_us * 1000;
-    record.first_ns = born_ns;
-    if born_ns != 0 {
-        maps::silence(record.ending, record.last_ns.saturating_sub(born_ns));
+    notice::request_death(request, &record);
+    if record.first_ns != 0 {
+        maps::silence(
+            record.ending,
+            record.last_ns.saturating_sub(record.first_ns),
+        );
     }
-    notice::request_death(request, &record, born_ns);
     Some(())
 }

@@ -51,8 +51,6 @@ fields! {
     state: u8 = state;
     /// `sk_err`.
     err: i32 = err;
-    /// `sk_uid`.
-    uid: u32 = uid;
     /// `sk_shutdown`.
     shutdown: u8 = shutdown;
     /// `icsk_pending`.
@@ -87,10 +85,6 @@ fields! {
     owned: i32 = owned;
     /// `skc_family`.
     family: u16 = family;
-    /// `skc_cookie`.
-    cookie: u64 = cookie;
-    /// `skc_num`, the local port while it is held, host order.
-    hashed_port: u16 = local_port;
 }
 
 impl Sock {
@@ -214,21 +208,6 @@ impl Sock {
     #[inline(always)]
     pub fn remote_port(self) -> Option<u16> {
         read(self.0, kernel!(remote_port)).map(u16::from_be)
-    }
-
-    /// Local and remote address, IPv4 as ::ffff:a.b.c.d.
-    #[inline(always)]
-    pub fn addresses(self) -> Option<([u8; 16], [u8; 16])> {
-        if self.family()? == AF_INET6 {
-            return Some((
-                read(self.0, kernel!(local6))?,
-                read(self.0, kernel!(remote6))?,
-            ));
-        }
-        Some((
-            mapped(read(self.0, kernel!(local4))?),
-            mapped(read(self.0, kernel!(remote4))?),
-        ))
     }
 
     /// Whether `tcp_write_wakeup` would send data instead of a probe: there is some, and the window

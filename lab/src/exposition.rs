@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::Error;
 
 /// The grouped counters of the agent that the scenarios fix, with the label that divides each.
-const GROUPED: [(&str, Option<&str>); 8] = [
+const GROUPED: [(&str, Option<&str>); 9] = [
     ("keepalive_probes", None),
     ("keepalive_probes_answered", None),
     ("window_probes", None),
@@ -15,6 +15,7 @@ const GROUPED: [(&str, Option<&str>); 8] = [
     ("resets_received", None),
     ("resets_sent", Some("reason")),
     ("deaths", Some("cause")),
+    ("recoveries", Some("evidence")),
 ];
 
 /// Counts by name: `keepalive_probes`, `deaths{keepalive}`. What is absent is 0.

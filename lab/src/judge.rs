@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     Counters,
+    certificates::Certificate,
     exposition::Counted,
     judgement::{self, Seen, Thresholds},
     scenarios::{Count, Figure, JUDGED, Scenario, Side},
@@ -31,6 +32,8 @@ pub struct Account {
     pub kernel: Counters,
     /// What the agent counted.
     pub agent: Counted,
+    /// What the agent certified.
+    pub certificates: Vec<Certificate>,
 }
 
 /// What the comparison gave.
@@ -102,9 +105,20 @@ pub fn kernel(scenario: &Scenario, counters: &[Counters; 2]) -> Verdict {
     verdict
 }
 
+/// The kernel notes in jiffies when it heard a peer: up to 10 ms each, at the beginning and at the end.
+const COARSE_MS: u64 = 20;
+
+/// Expectations put in place of the table's, by side and key: to see that a wrong one is noticed.
+pub type Falsified = BTreeMap<String, u64>;
+
 /// Judges one scenario, the client's account first.
 #[must_use]
-pub fn judge(scenario: &Scenario, accounts: &[Account; 2], policy: Policy) -> Verdict {
+pub fn judge(
+    scenario: &Scenario,
+    accounts: &[Account; 2],
+    policy: Policy,
+    falsified: &Falsified,
+) -> Verdict {
     let mut verdict = kernel(
         scenario,
         &[accounts[0].kernel.clone(), accounts[1].kernel.clone()],
@@ -118,12 +132,19 @@ pub fn judge(scenario: &Scenario, accounts: &[Account; 2], policy: Policy) -> Ve
             .keys()
             .copied()
             .chain(account.agent.keys().map(String::as_str))
+            .chain(
+                falsified
+                    .keys()
+                    .filter_map(|key| key.strip_prefix(name)?.strip_prefix(' ')),
+            )
             .collect();
         for key in keys {
             let counted = account.agent.get(key).copied().unwrap_or(0);
             let named = format!("{name} {key}");
             verdict.counted.insert(named.clone(), counted.into());
-            let must: Value = match expected.get(key).copied().unwrap_or(Count::Exactly(0)) {
+            let told = falsified.get(&named).copied().map(Count::Exactly);
+            let from_table = expected.get(key).copied().unwrap_or(Count::Exactly(0));
+            let must: Value = match told.unwrap_or(from_table) {
                 Count::Exactly(exact) => {
                     verdict.compare(&named, exact, counted, policy);
                     exact.into()
@@ -142,8 +163,72 @@ pub fn judge(scenario: &Scenario, accounts: &[Account; 2], policy: Policy) -> Ve
             };
             verdict.expected.insert(named, must);
         }
+        certified(&mut verdict, scenario, (name, side), account, policy);
     }
     verdict
+}
+
+/// A death is certified once, with the cause it is counted under, and with the probes that the kernel
+/// counted.
+fn certified(
+    verdict: &mut Verdict,
+    scenario: &Scenario,
+    (name, side): (&str, &Side),
+    account: &Account,
+    policy: Policy,
+) {
+    let mut causes: BTreeMap<String, u64> = BTreeMap::new();
+    for certificate in &account.certificates {
+        *causes.entry(certificate.cause.clone()).or_default() += 1;
+    }
+    for (key, count) in side.agent {
+        if let (Some(cause), Count::Exactly(exact)) = (cause_of(key), count) {
+            let certified = causes.remove(cause).unwrap_or(0);
+            verdict.compare(
+                &format!("{name} certificates{{{cause}}}"),
+                *exact,
+                certified,
+                policy,
+            );
+        }
+    }
+    for (cause, certified) in causes {
+        verdict.compare(
+            &format!("{name} certificates{{{cause}}}"),
+            0,
+            certified,
+            policy,
+        );
+    }
+    // A side is one connection: what its namespace counted is what it did.
+    let [certificate] = account.certificates.as_slice() else {
+        return;
+    };
+    for (what, counter, told) in [
+        (
+            "keepalive probes",
+            "TCPKeepAlive",
+            certificate.keepalive_probes,
+        ),
+        ("window probes", "TCPWinProbe", certificate.window_probes),
+    ] {
+        if let Some(told) = told {
+            let key = format!("{name} certified {what}");
+            verdict.compare(&key, account.kernel.get(counter), told, policy);
+        }
+    }
+    let least = scenario.silence_s() * 1000;
+    let silent = certificate.silence_ms.unwrap_or(0);
+    let age = certificate.age_ms.unwrap_or(u64::MAX - COARSE_MS);
+    if name == "outbound" && (silent < least || age + COARSE_MS < silent) {
+        verdict.wrong.push(format!(
+            "{name} certificate: silent for {silent} ms at an age of {age} ms, {least} ms at least expected"
+        ));
+    }
+}
+
+fn cause_of(key: &str) -> Option<&str> {
+    key.strip_prefix("deaths{")?.strip_suffix('}')
 }
 
 /// What the agent saw none of although the scenarios gave it several: tracepoints may miss some, but
@@ -225,7 +310,13 @@ mod tests {
             .iter()
             .map(|(key, count)| ((*key).to_owned(), *count))
             .collect();
-        [Account { kernel, agent }, Account::default()]
+        let certificate = Certificate::fixture("keepalive", 3);
+        let client = Account {
+            kernel,
+            agent,
+            certificates: vec![certificate],
+        };
+        [client, Account::default()]
     }
 
     const RIGHT: [(&str, u64); 3] = [
@@ -235,7 +326,7 @@ mod tests {
     ];
 
     fn check(scenario: &Scenario, agent: &[(&str, u64)], policy: Policy, expected: (usize, usize)) {
-        let verdict = judge(scenario, &accounts(agent), policy);
+        let verdict = judge(scenario, &accounts(agent), policy, &Falsified::new());
         assert_eq!(
             (verdict.wrong.len(), verdict.short.len()),
             expected,
@@ -253,14 +344,20 @@ mod tests {
     fn a_falsified_expectation_fails() {
         let mut wrong = *seven();
         wrong.client.agent = &[("keepalive_probes", Count::Exactly(4))];
-        check(&wrong, &RIGHT, Policy::Exact, (3, 0));
+        check(&wrong, &RIGHT, Policy::Exact, (4, 0));
         let mut wrong = *seven();
         wrong.client.kernel = &[("TCPKeepAlive", Figure::Exactly(4))];
         // And the figures that are no longer named must be 0.
         check(&wrong, &RIGHT, Policy::Exact, (3, 0));
         let mut wrong = *seven();
         wrong.server = scenarios::RESET;
-        check(&wrong, &RIGHT, Policy::Exact, (3, 0));
+        check(&wrong, &RIGHT, Policy::Exact, (4, 0));
+        let falsified = Falsified::from([("outbound keepalive_probes".to_owned(), 4)]);
+        let verdict = judge(seven(), &accounts(&RIGHT), Policy::Exact, &falsified);
+        assert_eq!(
+            verdict.wrong,
+            ["outbound keepalive_probes: 3 counted, 4 expected"]
+        );
     }
 
     #[test]
@@ -288,8 +385,15 @@ mod tests {
 
     #[test]
     fn a_hook_that_sees_nothing_is_noticed() {
-        let blind = judge(seven(), &accounts(&RIGHT[1..]), Policy::NeverOver);
-        let sighted = judge(seven(), &accounts(&RIGHT), Policy::NeverOver);
+        let judge = |agent| {
+            judge(
+                seven(),
+                &accounts(agent),
+                Policy::NeverOver,
+                &Falsified::new(),
+            )
+        };
+        let (blind, sighted) = (judge(&RIGHT[1..]), judge(&RIGHT));
         assert_eq!(
             unseen(&[&blind]),
             ["keepalive_probes: none seen of at least 3"]

@@ -4,6 +4,7 @@
 
 pub mod agent;
 mod census;
+pub mod certificates;
 pub mod connections;
 pub mod demo;
 mod destroy;

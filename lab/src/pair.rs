@@ -23,6 +23,10 @@ const ECHO_PORT: u16 = 7;
 /// Drops TCP in one direction; neighbour discovery goes on, as it does behind a dead firewall.
 const NO_TCP: &str = "policy drop; meta l4proto != tcp accept;";
 
+/// Answers TCP as a router does that finds no way to the host.
+const UNREACHABLE: &str =
+    "policy accept; meta l4proto tcp reject with icmpx type host-unreachable;";
+
 /// Drops all of TCP but the opening of a connection.
 const ONLY_SYN: &str = "policy accept; tcp flags & syn == 0 drop;";
 
@@ -161,6 +165,22 @@ impl Pair {
     /// When `nft` refuses.
     pub fn drop_at_server(&self) -> Result<(), Error> {
         self.server.nft(&filter("input", NO_TCP))
+    }
+
+    /// The server is heard again.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn restore_server(&self) -> Result<(), Error> {
+        self.server.nft("delete table inet halfopen_lab\n")
+    }
+
+    /// Somebody says by ICMP that the server cannot be reached.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn unreachable_server(&self) -> Result<(), Error> {
+        self.server.nft(&filter("input", UNREACHABLE))
     }
 
     /// The server's firewall lets connections begin, and swallows what follows.

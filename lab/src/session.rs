@@ -11,15 +11,17 @@ use std::{
 
 use crate::{
     Counters, Error, Host, Turn, census,
+    certificates::Certificates,
     exposition::{self, Metrics},
     host::Held,
     http::Origin,
     interrupt,
-    judge::{self, Account, Policy, Verdict},
+    judge::{self, Account, Falsified, Policy, Verdict},
     judgement::Thresholds,
     perform::{self, Performance},
     report::{Report, Row},
-    scenarios, totals,
+    scenarios::{self, Scenario},
+    totals,
     witness::Witness,
 };
 
@@ -61,6 +63,25 @@ pub fn number(typed: &str) -> Result<u16, String> {
     })
 }
 
+/// Reads an expectation to be put in place of the table's: `SCENARIO SIDE KEY=NUMBER`, such as
+/// `7 outbound keepalive_probes=4`.
+///
+/// # Errors
+/// When it is none, or there is no such scenario.
+pub fn falsified(typed: &str) -> Result<(String, String, u64), String> {
+    let form = "write SCENARIO SIDE KEY=NUMBER, such as '7 outbound keepalive_probes=4'";
+    let (scenario, rest) = typed.split_once(' ').ok_or(form)?;
+    let (key, figure) = rest.rsplit_once('=').ok_or(form)?;
+    let known = scenarios::all().any(|known| known.label() == scenario);
+    let side = ["inbound ", "outbound "]
+        .iter()
+        .any(|side| key.starts_with(side));
+    match figure.parse() {
+        Ok(figure) if known && side => Ok((scenario.to_owned(), key.to_owned(), figure)),
+        _ => Err(form.to_owned()),
+    }
+}
+
 /// Fails where the lab cannot work: without root, or while another one does.
 ///
 /// # Errors
@@ -72,12 +93,37 @@ pub fn prepare() -> Result<Turn, Error> {
 }
 
 /// What an agent is held to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Terms {
     /// How exact its counts must be; `None` for what follows from the mechanisms that it reports.
     pub policy: Option<Policy>,
     /// From when on it calls silence idle.
     pub thresholds: Thresholds,
+    /// Expectations put in place of the table's, by scenario, side and key.
+    pub falsified: Vec<(String, String, u64)>,
+}
+
+impl Terms {
+    fn falsified(&self, scenario: &Scenario) -> Falsified {
+        let label = scenario.label();
+        let mine = self.falsified.iter().filter(|(of, ..)| *of == label);
+        mine.map(|(_, key, figure)| (key.clone(), *figure))
+            .collect()
+    }
+}
+
+/// What an agent had when the scenarios began.
+struct Before {
+    metrics: Metrics,
+    /// The number of the latest certificate.
+    certificates: u64,
+}
+
+/// What it tells later.
+struct Told {
+    /// Its metrics.
+    text: String,
+    certificates: Certificates,
 }
 
 /// Plays the scenarios with these numbers (all if there are none) and judges what the agent at
@@ -85,10 +131,13 @@ pub struct Terms {
 ///
 /// # Errors
 /// When the agent does not answer, or the lab cannot work at all.
-pub fn run(origin: &Origin, numbers: &[u16], terms: Terms) -> Result<Report, Error> {
-    let Terms { policy, thresholds } = terms;
-    let before = Metrics::parse(&origin.text("/metrics")?)?;
-    let policy = policy.unwrap_or_else(|| implied(&before));
+pub fn run(origin: &Origin, numbers: &[u16], terms: &Terms) -> Result<Report, Error> {
+    let thresholds = terms.thresholds;
+    let before = Before {
+        metrics: Metrics::parse(&origin.text("/metrics")?)?,
+        certificates: Certificates::ask_number(origin)?,
+    };
+    let policy = terms.policy.unwrap_or_else(|| implied(&before.metrics));
     let witness = Arc::new(Witness::new(origin.clone(), thresholds));
     let performances = perform::perform(numbers, Some(&witness));
     interrupt::check()?;
@@ -99,7 +148,9 @@ pub fn run(origin: &Origin, numbers: &[u16], terms: Terms) -> Result<Report, Err
     loop {
         interrupt::check()?;
         let text = origin.text("/metrics")?;
-        let report = assess(&performances, &before, text, policy, thresholds, &sockets)?;
+        let certificates = Certificates::ask(origin, before.certificates)?;
+        let account = Told { text, certificates };
+        let report = assess(&performances, &before, account, policy, terms, &sockets)?;
         let same = last.as_ref().is_some_and(|last| last.counts_as(&report));
         if !same {
             since = Instant::now();
@@ -130,24 +181,28 @@ fn implied(metrics: &Metrics) -> Policy {
 
 fn assess(
     performances: &[Performance],
-    before: &Metrics,
-    text: String,
+    before: &Before,
+    told: Told,
     policy: Policy,
-    thresholds: Thresholds,
+    terms: &Terms,
     sockets: &Verdict,
 ) -> Result<Report, Error> {
-    let after = Metrics::parse(&text)?;
+    let after = Metrics::parse(&told.text)?;
+    let certificates = &told.certificates;
+    let before = &before.metrics;
     let mut counted: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut verdicts = Vec::new();
     for performance in performances {
-        let accounts = accounts(performance, before, &after)?;
+        let accounts = accounts(performance, before, &after, certificates)?;
         for account in &accounts {
             for (counter, count) in judge::counterparts(&account.agent) {
                 *counted.entry(counter).or_default() += count;
             }
         }
-        let mut verdict = judge::judge(performance.scenario, &accounts, policy);
-        verdict.judged(performance.scenario, performance.seen(), thresholds);
+        let scenario = performance.scenario;
+        let falsified = terms.falsified(scenario);
+        let mut verdict = judge::judge(scenario, &accounts, policy, &falsified);
+        verdict.judged(scenario, performance.seen(), terms.thresholds);
         verdicts.push(verdict);
     }
     // A reset that answers a stray segment has no port of ours to be counted under.
@@ -176,7 +231,7 @@ fn assess(
     Ok(Report {
         rows: rows.collect(),
         hooks: after.hooks(),
-        metrics: text,
+        metrics: told.text,
     })
 }
 
@@ -184,14 +239,19 @@ fn accounts(
     performance: &Performance,
     before: &Metrics,
     after: &Metrics,
+    certificates: &Certificates,
 ) -> Result<[Account; 2], Error> {
-    let account = |kernel: Counters, direction| {
-        let [earlier, now] = [before, after].map(|m| m.of_port(direction, performance.port));
-        Account {
+    let mut hosts = performance.hosts();
+    let mut account = |kernel: Counters, direction| {
+        let port = performance.port;
+        let [earlier, now] = [before, after].map(|m| m.of_port(direction, port));
+        let netns = hosts.next().map_or(Ok(0), Host::inum)?;
+        Ok(Account {
             kernel,
             agent: exposition::since(&earlier, &now),
-        }
+            certificates: certificates.of(direction, port, netns),
+        })
     };
     let [client, server] = performance.counters()?;
-    Ok([account(client, "outbound"), account(server, "inbound")])
+    Ok([account(client, "outbound")?, account(server, "inbound")?])
 }

@@ -159,6 +159,18 @@ impl Stage {
             .map_err(self.failed("begin to connect"))
     }
 
+    /// Sends a byte with the client's SYN (RFC 7413), and leaves it at that.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn knock_with_data(&self) -> Result<Socket, Error> {
+        let (from, to) = (self.client, self.server);
+        self.pair
+            .client
+            .run(move || open::knock_with_data(from, to))?
+            .map_err(self.failed("begin to connect with data in the SYN"))
+    }
+
     /// The connection of a client that was not waited for.
     ///
     /// # Errors

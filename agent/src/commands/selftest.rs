@@ -40,6 +40,10 @@ pub struct SelftestArgs {
     /// One JSON object a line
     #[arg(long)]
     json: bool,
+    /// Expect another figure than the table's, to see the self-test fail: '7 outbound
+    /// keepalive_probes=4'
+    #[arg(long, value_name = "EXPECTATION", hide = true, value_parser = session::falsified)]
+    falsify: Vec<(String, String, u64)>,
     /// Write the agent's metrics, as they were judged, to this file
     #[arg(long, value_name = "FILE")]
     metrics_out: Option<PathBuf>,
@@ -85,8 +89,9 @@ fn test(args: &SelftestArgs) -> Result<Report, Error> {
         let terms = Terms {
             policy: None,
             thresholds: Thresholds::Theirs,
+            falsified: args.falsify.clone(),
         };
-        return session::run(&Origin::parse(url)?, &args.scenario, terms);
+        return session::run(&Origin::parse(url)?, &args.scenario, &terms);
     }
     let (mechanism, policy) = match args.hooks {
         Hooks::Auto => (args.hooks, None),
@@ -112,8 +117,9 @@ fn test(args: &SelftestArgs) -> Result<Report, Error> {
     let terms = Terms {
         policy,
         thresholds: Thresholds::Ours,
+        falsified: args.falsify.clone(),
     };
-    let report = session::run(agent.origin(), &args.scenario, terms)?;
+    let report = session::run(agent.origin(), &args.scenario, &terms)?;
     if report.tally().1 > 0 {
         for line in agent.logged() {
             drop(writeln!(io::stderr(), "agent: {line}"));

@@ -28,6 +28,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             agent: &[
                 ("window_probes", Count::Kernel("TCPWinProbe")),
                 ("window_probes_answered", Count::Open),
+                // An early answer may fall to the peer's limit of 500 ms.
+                ("recoveries{window_probe}", Count::Open),
                 ("retransmission_timeouts", Count::Open),
             ],
         },

@@ -4,7 +4,7 @@
 
 use super::{Count, EMBRYONIC, Figure, QUIET, Scenario, Side, V4_ONLY};
 use crate::{
-    Error,
+    Error, Pair,
     judgement::{End, Judgement, judged},
     sockets::SYN_RECV,
     stage::{Accept, Stage, Watch, keepalive},
@@ -115,7 +115,45 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ],
         trigger: deferred,
     },
+    // Beyond the table: a child that is there before its handshake's end, and one whose listener goes.
+    Scenario {
+        number: FAST_OPEN,
+        variant: "",
+        offset: 0,
+        title: "Fast Open: accepted with the SYN, tcp_synack_retries = 1, client gone",
+        forms: V4_ONLY,
+        client: QUIET,
+        server: Side {
+            kernel: &[("TCPAbortOnTimeout", Figure::Exactly(1))],
+            agent: &[
+                ("retransmission_timeouts", Count::Exactly(0)),
+                ("deaths{connect_timeout}", Count::Exactly(1)),
+            ],
+        },
+        judged: &[End::Server.is(EMBRYONIC)],
+        trigger: fast_open,
+    },
+    Scenario {
+        number: ABANDONED,
+        variant: "",
+        offset: 0,
+        title: "SYN received, client gone, listener closed",
+        forms: V4_ONLY,
+        client: QUIET,
+        server: Side {
+            kernel: &[],
+            agent: &[
+                ("retransmission_timeouts", Count::Exactly(0)),
+                ("deaths{orphan}", Count::Exactly(1)),
+            ],
+        },
+        judged: &[End::Server.may_be(EMBRYONIC)],
+        trigger: abandoned,
+    },
 ];
+
+const FAST_OPEN: u16 = 27;
+const ABANDONED: u16 = 28;
 
 fn unheard(stage: &Stage, watch: Watch) -> Result<(), Error> {
     stage.pair.drop_at_server()?;
@@ -136,6 +174,34 @@ fn half_heard(stage: &Stage) -> Result<(), Error> {
     stage.reaches(End::Server, SYN_RECV)?;
     drop(client);
     stage.judged(End::Server, EMBRYONIC)?;
+    stage.gone(End::Server)
+}
+
+/// net.ipv4.tcp_fastopen (ip-sysctl): clients need no cookie.
+const CLIENTS_WITHOUT_COOKIE: &str = "5";
+/// Servers ask for none, and every listener takes part.
+const SERVERS_WITHOUT_COOKIE: &str = "1538";
+
+fn fast_open(stage: &Stage) -> Result<(), Error> {
+    let Pair { client, server, .. } = &stage.pair;
+    client.sysctl("ipv4/tcp_fastopen", CLIENTS_WITHOUT_COOKIE)?;
+    server.sysctl("ipv4/tcp_fastopen", SERVERS_WITHOUT_COOKIE)?;
+    server.sysctl("ipv4/tcp_synack_retries", "1")?;
+    stage.keep([stage.listen(Accept::AtOnce)?]);
+    stage.pair.deafen_client()?;
+    let client = stage.knock_with_data()?;
+    stage.reaches(End::Server, SYN_RECV)?;
+    drop(client);
+    stage.judged(End::Server, EMBRYONIC)?;
+    stage.server_counts("TCPAbortOnTimeout", 1).map(drop)
+}
+
+fn abandoned(stage: &Stage) -> Result<(), Error> {
+    let listener = stage.listen(Accept::AtOnce)?;
+    stage.pair.deafen_client()?;
+    let client = stage.knock(Watch::default())?;
+    stage.reaches(End::Server, SYN_RECV)?;
+    drop((client, listener));
     stage.gone(End::Server)
 }
 

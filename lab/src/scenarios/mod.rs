@@ -7,6 +7,7 @@ mod halves;
 mod handshakes;
 mod idle;
 mod resets;
+mod revivals;
 mod unanswered;
 
 use crate::{
@@ -40,7 +41,8 @@ pub enum Count {
 pub struct Side {
     /// The namespace's counters that the scenario fixes; of the [`JUDGED`] ones those not named are 0.
     pub kernel: &'static [(&'static str, Figure)],
-    /// The agent's counts, `deaths{cause}` and `resets_sent{reason}` in this form; those not named
+    /// The agent's counts, `deaths{cause}`, `resets_sent{reason}` and `recoveries{evidence}` in this
+    /// form; those not named
     /// are 0, but `retransmission_timeouts`, which equals TCPTimeouts.
     pub agent: &'static [(&'static str, Count)],
 }
@@ -140,6 +142,23 @@ impl Scenario {
         }
     }
 
+    /// Silence before the client's death at least, in whole seconds, from its settings: nothing is
+    /// heard after the handshake where it has any.
+    #[must_use]
+    pub const fn silence_s(&self) -> u64 {
+        match self.number {
+            7 => 5 + 3 * 3,
+            8 => 1 + 11,
+            9 => 1 + 2 * 11,
+            10 => 1 + 3 * 11,
+            // 0.2 s, doubled five times: 200 ms + 400 + 800 + 1,600 + 3,200 + 6,400.
+            11 => 12,
+            12 => 10,
+            20 => 1 + 3 * 4,
+            _ => 0,
+        }
+    }
+
     /// The server's port in the form with this index.
     #[must_use]
     pub fn port(&self, form: usize) -> u16 {
@@ -149,13 +168,14 @@ impl Scenario {
 
 /// Every scenario, by number.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    let groups: [&'static [Scenario]; 6] = [
+    let groups: [&'static [Scenario]; 7] = [
         handshakes::SCENARIOS,
         idle::SCENARIOS,
         unanswered::SCENARIOS,
         alive::SCENARIOS,
         halves::SCENARIOS,
         resets::SCENARIOS,
+        revivals::SCENARIOS,
     ];
     let mut scenarios: Vec<&Scenario> = groups.into_iter().flatten().collect();
     scenarios.sort_by_key(|scenario| (scenario.number, scenario.offset));
@@ -185,7 +205,7 @@ mod tests {
     #[test]
     fn the_whole_table_is_there() {
         let numbers: BTreeSet<u16> = all().map(|scenario| scenario.number).collect();
-        // Those of the table, and three beyond it.
-        assert_eq!(Vec::from_iter(numbers), Vec::from_iter(1..=23));
+        // Those of the table, and eight beyond it.
+        assert_eq!(Vec::from_iter(numbers), Vec::from_iter(1..=28));
     }
 }

@@ -10,6 +10,8 @@ use crate::{
 
 const ONE: Count = Count::Exactly(1);
 
+const UNREACHABLE: u16 = 26;
+
 const CLOSED_WINDOW: &[(&str, Figure)] = &[
     ("TCPWinProbe", Figure::AtLeast(2)),
     ("TCPAbortOnTimeout", Figure::Exactly(1)),
@@ -45,6 +47,28 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ],
         trigger: in_flight,
     },
+    // Beyond the table: the error that the application gets is another one, the cause is not.
+    Scenario {
+        number: UNREACHABLE,
+        variant: "",
+        offset: 0,
+        title: "data in flight, tcp_retries2 = 5, host unreachable by ICMP",
+        forms: V4_ONLY,
+        client: Side {
+            kernel: &[
+                ("TCPTimeouts", Figure::AtLeast(2)),
+                ("TCPAbortOnTimeout", Figure::Exactly(1)),
+                ("EstabResets", Figure::Exactly(1)),
+            ],
+            agent: &[("deaths{retransmission}", ONE)],
+        },
+        server: QUIET,
+        judged: &[
+            End::Client.is(suspect("retransmission")),
+            End::Client.may_be(HEALTHY),
+        ],
+        trigger: unreachable,
+    },
     Scenario {
         number: 12,
         variant: "",
@@ -79,6 +103,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             agent: &[
                 ("window_probes", Count::Kernel("TCPWinProbe")),
                 ("window_probes_answered", Count::Open),
+                // An early answer may fall to the peer's limit of 500 ms.
+                ("recoveries{window_probe}", Count::Open),
                 ("retransmission_timeouts", Count::Open),
                 ("deaths{window_probe}", ONE),
             ],
@@ -103,6 +129,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             agent: &[
                 ("window_probes", Count::Kernel("TCPWinProbe")),
                 ("window_probes_answered", Count::Open),
+                // An early answer may fall to the peer's limit of 500 ms.
+                ("recoveries{window_probe}", Count::Open),
                 ("retransmission_timeouts", Count::Open),
                 ("deaths{user_timeout}", ONE),
             ],
@@ -120,6 +148,15 @@ fn in_flight(stage: &Stage) -> Result<(), Error> {
     stage.pair.drop_at_server()?;
     connection.speak()?;
     connection.guard()?;
+    stage.keep([connection.client, connection.server]);
+    unacknowledged(stage)
+}
+
+fn unreachable(stage: &Stage) -> Result<(), Error> {
+    stage.pair.client.sysctl("ipv4/tcp_retries2", "5")?;
+    let connection = stage.connect(Watch::default())?;
+    stage.pair.unreachable_server()?;
+    connection.speak()?;
     stage.keep([connection.client, connection.server]);
     unacknowledged(stage)
 }

@@ -115,6 +115,20 @@ pub(super) fn knock(from: SocketAddr, to: SocketAddr, watch: Watch) -> io::Resul
     Ok(socket)
 }
 
+/// Sends the SYN with a byte in it and leaves it at that.
+pub(super) fn knock_with_data(from: SocketAddr, to: SocketAddr) -> io::Result<Socket> {
+    let socket = stream(to)?;
+    socket.bind(&from.into())?;
+    socket.set_nonblocking(true)?;
+    match socket.send_to_with_flags(b"x", &to.into(), libc::MSG_FASTOPEN) {
+        Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => return Err(error),
+        _ => {}
+    }
+    socket.set_nonblocking(false)?;
+    patient(&socket)?;
+    Ok(socket)
+}
+
 fn stream(address: SocketAddr) -> io::Result<Socket> {
     Socket::new(
         Domain::for_address(address),

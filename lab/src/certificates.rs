@@ -1,0 +1,226 @@
+//! Reads the agent's certificates of deaths, as far as causes and figures go.
+//! It must never guess: a list in another form is an error, since a death might hide in it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Deserialize;
+
+use crate::{Error, http::Origin};
+
+/// The form that is understood.
+const FORMAT: &str = "halfopen.deaths";
+const VERSION: u32 = 1;
+
+/// What is asked of an agent at most.
+const MOST: usize = 100_000;
+
+/// One death, as the agent certifies it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Certificate {
+    /// Tells it from all others.
+    pub number: u64,
+    /// What killed it.
+    pub cause: String,
+    /// On which path of the kernel.
+    pub path: String,
+    /// Inode number of its network namespace.
+    pub netns: u64,
+    local: Address,
+    remote: Address,
+    /// The state it was in.
+    pub state: String,
+    /// Who opened it.
+    pub direction: String,
+    /// Since its peer was last heard.
+    pub silence_ms: Option<u64>,
+    /// Since it began.
+    pub age_ms: Option<u64>,
+    /// Settings in force.
+    pub keepalive: Option<Keepalive>,
+    /// Keepalive probes sent.
+    pub keepalive_probes: Option<u64>,
+    /// Window probes sent.
+    pub window_probes: Option<u64>,
+    /// Retransmission timeouts.
+    pub retransmission_timeouts: Option<u64>,
+}
+
+/// Keepalive as it was set.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Keepalive {
+    /// Where it comes from.
+    pub setting: String,
+    /// TCP_KEEPIDLE.
+    pub idle_ms: u64,
+    /// TCP_KEEPINTVL.
+    pub interval_ms: u64,
+    /// TCP_KEEPCNT.
+    pub probes: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Address {
+    address: IpAddr,
+    port: u16,
+}
+
+impl Certificate {
+    /// One that was made by hand.
+    #[cfg(test)]
+    pub(crate) fn fixture(cause: &str, keepalive_probes: u64) -> Self {
+        let [local, remote] = [1, 2].map(|host| Address {
+            address: IpAddr::from([192, 0, 2, host]),
+            port: 7070,
+        });
+        Self {
+            number: 1,
+            cause: cause.to_owned(),
+            path: "idle".to_owned(),
+            netns: 1,
+            local,
+            remote,
+            state: "established".to_owned(),
+            direction: "outbound".to_owned(),
+            silence_ms: Some(14_100),
+            age_ms: Some(14_200),
+            keepalive: None,
+            keepalive_probes: Some(keepalive_probes),
+            window_probes: Some(0),
+            retransmission_timeouts: Some(0),
+        }
+    }
+
+    /// The local end.
+    #[must_use]
+    pub const fn local(&self) -> SocketAddr {
+        SocketAddr::new(self.local.address, self.local.port)
+    }
+
+    /// The remote end.
+    #[must_use]
+    pub const fn remote(&self) -> SocketAddr {
+        SocketAddr::new(self.remote.address, self.remote.port)
+    }
+
+    /// The service's port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        if self.direction == "inbound" {
+            self.local.port
+        } else {
+            self.remote.port
+        }
+    }
+}
+
+/// What an agent has.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Certificates {
+    /// How many there were since it began.
+    pub arrived: u64,
+    /// Matching ones that the answer has no room for.
+    pub beyond_limit: u64,
+    /// The newest first.
+    pub deaths: Vec<Certificate>,
+}
+
+#[derive(Deserialize)]
+struct Form {
+    format: String,
+    format_version: u32,
+}
+
+impl Certificates {
+    /// Asks an agent for the number of its latest.
+    ///
+    /// # Errors
+    /// When it does not answer, or not as it should.
+    pub fn ask_number(origin: &Origin) -> Result<u64, Error> {
+        Ok(Self::parse(&origin.text("/api/v1/deaths?limit=1")?)?.arrived)
+    }
+
+    /// Asks an agent for those with a number above this one.
+    ///
+    /// # Errors
+    /// When it does not answer, not as it should, or has more than it can tell.
+    pub fn ask(origin: &Origin, since: u64) -> Result<Self, Error> {
+        let path = format!("/api/v1/deaths?limit={MOST}&since={since}");
+        let certificates = Self::parse(&origin.text(&path)?)?;
+        let told = certificates.deaths.len() as u64;
+        if certificates.arrived.saturating_sub(since) != told {
+            return Err(failed(format!(
+                "{} arrived since number {since}, and it tells of {told}: it keeps too few",
+                certificates.arrived.saturating_sub(since)
+            )));
+        }
+        Ok(certificates)
+    }
+
+    /// Parses a list.
+    ///
+    /// # Errors
+    /// When it is none, or of another version.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        // A list of another version may hold anything else.
+        let form: Form = serde_json::from_str(text).map_err(|e| failed(e.to_string()))?;
+        if (form.format.as_str(), form.format_version) != (FORMAT, VERSION) {
+            let Form {
+                format,
+                format_version,
+            } = form;
+            return Err(failed(format!(
+                "it is {format} {format_version}, not {FORMAT} {VERSION}"
+            )));
+        }
+        serde_json::from_str(text).map_err(|e| failed(e.to_string()))
+    }
+
+    /// Those of one side of the connections with this server's port, in one namespace.
+    #[must_use]
+    pub fn of(&self, direction: &str, port: u16, netns: u64) -> Vec<Certificate> {
+        let mine = |one: &&Certificate| {
+            (one.direction.as_str(), one.port(), one.netns) == (direction, port, netns)
+        };
+        self.deaths.iter().filter(mine).cloned().collect()
+    }
+}
+
+fn failed(why: String) -> Error {
+    Error::Format {
+        what: "the agent's certificates".to_owned(),
+        why,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = r#"{"format":"halfopen.deaths","format_version":1,"arrived":3,"kept_at_most":9,
+        "shown":1,"beyond_limit":0,"deaths":[{"format":"halfopen.event","number":3,"what":"death",
+        "cause":"keepalive","path":"idle","netns":4026531840,
+        "local":{"address":"192.0.2.1","port":27070},"remote":{"address":"192.0.2.2","port":7070},
+        "state":"established","direction":"outbound","silence_ms":14012,"age_ms":null,
+        "keepalive":{"setting":"custom","idle_ms":5000,"interval_ms":3000,"probes":3},
+        "keepalive_probes":3,"window_probes":0,"retransmission_timeouts":0}]}"#;
+
+    #[test]
+    fn reads_what_matters() {
+        let certificates = Certificates::parse(ONE).unwrap();
+        let mine = certificates.of("outbound", 7070, 4_026_531_840);
+        assert_eq!(
+            (mine[0].cause.as_str(), mine[0].age_ms),
+            ("keepalive", None)
+        );
+        assert_eq!(mine[0].keepalive.as_ref().unwrap().idle_ms, 5000);
+        assert_eq!(certificates.of("inbound", 27070, 4_026_531_840), []);
+        assert_eq!(certificates.of("outbound", 7070, 1), []);
+    }
+
+    #[test]
+    fn another_version_is_refused() {
+        let other = ONE.replace("\"format_version\":1", "\"format_version\":2");
+        assert!(Certificates::parse(&other).is_err());
+        assert!(Certificates::parse("{}").is_err());
+    }
+}
