@@ -16,7 +16,7 @@ pub use counts::{
     Tally, direction,
 };
 pub use ending::Ending;
-pub use notice::{Notice, SILENCE_BOUNDS_S, Silences, keepalive, told, what};
+pub use notice::{Notice, SILENCE_BOUNDS_S, SilenceTable, Silences, keepalive, told, what};
 pub use offsets::{ABSENT, Kernel, Quick, Stretch, switch};
 pub use record::{Outstanding, Record, state};
 pub use walk::{Class, ClassSum, Net, Socket, Walk, flag, table};

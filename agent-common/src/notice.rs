@@ -62,8 +62,8 @@ pub struct Notice {
     pub sock: u64,
     /// `SO_COOKIE`, 0 if nobody has asked for it yet.
     pub cookie: u64,
-    /// When the connection began: its SYN was sent, its handshake ended or, for a request, its
-    /// SYN-ACK was sent; 0 if no hook saw it.
+    /// When its handshake ended or, where it has not, its first SYN or SYN-ACK was sent; 0 if no hook
+    /// saw it.
     pub born_ns: u64,
     /// Since the peer was last heard; [`Notice::UNKNOWN`] if it never was, or cannot be told.
     pub silence_ns: u64,
@@ -97,8 +97,7 @@ impl Notice {
 /// Upper bounds of the silence before a death, seconds; the last bucket has none.
 pub const SILENCE_BOUNDS_S: [u32; 10] = [1, 3, 10, 30, 60, 120, 300, 900, 3600, 10_800];
 
-/// Silences before deaths on one path: value of the array `SILENCES`, by [`crate::Ending`]. Deaths whose
-/// silence is unknown are left out. Each only grows.
+/// Silences before deaths on one path. Deaths whose silence is unknown are left out. Each only grows.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -109,6 +108,11 @@ pub struct Silences {
     /// Sum of the silences, nanoseconds.
     pub sum_ns: u64,
 }
+
+/// Those of all paths, by [`crate::Ending`]: the one value of the array `SILENCES`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SilenceTable(pub [Silences; crate::Ending::COUNT]);
 
 const _: () = assert!(size_of::<Notice>() == 200);
 const _: () = assert!(size_of::<Silences>() == 96);

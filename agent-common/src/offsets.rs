@@ -207,8 +207,8 @@ pub struct Kernel {
     pub snt_synack: u32,
     /// sk_buff: `network_header`, u16.
     pub skb_network: u32,
-    /// Nothing: keeps the size a multiple of eight bytes.
-    pub padding: u32,
+    /// tcp_sock: `retrans_stamp`, u32, milliseconds: in SYN_SENT, when the first SYN was sent.
+    pub retrans_stamp: u32,
     /// Size of a `tcp_sock`.
     pub tcp_sock_size: u32,
     /// Size of a `tcp6_sock`.

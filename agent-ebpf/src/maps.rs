@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use halfopen_common::{
     Ending, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Kernel, Loss, NetCounts, NetKey,
-    Notice, Record, SILENCE_BOUNDS_S, Silences, Tally,
+    Notice, Record, SILENCE_BOUNDS_S, SilenceTable, Tally,
 };
 use zerocopy::FromZeros as _;
 
@@ -50,7 +50,7 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 #[map]
 static BIRTHS: HashMap<u64, u64> = HashMap::with_max_entries(65_536, 0);
 #[map]
-static SILENCES: Array<Silences> = Array::with_max_entries(Ending::COUNT as u32, 0);
+static SILENCES: Array<SilenceTable> = Array::with_max_entries(1, 0);
 
 /// One constant of the running kernel.
 macro_rules! kernel {
@@ -134,9 +134,12 @@ pub fn forget_birth(sock: u64) {
 #[inline(always)]
 pub fn silence(ending: u8, silence_ns: u64) {
     const NS: u64 = 1_000_000_000;
-    let Some(silences) = SILENCES.get_ptr_mut(u32::from(ending)) else {
+    let Some(table) = SILENCES.get_ptr_mut(0) else {
         return;
     };
+    let path = usize::from(ending) & (Ending::COUNT - 1);
+    // SAFETY: points into a live map value; no reference is made.
+    let silences = unsafe { &raw mut (*table).0[path] };
     let exceeded = |bound: u32| usize::from(silence_ns > u64::from(bound) * NS);
     let bucket: usize = SILENCE_BOUNDS_S.into_iter().map(exceeded).sum();
     if bucket <= SILENCE_BOUNDS_S.len() {

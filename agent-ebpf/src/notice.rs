@@ -149,6 +149,9 @@ fn describe(sock: Sock, notice: &mut Notice) {
     if notice.record.state == state::SYN_SENT {
         notice.flags |= told::UNHEARD;
         notice.silence_ns = Notice::UNKNOWN;
+        if let Some(knocking) = sock.knocking_ns() {
+            notice.born_ns = notice.at_ns.saturating_sub(knocking);
+        }
     }
 }
 

@@ -32,10 +32,12 @@ pub fn touch(sock: Sock) -> Option<Touched> {
     if let Some(known) = maps::record(sock.0) {
         // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
         let record = unsafe { &mut *known };
-        if is_same(record, sock)? {
+        // One that has ended and lives has connected again, if to the same peer.
+        let has_ended = record.ending != Ending::None as u8;
+        if is_same(record, sock)? && (!has_ended || state == state::CLOSE) {
             record.last_ns = now;
             record.user_timeout_ms = user_timeout;
-            if state != halfopen_common::state::CLOSE {
+            if state != state::CLOSE {
                 record.state = state;
             }
             return Some(Touched {
@@ -45,7 +47,7 @@ pub fn touch(sock: Sock) -> Option<Touched> {
             });
         }
         // tcp_disconnect() keeps the socket for another connection; otherwise its end was missed.
-        if record.ending == Ending::None as u8 {
+        if !has_ended {
             maps::lose(Loss::StaleRecords);
         }
         // The socket's own times are another connection's by now; what was marked has been shown.
@@ -314,9 +316,8 @@ fn count_silence(sock: Sock, ending: u8, state: u8) {
         }
         return;
     }
-    let born = maps::born(sock.0);
-    if born != 0 {
-        maps::silence(ending, maps::now_ns().saturating_sub(born));
+    if let Some(knocking) = sock.knocking_ns() {
+        maps::silence(ending, knocking);
     }
 }
 
@@ -327,20 +328,5 @@ pub fn count_ending(group: &GroupKey, ending: u8) {
         let index = usize::from(ending) & (Ending::COUNT - 1);
         // SAFETY: points into a live map value; no reference is made.
         maps::add(unsafe { &raw mut (*counts).endings[index] }, 1);
-    }
-}
-
-/// A connection begins: what was known of another one that used the socket before is forgotten.
-#[inline(always)]
-pub fn begun(sock: Sock) {
-    maps::begin(sock.0);
-    if let Some(known) = maps::record(sock.0) {
-        // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
-        let record = unsafe { &mut *known };
-        // The socket's own times are this connection's by now; what was marked has been shown.
-        if record.heard != 0 {
-            answered(record);
-        }
-        maps::forget(sock.0);
     }
 }

@@ -4,7 +4,7 @@
 use aya_ebpf::helpers::{bpf_jiffies64, bpf_probe_read_kernel};
 use halfopen_common::{ABSENT, NetKey, Record, direction, state};
 
-use crate::maps::kernel;
+use crate::maps::{kernel, now_ns};
 
 /// AF_INET.
 const AF_INET: u16 = 2;
@@ -122,6 +122,15 @@ impl Sock {
     fn has_flag(self, flag: u32) -> Option<bool> {
         let flags: u64 = read(self.0, kernel!(flags))?;
         Some(flags >> (flag & 63) & 1 != 0)
+    }
+
+    /// In SYN_SENT: since the first SYN was sent (`tcp_connect` notes it in milliseconds).
+    #[inline(always)]
+    pub fn knocking_ns(self) -> Option<u64> {
+        const MS: u64 = 1_000_000;
+        let first: u32 = read(self.0, kernel!(retrans_stamp))?;
+        let now = (now_ns() / MS) as u32;
+        Some(u64::from(now.wrapping_sub(first)) * MS)
     }
 
     /// Since the peer was last heard; `None` where the length of a jiffy is not known.

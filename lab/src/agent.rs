@@ -30,8 +30,15 @@ use crate::{
 const LAST_WORDS: usize = 5;
 
 /// What the agent is told besides: silence that is short enough to wait for counts as idle, and a
-/// CLOSE_WAIT as forgotten.
-pub const THRESHOLDS: [&str; 4] = ["--idle-threshold", "2s", "--close-wait-threshold", "2s"];
+/// CLOSE_WAIT as forgotten; and the certificates of a host on which much dies are kept too.
+pub const THRESHOLDS: [&str; 6] = [
+    "--idle-threshold",
+    "2s",
+    "--close-wait-threshold",
+    "2s",
+    "--deaths-kept",
+    "100000",
+];
 
 const STOPS_WITHIN: Duration = Duration::from_secs(60);
 

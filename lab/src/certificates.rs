@@ -148,10 +148,10 @@ impl Certificates {
         let certificates = Self::parse(&origin.text(&path)?)?;
         let told = certificates.deaths.len() as u64;
         if certificates.arrived.saturating_sub(since) != told {
-            return Err(failed(format!(
-                "{} arrived since number {since}, and it tells of {told}: it keeps too few",
-                certificates.arrived.saturating_sub(since)
-            )));
+            return Err(Error::TooFewKept {
+                arrived: certificates.arrived.saturating_sub(since),
+                told,
+            });
         }
         Ok(certificates)
     }

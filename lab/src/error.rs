@@ -56,6 +56,16 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// The agent has let certificates go before they could be read.
+    #[error(
+        "{arrived} connections died on this host meanwhile, and the agent keeps the certificates of {told}; start it with a greater --deaths-kept, or try again when fewer die"
+    )]
+    TooFewKept {
+        /// Deaths since the lab began.
+        arrived: u64,
+        /// Those that it tells of.
+        told: u64,
+    },
     /// The agent does not answer, or not as it should.
     #[error("GET {url} failed: {why}; check that the agent runs and answers there")]
     Http {

@@ -2,7 +2,9 @@
 //! It must never know what is expected; that stands in the scenario's table.
 
 mod eye;
+mod locked;
 mod open;
+pub mod unreachable;
 
 use std::{
     io::{self, Read, Write},
@@ -13,6 +15,7 @@ use std::{
 
 use socket2::Socket;
 
+pub use locked::Locked;
 pub use open::{Accept, Watch, keepalive};
 
 use crate::{
@@ -117,6 +120,33 @@ impl Stage {
     /// When the system refuses.
     pub fn connect(&self, watch: Watch) -> Result<Connection, Error> {
         self.connect_in(&self.pair, watch)
+    }
+
+    /// Connects by MPTCP (RFC 8684), with one subflow. Keepalive is off.
+    ///
+    /// # Errors
+    /// When the system refuses, or has no MPTCP.
+    pub fn connect_multipath(&self) -> Result<Connection, Error> {
+        let (from, to) = (self.client, self.server);
+        let refused = |source: io::Error| match source.raw_os_error() {
+            Some(open::NO_SUCH_PROTOCOL | open::NOT_SWITCHED_ON) => {
+                Error::Unsupported("the kernel has no MPTCP, or it is switched off".to_owned())
+            }
+            _ => self.failed("connect by MPTCP")(source),
+        };
+        let listener = self
+            .pair
+            .server
+            .run(move || open::listen_multipath(to))?
+            .map_err(refused)?;
+        let client = self
+            .pair
+            .client
+            .run(move || open::connect_multipath(from, to))?
+            .map_err(refused)?;
+        let (server, _) = listener.accept().map_err(self.failed("accept"))?;
+        self.keep([listener]);
+        Ok(Connection { client, server })
     }
 
     fn connect_in(&self, pair: &Pair, watch: Watch) -> Result<Connection, Error> {

@@ -18,8 +18,10 @@ use crate::{
 
 #[inline(always)]
 fn changed(ctx: &impl EbpfContext, sock: u64, old: Option<u8>, new: i32) {
-    // Every connection passes here several times: nothing else is looked at for most changes.
-    let begins = new == i32::from(state::SYN_SENT) || new == i32::from(state::ESTABLISHED);
+    // Every connection passes here several times: nothing else is looked at for most changes. The
+    // less is done for a process that connects the better: while a program runs there the kernel does
+    // not run it again for what interrupts it.
+    let begins = new == i32::from(state::ESTABLISHED);
     if !begins && new != i32::from(state::CLOSE) {
         return;
     }
@@ -29,9 +31,8 @@ fn changed(ctx: &impl EbpfContext, sock: u64, old: Option<u8>, new: i32) {
         return;
     };
     if begins {
-        // Of one that connects, its SYN was the beginning.
-        if old != state::SYN_SENT && sock.is_tcp() {
-            record::begun(sock);
+        if sock.is_tcp() {
+            maps::begin(sock.0);
         }
         return;
     }

@@ -393,7 +393,7 @@ impl<'a> Index<'a> {
             num_timeout: self.byte_of_bits("request_sock", "num_timeout"),
             snt_synack: self.may("tcp_request_sock", "snt_synack"),
             skb_network: self.need("sk_buff", "network_header")?,
-            padding: 0,
+            retrans_stamp: self.need("tcp_sock", "retrans_stamp")?,
             tcp_sock_size: self.size("tcp_sock"),
             tcp6_sock_size: self.size("tcp6_sock"),
             timewait_size: self.size("tcp_timewait_sock"),

@@ -12,7 +12,7 @@ use aya::{
 };
 use halfopen_common::{
     Ending, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Loss, NetCounts, NetKey, Record,
-    Silences, switch,
+    SilenceTable, Silences, switch,
 };
 use tracing::warn;
 use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes};
@@ -33,7 +33,7 @@ pub struct Maps {
     sockets: HashMap<MapData, u64, Wire<Record>>,
     groups: HashMap<MapData, Wire<GroupKey>, Wire<GroupCounts>>,
     nets: HashMap<MapData, Wire<NetKey>, Wire<NetCounts>>,
-    silences: Array<MapData, Wire<Silences>>,
+    silences: Array<MapData, Wire<SilenceTable>>,
     losses: Losses,
     switches: Switches,
 }
@@ -159,8 +159,9 @@ impl Maps {
 
     /// Silences before deaths on each path.
     pub fn silences(&self) -> impl Iterator<Item = (Ending, Silences)> {
-        let read = |ending: Ending| Some((ending, self.silences.get(&(ending as u32), 0).ok()?.0));
-        Ending::ALL.into_iter().filter_map(read)
+        let table = self.silences.get(&0, 0).ok();
+        let of = move |ending: Ending| Some((ending, table?.0.0[ending as usize]));
+        Ending::ALL.into_iter().filter_map(of)
     }
 
     /// Every group and its counts.

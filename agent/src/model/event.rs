@@ -19,7 +19,7 @@ pub struct Event {
     /// To whom, and how it was set. `state` is the one it was in; what only a walk tells is
     /// [`super::connection::Unknown::NotInEvents`].
     pub connection: Connection,
-    /// Since its SYN was sent, its handshake ended or, for a request, its SYN-ACK was sent.
+    /// Since its handshake ended or, where it has not, its first SYN or SYN-ACK was sent.
     pub age: Known<Duration>,
     /// What it sent and got before, this event included.
     pub sent: Known<Sent>,

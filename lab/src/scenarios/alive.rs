@@ -30,6 +30,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 ("window_probes_answered", Count::Open),
                 // An early answer may fall to the peer's limit of 500 ms.
                 ("recoveries{window_probe}", Count::Open),
+                ("recoveries{retransmission}", Count::Open),
                 ("retransmission_timeouts", Count::Open),
             ],
         },

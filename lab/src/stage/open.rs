@@ -98,6 +98,34 @@ pub(super) fn connect(from: SocketAddr, to: SocketAddr, watch: Watch) -> io::Res
     Ok(socket)
 }
 
+/// EPROTONOSUPPORT and ENOPROTOOPT: what a kernel without MPTCP says, and one where it is off.
+pub(super) const NO_SUCH_PROTOCOL: i32 = libc::EPROTONOSUPPORT;
+pub(super) const NOT_SWITCHED_ON: i32 = libc::ENOPROTOOPT;
+
+pub(super) fn listen_multipath(address: SocketAddr) -> io::Result<Socket> {
+    let socket = multipath(address)?;
+    socket.bind(&address.into())?;
+    socket.listen(1)?;
+    patient(&socket)?;
+    Ok(socket)
+}
+
+pub(super) fn connect_multipath(from: SocketAddr, to: SocketAddr) -> io::Result<Socket> {
+    let socket = multipath(to)?;
+    socket.bind(&from.into())?;
+    socket.connect_timeout(&to.into(), LIMIT)?;
+    patient(&socket)?;
+    Ok(socket)
+}
+
+fn multipath(address: SocketAddr) -> io::Result<Socket> {
+    Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::MPTCP),
+    )
+}
+
 /// Sends the SYN and leaves it at that.
 pub(super) fn knock(from: SocketAddr, to: SocketAddr, watch: Watch) -> io::Result<Socket> {
     let socket = stream(to)?;
