@@ -12,11 +12,16 @@ use std::{
         unix::fs::{MetadataExt as _, fchown},
     },
     path::PathBuf,
+    process::Command,
     time::{Duration, Instant},
 };
 
-use halfopen::kernel::{Monitor, Options};
+use halfopen::{
+    kernel::{Monitor, Options},
+    model::snapshot::Walk,
+};
 use halfopen_common::{Record, direction, state};
+use nix::sched::{CloneFlags, unshare};
 use socket2::{Domain, Socket, TcpKeepalive, Type};
 
 /// A uid no test runs as, so that a field left at zero cannot pass.
@@ -278,4 +283,38 @@ fn a_full_table_loses_detail_and_no_count() {
         snapshot.losses
     );
     assert!(monitor.records().len() <= 1);
+}
+
+/// Then no socket can be judged; what the hooks record is another matter.
+#[test]
+#[ignore = "needs root"]
+fn records_are_counted_where_no_walk_succeeds() {
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    let up = Command::new("ip")
+        .args(["link", "set", "lo", "up"])
+        .status();
+    assert!(up.unwrap().success());
+    // From this setting the walk learns how long the kernel's jiffies are; of 0 it cannot.
+    fs::write("/proc/sys/net/ipv4/tcp_keepalive_time", "0").unwrap();
+    let mut monitor = Monitor::start(&Options::default()).unwrap();
+    let connection = connect(Ipv4Addr::LOCALHOST.into(), INET, 1);
+    let second = Duration::from_secs(1);
+    let keepalive = TcpKeepalive::new().with_time(second).with_interval(second);
+    connection.client.set_tcp_keepalive(&keepalive).unwrap();
+    wait(&monitor, &[(connection.local, connection.remote)], 1);
+    let snapshot = monitor.snapshot();
+    assert!(
+        matches!(snapshot.walk, Walk::Failed(_)),
+        "{:?}",
+        snapshot.walk
+    );
+    assert!(snapshot.coverage.suspects.is_err());
+    assert_ne!(snapshot.records, 0);
+    let group = snapshot.groups.iter();
+    let mut group = group.filter(|(group, _)| group.port == Some(connection.remote.port()));
+    let counts = group.next().unwrap().1;
+    assert_eq!(
+        counts.keepalive_probes_answered, counts.keepalive_probes,
+        "answers are looked for"
+    );
 }

@@ -62,8 +62,6 @@ pub struct Look {
     suspects: Suspects,
     /// Records when they were last looked through.
     pub records: u64,
-    /// When that was.
-    pub at: Instant,
 }
 
 impl Look {
@@ -90,7 +88,6 @@ impl Look {
             adopted: BTreeMap::new(),
             suspects: Suspects::new(),
             records: 0,
-            at: Instant::now(),
         })
     }
 
@@ -110,7 +107,7 @@ impl Look {
     }
 
     /// Looks again if it is time; else the suspects are those of the look before, and no answer is
-    /// pending.
+    /// pending. Without a converter no suspect can be told, but answers are.
     pub fn look(
         &mut self,
         ebpf: &Ebpf,
@@ -121,10 +118,7 @@ impl Look {
         let mut pending = Pending::new();
         if self.pace.is_due() {
             let began = Instant::now();
-            if let Some(converter) = converter {
-                pending = self.look_now(ebpf, maps, converter, thresholds);
-            }
-            self.at = began;
+            pending = self.look_now(ebpf, maps, converter, thresholds);
             self.pace.done(began, OLDEST);
         }
         Looked {
@@ -137,7 +131,7 @@ impl Look {
         &mut self,
         ebpf: &Ebpf,
         maps: &Maps,
-        converter: &mut Converter,
+        mut converter: Option<&mut Converter>,
         thresholds: &Thresholds,
     ) -> Pending {
         let mut pending = Pending::new();
@@ -158,13 +152,19 @@ impl Look {
                 groups::add_pending(&mut pending, &record);
             }
             let same = seen.filter(|socket| is_of(socket, record));
-            if let Some(socket) = &same {
-                self.meet(ebpf, converter, socket.net.inum);
-            }
-            if let Some(connection) = same.and_then(|socket| converter.connection(&socket)) {
+            let (Some(socket), Some(converter)) = (same, converter.as_deref_mut()) else {
+                continue;
+            };
+            self.meet(ebpf, converter, socket.net.inum);
+            if let Some(connection) = converter.connection(&socket) {
                 self.note(&connection, thresholds);
             }
         }
+        let Some(converter) = converter else {
+            // sock_diag does not tell where a socket is: there is nothing to look at.
+            self.adopted.clear();
+            return pending;
+        };
         let mut adopted = std::mem::take(&mut self.adopted);
         adopted.retain(|sock, known| {
             if records.contains_key(sock) {
