@@ -104,13 +104,14 @@ impl Walker {
             nets: self.nets()?,
             ..Walked::default()
         };
-        for table in tables::of(&walked.nets) {
-            self.table(&table, request, &mut walked, &mut each, &mut between)?;
-        }
+        let done = tables::of(&walked.nets)
+            .iter()
+            .try_for_each(|table| self.table(table, request, &mut walked, &mut each, &mut between));
         if request.sums {
+            // After a failure too: the next walk adds to whatever stands there.
             walked.classes = self.take_classes();
         }
-        Ok(walked)
+        done.map(|()| walked)
     }
 
     /// Every network namespace and what it decides.
