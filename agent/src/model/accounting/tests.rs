@@ -1,0 +1,205 @@
+//! Rounds of readings and the balances that come of them.
+//! They must never go through the kernel.
+
+use super::*;
+
+fn key(cookie: u64) -> NetKey {
+    NetKey {
+        cookie,
+        inum: 100 + u32::try_from(cookie).unwrap(),
+        padding: 0,
+    }
+}
+
+/// One namespace's readings of TCPKeepAlive: cookie, before, kernel (`None`: not read), after.
+fn round(readings: &[(u64, u64, Option<u64>, u64)]) -> Round {
+    let mut round = Round::default();
+    let counts = |n| NetCounts {
+        counted: [n, 0, 0, 0],
+    };
+    for (cookie, before, kernel, after) in readings {
+        round.before.insert(key(*cookie), counts(*before));
+        round.after.insert(key(*cookie), counts(*after));
+        if let Some(kernel) = kernel {
+            round.kernel.insert(key(*cookie), [*kernel, 0, 0, 0]);
+            round.existing.insert(key(*cookie).inum);
+        }
+    }
+    round
+}
+
+fn check(rounds: &[Round], expected: Balance) {
+    let mut books = Books::default();
+    let mut shown = Balance::default();
+    for round in rounds {
+        books.enter(round);
+        let now = books.balances()[&KernelCounter::TcpKeepAlive];
+        for (before, after) in [
+            (shown.kernel, now.kernel),
+            (shown.counted, now.counted),
+            (shown.unaccounted, now.unaccounted),
+            (shown.uncompared, now.uncompared),
+        ] {
+            assert!(before <= after, "went backwards: {shown:?} to {now:?}");
+        }
+        shown = now;
+    }
+    assert_eq!(shown, expected);
+}
+
+fn balance(
+    kernel: u64,
+    counted: u64,
+    unaccounted: u64,
+    overcounted: u64,
+    uncompared: u64,
+) -> Balance {
+    Balance {
+        kernel,
+        counted,
+        unaccounted,
+        overcounted,
+        uncompared,
+    }
+}
+
+#[test]
+fn a_past_before_the_start_is_not_ours() {
+    check(
+        &[
+            round(&[(1, 0, Some(500), 0)]),
+            round(&[(1, 3, Some(503), 3)]),
+        ],
+        balance(3, 3, 0, 0, 0),
+    );
+}
+
+#[test]
+fn events_between_the_readings_are_no_loss() {
+    let rounds = [
+        round(&[(1, 0, Some(0), 0)]),
+        round(&[(1, 5, Some(7), 9)]),
+        round(&[(1, 20, Some(20), 20)]),
+    ];
+    check(&rounds, balance(20, 20, 0, 0, 0));
+}
+
+#[test]
+fn what_no_hook_saw_is_unaccounted_for_good() {
+    let rounds = [
+        round(&[(1, 0, Some(0), 0)]),
+        round(&[(1, 2, Some(3), 2)]),
+        round(&[(1, 9, Some(10), 12)]),
+        round(&[(1, 12, Some(13), 12)]),
+    ];
+    check(&rounds, balance(13, 12, 1, 0, 0));
+}
+
+#[test]
+fn counting_too_much_shows() {
+    check(
+        &[round(&[(1, 0, Some(0), 0)]), round(&[(1, 4, Some(3), 4)])],
+        balance(3, 4, 0, 1, 0),
+    );
+}
+
+#[test]
+fn a_namespace_found_later_began_at_zero() {
+    let rounds = [
+        round(&[(1, 0, Some(50), 0)]),
+        round(&[(1, 0, Some(50), 0), (2, 2, Some(3), 2)]),
+    ];
+    check(&rounds, balance(3, 2, 1, 0, 0));
+}
+
+#[test]
+fn a_namespace_that_ends_keeps_its_balance_and_the_rest_is_uncompared() {
+    let rounds = [
+        round(&[]),
+        round(&[(2, 3, Some(3), 3)]),
+        round(&[(2, 5, None, 5)]),
+        round(&[(2, 6, None, 6)]),
+        round(&[]),
+    ];
+    check(&rounds, balance(3, 3, 0, 0, 3));
+}
+
+#[test]
+fn a_namespace_read_a_round_late_is_compared_from_its_beginning() {
+    check(
+        &[
+            round(&[(2, 0, Some(0), 0)]),
+            round(&[(1, 1, None, 1), (2, 0, Some(0), 0)]),
+            round(&[(1, 3, Some(4), 3), (2, 0, Some(0), 0)]),
+        ],
+        balance(4, 3, 1, 0, 0),
+    );
+}
+
+#[test]
+fn a_namespace_read_at_last_is_not_short_of_what_was_counted_before() {
+    let hidden = |counted| {
+        let mut hidden = round(&[(1, counted, None, counted), (2, 0, Some(0), 0)]);
+        hidden.existing.insert(key(1).inum);
+        hidden
+    };
+    check(
+        &[
+            round(&[(2, 0, Some(0), 0)]),
+            hidden(1),
+            hidden(1),
+            round(&[(1, 3, Some(4), 3), (2, 0, Some(0), 0)]),
+        ],
+        // One was counted while nothing could be compared; of three since, one was missed.
+        balance(3, 2, 1, 0, 1),
+    );
+}
+
+#[test]
+fn a_namespace_never_read_is_uncompared() {
+    check(
+        &[
+            round(&[]),
+            round(&[(3, 4, None, 4)]),
+            round(&[(3, 4, None, 4)]),
+        ],
+        balance(0, 0, 0, 0, 4),
+    );
+}
+
+#[test]
+fn a_namespace_read_again_goes_on_where_it_stopped() {
+    let rounds = [
+        round(&[(1, 0, Some(0), 0)]),
+        round(&[(1, 2, Some(2), 2)]),
+        round(&[(1, 4, None, 4)]),
+        round(&[(1, 5, Some(5), 5)]),
+    ];
+    check(&rounds, balance(3, 3, 0, 0, 2));
+}
+
+#[test]
+fn gone_only_after_it_was_not_found_twice() {
+    let mut books = Books::default();
+    books.enter(&round(&[(1, 0, Some(0), 0)]));
+    let mut hidden = round(&[(1, 1, None, 1)]);
+    hidden.existing.insert(key(1).inum);
+    for _ in 0..3 {
+        assert_eq!(books.enter(&hidden), []);
+    }
+    assert_eq!(books.namespaces(), Namespaces { seen: 0, unseen: 1 });
+    let mut books = Books::default();
+    books.enter(&round(&[(1, 0, Some(0), 0)]));
+    assert_eq!(books.enter(&round(&[(1, 1, None, 1)])), []);
+    assert_eq!(books.enter(&round(&[(1, 1, None, 1)])), [key(1)]);
+}
+
+#[test]
+fn a_shortfall_asks_for_a_second_look_once() {
+    let mut books = Books::default();
+    books.enter(&round(&[(1, 0, Some(0), 0)]));
+    let short = round(&[(1, 2, Some(3), 2)]);
+    assert!(books.has_new_shortfall(&short));
+    books.enter(&short);
+    assert!(!books.has_new_shortfall(&short));
+}
