@@ -3,6 +3,7 @@
 
 mod collector;
 mod connections;
+mod ends;
 mod process;
 mod table;
 

@@ -1,13 +1,8 @@
 //! The metrics of a snapshot, in the order of its parts.
 //! It must never turn what is unknown into 0: an unknown value adds no series.
 
-use halfopen_common::SILENCE_BOUNDS_S;
-
-use super::{Kind, Metric, Series};
-use crate::model::{
-    liveness::Evidence,
-    snapshot::{Balance, Cause, Counts, Direction, Group, HookStatus, Seen, Snapshot},
-};
+use super::{Kind, Metric, Series, ends};
+use crate::model::snapshot::{Balance, Counts, Direction, Group, HookStatus, Seen, Snapshot};
 
 /// The labels of a group.
 pub(super) const GROUP: &[&str] = &["owner", "direction", "port"];
@@ -99,34 +94,10 @@ pub const TABLE: &[Metric<Snapshot>] = &[
         labels: &["owner", "direction", "port", "reason"],
         read: resets_sent,
     },
-    Metric {
-        name: "halfopen_deaths_total",
-        kind: Kind::Counter,
-        help: "Connections that ended other than by an orderly close, by what killed them.",
-        labels: &["owner", "direction", "port", "cause"],
-        read: deaths,
-    },
-    Metric {
-        name: "halfopen_recoveries_total",
-        kind: Kind::Counter,
-        help: "Connections whose peer was heard again after probes or retransmissions had stayed unanswered, by what had.",
-        labels: &["owner", "direction", "port", "evidence"],
-        read: recoveries,
-    },
-    Metric {
-        name: "halfopen_deaths_unknown_ratio",
-        kind: Kind::Gauge,
-        help: "Share of the deaths since the agent began whose cause could not be established; absent without deaths.",
-        labels: &[],
-        read: unknown_ratio,
-    },
-    Metric {
-        name: "halfopen_silence_before_death_seconds",
-        kind: Kind::Histogram,
-        help: "For how long the peer had been silent when a connection died, of a handshake since it began.",
-        labels: &["cause"],
-        read: silences,
-    },
+    ends::DEATHS,
+    ends::RECOVERIES,
+    ends::UNKNOWN_RATIO,
+    ends::SILENCES,
     Metric {
         name: "halfopen_kernel_counted_total",
         kind: Kind::Counter,
@@ -303,71 +274,6 @@ fn resets_sent(snapshot: &Snapshot, out: &mut Series) {
             let [owner, direction] = names(group);
             out.count([owner, direction, &port(group), reason], *resets);
         }
-    }
-}
-
-fn deaths(snapshot: &Snapshot, out: &mut Series) {
-    if snapshot.coverage.deaths.is_err() {
-        return;
-    }
-    for (group, counts) in &snapshot.groups {
-        for (cause, deaths) in &counts.deaths {
-            let [owner, direction] = names(group);
-            out.count([owner, direction, &port(group), cause.as_str()], *deaths);
-        }
-    }
-}
-
-fn recoveries(snapshot: &Snapshot, out: &mut Series) {
-    for (group, counts) in &snapshot.groups {
-        for (evidence, recoveries) in &counts.recoveries {
-            let (seen, occasions) = match evidence {
-                Evidence::Keepalive => {
-                    (&snapshot.coverage.keepalive_probes, counts.keepalive_probes)
-                }
-                Evidence::WindowProbe => (&snapshot.coverage.window_probes, counts.window_probes),
-                Evidence::Retransmission => (
-                    &snapshot.coverage.retransmission_timeouts,
-                    counts.retransmission_timeouts,
-                ),
-            };
-            // A 0 where nothing was ever outstanding would cost three series a group.
-            if seen.is_ok() && occasions != 0 {
-                let [owner, direction] = names(group);
-                out.count(
-                    [owner, direction, &port(group), evidence.as_str()],
-                    *recoveries,
-                );
-            }
-        }
-    }
-}
-
-fn unknown_ratio(snapshot: &Snapshot, out: &mut Series) {
-    if snapshot.coverage.deaths.is_err() {
-        return;
-    }
-    let (mut all, mut unknown) = (0, 0);
-    for (cause, deaths) in snapshot.groups.values().flat_map(|counts| &counts.deaths) {
-        all += deaths;
-        if *cause == Cause::Unknown {
-            unknown += deaths;
-        }
-    }
-    if all != 0 {
-        out.add([], unknown as f64 / all as f64);
-    }
-}
-
-fn silences(snapshot: &Snapshot, out: &mut Series) {
-    let bounds = SILENCE_BOUNDS_S.map(f64::from);
-    for (cause, silence) in &snapshot.silences {
-        out.histogram(
-            [cause.as_str()],
-            &bounds,
-            &silence.deaths,
-            silence.sum.as_secs_f64(),
-        );
     }
 }
 
