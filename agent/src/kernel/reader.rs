@@ -175,7 +175,7 @@ impl Reader {
                         take(connection);
                     }
                 };
-                let walked = walker.walk(&request, each, || {})?;
+                let walked = walker.walk(&nets, &request, each, || {})?;
                 (Source::Tables, 0, walked.torn + walked.unreadable)
             }
             Self::SockDiag => {
@@ -245,7 +245,7 @@ fn walk_once(
             suspects.push(connection);
         }
     };
-    let walked = walker.walk(&request, each, between)?;
+    let walked = walker.walk(&nets, &request, each, between)?;
     for (class, sum) in &walked.classes {
         let member = converter.member(class, thresholds.idle);
         census.add(&member, sum.sockets, sum.memory, thresholds);

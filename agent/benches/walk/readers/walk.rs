@@ -49,7 +49,9 @@ impl Way for Walk {
         let count = |socket: &halfopen_common::Socket| {
             sockets += u64::from(counted.has(socket.net.inum));
         };
-        let walked = walker.walk(request, count, || {}).context("walking")?;
+        let nets = walker.nets().context("listing network namespaces")?;
+        let walked = walker.walk(&nets, request, count, || {});
+        let walked = walked.context("walking")?;
         for (class, sum) in &walked.classes {
             if counted.has(class.netns) {
                 sockets += sum.sockets;

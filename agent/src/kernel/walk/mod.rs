@@ -45,8 +45,6 @@ pub struct Request {
 /// What a walk brought beside the sockets.
 #[derive(Debug, Default)]
 pub struct Walked {
-    /// Every network namespace.
-    pub nets: Vec<Net>,
     /// Established sockets with nothing outstanding, where asked for.
     pub classes: BTreeMap<Class, ClassSum>,
     /// Sockets found, the summed ones included.
@@ -90,21 +88,20 @@ impl Walker {
         })
     }
 
-    /// Walks once over everything; `each` gets the sockets one by one.
+    /// Walks once over the tables of these namespaces, which [`Self::nets`] tells; `each` gets the
+    /// sockets one by one, and `between` is called between short runs.
     ///
     /// # Errors
     /// When the kernel refuses, or the walk does not come to an end.
     pub fn walk(
         &mut self,
+        nets: &[Net],
         request: &Request,
         mut each: impl FnMut(&Socket),
         mut between: impl FnMut(),
     ) -> Result<Walked, Error> {
-        let mut walked = Walked {
-            nets: self.nets()?,
-            ..Walked::default()
-        };
-        let done = tables::of(&walked.nets)
+        let mut walked = Walked::default();
+        let done = tables::of(nets)
             .iter()
             .try_for_each(|table| self.table(table, request, &mut walked, &mut each, &mut between));
         if request.sums {
