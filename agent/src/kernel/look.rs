@@ -8,9 +8,8 @@ use std::{
 };
 
 use aya::{
-    Ebpf, TestRun as _,
+    Ebpf,
     maps::{MapData, RingBuf},
-    programs::{Program, RawTracePointRunOptions},
 };
 use halfopen_common::{Outstanding, Record, Socket};
 use rustix::time::{ClockId, clock_gettime};
@@ -21,6 +20,7 @@ use super::{
     Error,
     maps::{self, Maps},
     paced::Paced,
+    programs,
     walk::{self, Converter, NETS},
 };
 use crate::model::{
@@ -71,12 +71,8 @@ impl Look {
     /// When the object has no such map.
     pub fn new(ebpf: &mut Ebpf) -> Result<Self, Error> {
         let mut load = |name| {
-            match ebpf.program_mut(name) {
-            Some(Program::RawTracePoint(program)) => program.load().map_err(|error| {
-                warn!(%error, program = name, "answers show late and suspects are unknown: the kernel refused a program that looks at sockets");
-            }),
-            _ => Err(()),
-        }
+            let told = |error: &_| warn!(%error, program = name, "answers show late and suspects are unknown: the kernel refused a program that looks at sockets");
+            programs::load_to_run(ebpf, name).inspect_err(told)
         };
         let works = load(LOOK).and_then(|()| load(NETS)).is_ok();
         Ok(Self {
@@ -201,13 +197,8 @@ impl Look {
 
     /// Marks the record of a socket that was heard, and reads what the socket looks like.
     fn see(&mut self, ebpf: &Ebpf, sock: u64) -> Option<Socket> {
-        let Some(Program::RawTracePoint(program)) = ebpf.program(LOOK) else {
-            return None;
-        };
-        let mut options = RawTracePointRunOptions::new();
-        options.args[0] = sock;
         // Refused at load already, and said so then; the hooks count the answer at the next firing.
-        program.test_run(options).ok()?;
+        programs::run(ebpf, LOOK, sock).ok()?;
         let mut seen = None;
         while let Some(item) = self.seen.next() {
             seen = Socket::read_from_bytes(&item).ok();

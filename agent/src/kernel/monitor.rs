@@ -73,7 +73,7 @@ impl Monitor {
         // Parsing it took tens of MiB, which the next steps must not come on top of.
         trim();
         attach::resolve_addresses(&mut layout);
-        let mut reader = Reader::open_for(&layout, options)?;
+        let mut reader = Reader::open_for(&layout)?;
         let hz = reader.hz();
         layout.kernel.jiffy_ns = hz.map_or(0, |hz| 1_000_000_000 / hz);
         let mut ebpf = object::load(&layout, options)?;

@@ -1,11 +1,11 @@
-//! Loads and attaches one program of the object, by its name.
+//! Loads one program of the object, by its name, and attaches it or runs it by hand.
 //! It must never choose; it tries what it is told and says why it failed.
 
 use aya::{
-    Btf, Ebpf,
+    Btf, Ebpf, TestRun as _,
     programs::{
-        Program, ProgramError, fentry::FEntryLinkId, fexit::FExitLinkId, kprobe::KProbeLinkId,
-        raw_trace_point::RawTracePointLinkId,
+        Program, ProgramError, RawTracePointRunOptions, fentry::FEntryLinkId, fexit::FExitLinkId,
+        kprobe::KProbeLinkId, raw_trace_point::RawTracePointLinkId,
     },
 };
 
@@ -76,6 +76,38 @@ pub fn load(ebpf: &mut Ebpf, btf: &Btf, name: &str, target: &str) -> Result<(), 
     result.map_err(|error| reason(&error))
 }
 
+/// Loads a program that is never attached, but run by [`run`].
+///
+/// # Errors
+/// Why the kernel would not.
+pub fn load_to_run(ebpf: &mut Ebpf, name: &str) -> Result<(), String> {
+    let result = match find(ebpf, name)? {
+        // Of a tracepoint without a type of its own: it needs no BTF.
+        Program::RawTracePoint(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    };
+    result.map_err(|error| reason(&error))
+}
+
+/// Runs a loaded program once; what it returns.
+///
+/// # Errors
+/// Why the kernel would not.
+pub fn run(ebpf: &Ebpf, name: &str, argument: u64) -> Result<u32, String> {
+    let result = match ebpf.program(name) {
+        Some(Program::RawTracePoint(program)) => {
+            let mut options = RawTracePointRunOptions::new();
+            options.args[0] = argument;
+            program.test_run(options)
+        }
+        Some(_) => Err(ProgramError::UnexpectedProgramType),
+        None => return Err(absent(name)),
+    };
+    result
+        .map(|result| result.return_value)
+        .map_err(|error| reason(&error))
+}
+
 /// Attaches a loaded program to `target`.
 ///
 /// # Errors
@@ -92,8 +124,11 @@ pub fn attach(ebpf: &mut Ebpf, name: &str, target: &str) -> Result<Link, String>
 }
 
 fn find<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program, String> {
-    ebpf.program_mut(name)
-        .ok_or_else(|| format!("the embedded object has no program {name}"))
+    ebpf.program_mut(name).ok_or_else(|| absent(name))
+}
+
+fn absent(name: &str) -> String {
+    format!("the embedded object has no program {name}")
 }
 
 /// Detaches a program, which stays loaded.

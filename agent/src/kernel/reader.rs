@@ -73,8 +73,8 @@ impl Reader {
     }
 
     /// The same where the kernel's layout is known already.
-    pub(super) fn open_for(layout: &Layout, options: &Options) -> Result<Self, Error> {
-        Self::choose(Walker::load_for(layout, options))
+    pub(super) fn open_for(layout: &Layout) -> Result<Self, Error> {
+        Self::choose(Walker::load_for(layout))
     }
 
     fn choose(walker: Result<Walker, Error>) -> Result<Self, Error> {

@@ -8,9 +8,8 @@ mod tables;
 use std::collections::BTreeMap;
 
 use aya::{
-    Ebpf, TestRun as _,
+    Ebpf,
     maps::{Array, HashMap, MapData, RingBuf},
-    programs::{Program, RawTracePointRunOptions},
 };
 pub use convert::{Converter, hz};
 use halfopen_common::{Class, ClassSum, Net, Socket, Walk};
@@ -70,15 +69,14 @@ impl Walker {
     /// When a privilege or kernel feature is missing.
     pub fn load(options: &Options) -> Result<Self, Error> {
         privileges::check()?;
-        Self::load_for(&btf::read(&options.btf)?, options)
+        Self::load_for(&btf::read(&options.btf)?)
     }
 
     /// The same where the kernel's layout is known already.
-    pub(super) fn load_for(layout: &Layout, options: &Options) -> Result<Self, Error> {
+    pub(super) fn load_for(layout: &Layout) -> Result<Self, Error> {
         let mut ebpf = object::load_for_walk(layout)?;
-        let btf = object::btf(&options.btf)?;
         for name in [NETS, WALK] {
-            programs::load(&mut ebpf, &btf, name, "").map_err(|reason| Error::Walk { reason })?;
+            programs::load_to_run(&mut ebpf, name).map_err(|reason| Error::Walk { reason })?;
         }
         Ok(Self {
             progress: maps::take(&mut ebpf, "WALK")?,
@@ -213,14 +211,6 @@ pub(super) fn nets(ebpf: &Ebpf, walked: &mut RingBuf<MapData>) -> Result<Vec<Net
     Ok(nets)
 }
 
-fn run(ebpf: &Ebpf, name: &'static str) -> Result<u32, Error> {
-    let Some(Program::RawTracePoint(program)) = ebpf.program(name) else {
-        return Err(Error::Object(format!("program {name}")));
-    };
-    let result = program.test_run(RawTracePointRunOptions::new());
-    result
-        .map(|result| result.return_value)
-        .map_err(|error| Error::Walk {
-            reason: error.to_string(),
-        })
+fn run(ebpf: &Ebpf, name: &str) -> Result<u32, Error> {
+    programs::run(ebpf, name, 0).map_err(|reason| Error::Walk { reason })
 }
