@@ -134,13 +134,14 @@ impl Monitor {
             .look
             .look(&self.ebpf, &self.maps, converter, &self.thresholds);
         let groups = self.ledger.show(&counters, &looked.pending, &self.reasons);
+        let coverage = coverage(&self.attached);
         Snapshot {
             groups,
             suspects: looked.suspects,
             walk,
             coverage: Coverage {
-                suspects: self.sees_suspects(),
-                ..coverage(&self.attached)
+                suspects: self.sees_suspects(&coverage),
+                ..coverage
             },
             accounting: self.comparison.books.balances(),
             hooks: self
@@ -180,18 +181,18 @@ impl Monitor {
         })
     }
 
-    /// Whether suspects are known between walks.
-    fn sees_suspects(&self) -> Seen {
+    /// Whether suspects are known between walks, with hooks that see this.
+    fn sees_suspects(&self, hooks: &Coverage) -> Seen {
         if !self.look.works() {
             return Err("the kernel refused the program that looks at sockets".into());
         }
         if self.converter.is_none() {
             return Err("no walk has read the namespaces' settings yet".into());
         }
-        let coverage = coverage(&self.attached);
-        coverage
+        hooks
             .keepalive_probes
-            .and(coverage.retransmission_timeouts)
+            .clone()
+            .and_then(|()| hooks.retransmission_timeouts.clone())
     }
 
     /// For those who want lists of connections.

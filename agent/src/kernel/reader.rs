@@ -46,8 +46,6 @@ pub struct Pass {
     pub source: Source,
     /// Chains whose rest was left out, and sockets that could not be read.
     pub cut_short: u64,
-    /// Network namespaces that could not be read.
-    pub unseen_namespaces: u64,
 }
 
 /// Reads connections.
@@ -258,7 +256,6 @@ fn walk_once(
         duration: Duration::ZERO,
         source: Source::Tables,
         cut_short: walked.torn + walked.unreadable,
-        unseen_namespaces: 0,
     })
 }
 
@@ -270,7 +267,7 @@ fn dump() -> Result<(Vec<Connection>, u64), Error> {
 }
 
 fn dump_once(thresholds: &Thresholds) -> Result<Pass, Error> {
-    let (connections, unseen_namespaces) = dump()?;
+    let (connections, _) = dump()?;
     let mut census = Census::default();
     let mut suspects = Vec::new();
     for connection in connections {
@@ -287,6 +284,5 @@ fn dump_once(thresholds: &Thresholds) -> Result<Pass, Error> {
         duration: Duration::ZERO,
         source: Source::SockDiag,
         cut_short: 0,
-        unseen_namespaces,
     })
 }
