@@ -14,7 +14,10 @@ use super::{
     Error,
     reader::{Pass, Reader},
 };
-use crate::model::{connection::Connection, judged::Reading, liveness::Thresholds};
+use crate::model::{
+    judged::{Reading, Wanted},
+    liveness::Thresholds,
+};
 
 /// A walk is paid off after this many times its own processor time: 1 % of one core.
 const PACE: u32 = 100;
@@ -30,9 +33,6 @@ const AFTER_FAILURE: Duration = Duration::from_secs(10);
 const FIRST_WALK: Duration = Duration::from_secs(3);
 /// Who may wait for a list at a time.
 const MOST_WAITING: usize = 8;
-
-/// Which connections a list is to have.
-pub type Wanted = Box<dyn Fn(&Connection) -> bool + Send>;
 
 /// A list that was asked for.
 struct Order {

@@ -73,6 +73,9 @@ impl Judged {
     }
 }
 
+/// Which connections a reading is to have.
+pub type Wanted = Box<dyn Fn(&Connection) -> bool + Send>;
+
 /// What one look at the kernel's sockets brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {

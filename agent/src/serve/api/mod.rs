@@ -18,7 +18,10 @@ use super::feed::Feed;
 use crate::{
     filter::Filter,
     host::cgroups,
-    model::{connection::Connection, judged::Reading, liveness::Thresholds},
+    model::{
+        judged::{Reading, Wanted},
+        liveness::Thresholds,
+    },
 };
 
 /// Where connections are listed.
@@ -32,9 +35,6 @@ pub const EVENTS: &str = "/api/v1/events";
 const STREAMS: usize = 64;
 
 const NOT_YET: &str = "the hooks are not attached yet; try again in a second";
-
-/// Which connections an answer is to have.
-pub type Wanted = Box<dyn Fn(&Connection) -> bool + Send>;
 
 /// Reads connections afresh: those of a namespace or all, at most so many, that are wanted.
 pub type Lister = Box<dyn Fn(Option<u32>, usize, Wanted) -> Result<Reading, String> + Send + Sync>;
