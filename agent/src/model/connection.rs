@@ -302,6 +302,42 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// One of which nothing is known but between whom it is and how it stands, and this is why.
+    #[must_use]
+    pub const fn bare(
+        netns: u32,
+        [local, remote]: [SocketAddr; 2],
+        state: State,
+        direction: Direction,
+        why: Unknown,
+    ) -> Self {
+        Self {
+            sock: 0,
+            cookie: None,
+            netns,
+            local,
+            remote,
+            state,
+            direction,
+            owner: String::new(),
+            cgroup: Err(why),
+            uid: Err(why),
+            orphaned: false,
+            mptcp: false,
+            keepalive: Err(why),
+            user_timeout: Err(why),
+            policy: Err(why),
+            rto: Err(why),
+            rtt: Err(why),
+            last_ack: Err(why),
+            last_received: Err(why),
+            last_sent: Err(why),
+            outstanding: Err(why),
+            timer: Err(why),
+            memory: Err(why),
+        }
+    }
+
     /// Since the peer was last heard: an acceptable ACK or data.
     pub fn silence(&self) -> Known<Duration> {
         match (self.last_ack, self.last_received) {

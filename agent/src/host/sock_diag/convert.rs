@@ -43,37 +43,21 @@ impl Namespace {
     pub fn connection(&self, answer: &Answer) -> Option<Connection> {
         let facts = &answer.facts;
         let state = State::of_kernel(facts.state)?;
-        let (local, remote) = addresses(facts.family, &facts.ends)?;
+        let ends = addresses(facts.family, &facts.ends)?;
         let [low, high] = facts.ends.cookie;
         let cookie = u64::from(high) << 32 | u64::from(low);
+        let direction = match state {
+            State::Listen => Direction::Inbound,
+            _ => Direction::Outbound,
+        };
         let blank = Connection {
             // Unique in the host since Linux 5.3 (sock_gen_cookie() in net/core/sock_diag.c).
             sock: cookie,
             cookie: (cookie != 0).then_some(cookie),
-            netns: self.inode,
-            local,
-            remote,
-            state,
-            direction: match state {
-                State::Listen => Direction::Inbound,
-                _ => Direction::Outbound,
-            },
-            owner: String::new(),
-            cgroup: Err(Unknown::NotOfThisKind),
-            uid: Err(Unknown::NotOfThisKind),
-            orphaned: false,
-            mptcp: false,
-            keepalive: Err(Unknown::NotOfThisKind),
-            user_timeout: Err(Unknown::NotOfThisKind),
             policy: self.policy.clone(),
-            rto: Err(Unknown::NotOfThisKind),
-            rtt: Err(Unknown::NotOfThisKind),
-            last_ack: Err(Unknown::NotOfThisKind),
-            last_received: Err(Unknown::NotOfThisKind),
-            last_sent: Err(Unknown::NotOfThisKind),
-            outstanding: Err(Unknown::NotOfThisKind),
             timer: timer(facts.timer, facts.expires_ms),
             memory: Err(Unknown::NotInSockDiag),
+            ..Connection::bare(self.inode, ends, state, direction, Unknown::NotOfThisKind)
         };
         Some(match (facts.timer, state, answer.info) {
             // A struct inet_timewait_sock, in FIN_WAIT2 if the peer's FIN has not come: its
@@ -243,7 +227,7 @@ fn timer(kind: u8, expires_ms: u32) -> Known<Option<Timer>> {
 }
 
 /// An address of AF_INET6 stays what it is, mapped or not.
-fn addresses(family: u8, ends: &Ends) -> Option<(SocketAddr, SocketAddr)> {
+fn addresses(family: u8, ends: &Ends) -> Option<[SocketAddr; 2]> {
     let address = |bytes: [u8; 16], port| {
         let ip = match family {
             INET => {
@@ -255,10 +239,10 @@ fn addresses(family: u8, ends: &Ends) -> Option<(SocketAddr, SocketAddr)> {
         };
         Some(SocketAddr::new(ip, u16::from_be_bytes(port)))
     };
-    Some((
+    Some([
         address(ends.local, ends.local_port)?,
         address(ends.remote, ends.remote_port)?,
-    ))
+    ])
 }
 
 #[cfg(test)]

@@ -148,30 +148,19 @@ impl Converter {
         if state == State::Listen {
             self.listeners.insert((netns, socket.local_port));
         }
+        let ends = [
+            address(socket.family, socket.local, socket.local_port),
+            address(socket.family, socket.remote, socket.remote_port),
+        ];
+        let direction = self.direction(socket, state);
         let blank = Connection {
             sock: socket.sock,
             cookie: (socket.cookie != 0).then_some(socket.cookie),
-            netns,
-            local: address(socket.family, socket.local, socket.local_port),
-            remote: address(socket.family, socket.remote, socket.remote_port),
-            state,
-            direction: self.direction(socket, state),
-            owner: String::new(),
             cgroup: known_cgroup(socket.cgroup),
-            uid: Err(Unknown::NotOfThisKind),
-            orphaned: false,
             mptcp: socket.flags & flag::MPTCP != 0,
-            keepalive: Err(Unknown::NotOfThisKind),
-            user_timeout: Err(Unknown::NotOfThisKind),
             policy: self.policy(netns),
-            rto: Err(Unknown::NotOfThisKind),
-            rtt: Err(Unknown::NotOfThisKind),
-            last_ack: Err(Unknown::NotOfThisKind),
-            last_received: Err(Unknown::NotOfThisKind),
-            last_sent: Err(Unknown::NotOfThisKind),
-            outstanding: Err(Unknown::NotOfThisKind),
-            timer: Err(Unknown::NotOfThisKind),
             memory: Ok(socket.memory.into()),
+            ..Connection::bare(netns, ends, state, direction, Unknown::NotOfThisKind)
         };
         Some(if socket.flags & flag::TIME_WAIT != 0 {
             Connection {
@@ -337,27 +326,17 @@ impl Converter {
         } else {
             Duration::ZERO
         };
-        let outbound = class.direction == direction::OUTBOUND;
         let nowhere = |port| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
+        let (ends, direction) = if class.direction == direction::OUTBOUND {
+            ([nowhere(0), nowhere(class.port)], Direction::Outbound)
+        } else {
+            ([nowhere(class.port), nowhere(0)], Direction::Inbound)
+        };
         let is_on = class.flags & flag::KEEPALIVE != 0;
         let user_timeout = u64::from(class.user_timeout_ms);
+        let (state, why) = (State::Established, Unknown::NotOfThisKind);
         Connection {
-            sock: 0,
-            cookie: None,
-            netns: class.netns,
-            local: nowhere(if outbound { 0 } else { class.port }),
-            remote: nowhere(if outbound { class.port } else { 0 }),
-            state: State::Established,
-            direction: if outbound {
-                Direction::Outbound
-            } else {
-                Direction::Inbound
-            },
-            owner: String::new(),
             cgroup: known_cgroup(class.cgroup),
-            uid: Err(Unknown::NotOfThisKind),
-            orphaned: false,
-            mptcp: false,
             keepalive: self.keepalive(
                 class.netns,
                 is_on,
@@ -367,14 +346,13 @@ impl Converter {
             ),
             user_timeout: Ok((user_timeout != 0).then(|| Duration::from_millis(user_timeout))),
             policy: self.policy(class.netns),
-            rto: Err(Unknown::NotOfThisKind),
-            rtt: Err(Unknown::NotOfThisKind),
             last_ack: Ok(quiet),
             last_received: Ok(quiet),
             last_sent: Ok(quiet),
             outstanding: Ok(Outstanding::default()),
             timer: Ok(None),
             memory: Ok(0),
+            ..Connection::bare(class.netns, ends, state, direction, why)
         }
     }
 }
