@@ -1,6 +1,7 @@
 //! The kernel side of the agent: BTF, loading, attaching and reading; alone in knowing aya.
 //! It must never judge what it reads: causes and balances are the model's.
 
+mod address;
 mod attach;
 mod btf;
 mod comparison;

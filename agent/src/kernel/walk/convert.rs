@@ -4,14 +4,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
 use halfopen_common::{Class, Net, Socket, direction, flag};
 
-use super::super::Error;
+use super::super::{Error, address::address};
 use crate::model::{
     connection::{
         Connection, Keepalive, Known, Outstanding, Policy, Setting, State, Timer, TimerKind,
@@ -32,8 +32,6 @@ const RTO_MIN: Duration = Duration::from_millis(200);
 const AHEAD: u32 = 4_096;
 /// The first port that Linux gives to clients (net.ipv4.ip_local_port_range).
 const EPHEMERAL: u16 = 32_768;
-/// AF_INET.
-const AF_INET: u16 = 2;
 
 /// What is needed to understand the sockets of one walk.
 #[derive(Debug, Clone)]
@@ -362,16 +360,6 @@ const fn known_cgroup(cgroup: u64) -> Known<u64> {
         0 => Err(Unknown::NotOnThisKernel),
         cgroup => Ok(cgroup),
     }
-}
-
-/// An address of AF_INET becomes IPv4; one of AF_INET6 stays what it is, mapped or not.
-fn address(family: u16, bytes: [u8; 16], port: u16) -> SocketAddr {
-    let v6 = Ipv6Addr::from(bytes);
-    let ip = match (family, v6.to_ipv4_mapped()) {
-        (AF_INET, Some(v4)) => IpAddr::V4(v4),
-        _ => IpAddr::V6(v6),
-    };
-    SocketAddr::new(ip, port)
 }
 
 /// The kernel's HZ: one setting of the calling thread's own namespace in jiffies, as the program read

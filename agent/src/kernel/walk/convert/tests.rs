@@ -5,6 +5,7 @@ use halfopen_common::NetKey;
 use zerocopy::FromZeros as _;
 
 use super::*;
+use crate::kernel::address::AF_INET;
 
 const HZ: u64 = 250;
 const ESTABLISHED: u8 = 1;
