@@ -11,9 +11,12 @@ use super::{
     liveness::is_orphan,
 };
 
+mod backoff;
 mod retries;
 #[cfg(test)]
 mod tests;
+
+pub use backoff::window_probe_pause;
 
 /// TCP_TIMEWAIT_LEN (include/net/tcp.h).
 const TIME_WAIT: Duration = Duration::from_secs(60);

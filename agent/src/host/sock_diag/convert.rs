@@ -10,6 +10,7 @@ use std::{
 use super::message::{Answer, Ends, Info, Memory};
 use crate::model::{
     connection::{Connection, Known, Outstanding, Policy, State, Timer, TimerKind, Unknown},
+    detection::window_probe_pause,
     snapshot::Direction,
 };
 
@@ -22,9 +23,6 @@ const RETRANSMISSION: u8 = 1;
 const KEEPALIVE: u8 = 2;
 const TIME_WAIT: u8 = 3;
 const PERSIST: u8 = 4;
-/// TCP_RTO_MAX and TCP_RTO_MIN (include/net/tcp.h).
-const RTO_MAX: Duration = Duration::from_secs(120);
-const RTO_MIN: Duration = Duration::from_millis(200);
 /// The shortest silence before a keepalive probe that TCP_KEEPIDLE accepts.
 const SHORTEST_IDLE: Duration = Duration::from_secs(1);
 
@@ -194,10 +192,10 @@ fn probes(info: &Info, known: &Connection) -> (u32, Option<Duration>) {
     match timer.kind {
         _ if probes == 0 => (0, None),
         TimerKind::Persist => {
-            // tcp_probe0_when() in include/net/tcp.h. TCP_USER_TIMEOUT, which is not known, may cut
-            // the pause short: the probe is then younger than it seems.
-            let pause = Duration::from_micros(info.rto_us.into()).max(RTO_MIN);
-            let pause = pause.saturating_mul(1 << info.backoff.min(16)).min(RTO_MAX);
+            // TCP_USER_TIMEOUT, which is not known, may cut the pause short: the probe is then
+            // younger than it seems.
+            let rto = Duration::from_micros(info.rto_us.into());
+            let pause = window_probe_pause(rto, info.backoff.into());
             match pause.checked_sub(timer.left) {
                 Some(age) if silence < age => (0, None),
                 age => (probes, age),

@@ -17,6 +17,7 @@ use crate::model::{
         Connection, Keepalive, Known, Outstanding, Policy, Setting, State, Timer, TimerKind,
         Unknown,
     },
+    detection::window_probe_pause,
     snapshot::Direction,
 };
 
@@ -25,9 +26,6 @@ const RETRANS: u8 = 1;
 const PROBE0: u8 = 3;
 const LOSS_PROBE: u8 = 5;
 const REO_TIMEOUT: u8 = 6;
-/// TCP_RTO_MAX and TCP_RTO_MIN (include/net/tcp.h).
-const RTO_MAX: Duration = Duration::from_secs(120);
-const RTO_MIN: Duration = Duration::from_millis(200);
 /// A time stamp this little ahead of the clock was taken after the clock was read.
 const AHEAD: u32 = 4_096;
 /// The first port that Linux gives to clients (net.ipv4.ip_local_port_range).
@@ -242,10 +240,8 @@ impl Converter {
         let latest_probe = if socket.probes_out == 0 {
             None
         } else if socket.pending == PROBE0 {
-            let pause = self.span(u64::from(socket.rto)).max(RTO_MIN);
-            let pause = pause
-                .saturating_mul(1 << socket.backoff.min(16))
-                .min(RTO_MAX);
+            let rto = self.span(u64::from(socket.rto));
+            let pause = window_probe_pause(rto, socket.backoff.into());
             pause.checked_sub(self.left(socket, socket.timer_expires))
         } else if socket.flags & flag::KEEPALIVE_TIMER != 0 && socket.packets_out | unsent == 0 {
             let left = self.left(socket, socket.keepalive_expires);

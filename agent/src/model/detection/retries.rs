@@ -5,18 +5,15 @@
 
 use std::time::Duration;
 
-use super::{Detection, user_timeout};
+use super::{
+    Detection,
+    backoff::{RTO_MAX, RTO_MIN, backed_off, probe0_base, window_probe_pause},
+    user_timeout,
+};
 use crate::model::{
     connection::{Connection, Known, Outstanding, Policy, TimerKind},
     liveness::is_orphan,
 };
-
-/// TCP_RTO_MIN (include/net/tcp.h): the base of tcp_model_timeout(), and the floor of an RTO unless a
-/// route or a sysctl lowers it.
-const RTO_MIN: Duration = Duration::from_millis(200);
-
-/// TCP_RTO_MAX (include/net/tcp.h); 6.15 and later can lower it, and are quicker then.
-const RTO_MAX: Duration = Duration::from_secs(120);
 
 /// TCP_TIMEOUT_INIT (include/net/tcp.h): the first RTO of a handshake.
 const TIMEOUT_INIT: Duration = Duration::from_secs(1);
@@ -137,20 +134,18 @@ fn window_probes(
     rto: Duration,
     user_timeout: Option<Duration>,
 ) -> Known<Duration> {
-    // tcp_probe0_base() (include/net/tcp.h).
-    let base = rto.max(RTO_MIN);
-    let by_user_timeout = user_timeout.map(|it| base.saturating_add(it));
+    let by_user_timeout = user_timeout.map(|it| probe0_base(rto).saturating_add(it));
     let by_count = policy(connection).map(|policy| {
         // A living peer's answers reset the number of probes, not the back-off, which goes on to
         // rise to tcp_retries2 (tcp_send_probe0() in net/ipv4/tcp_output.c).
         let most = policy.retries2.min(MOST_RETRIES);
-        let mut backoff = window_backoff(connection, outstanding, base, most);
-        let mut after = backed_off(base, backoff);
+        let mut backoff = window_backoff(connection, outstanding, rto, most);
+        let mut after = window_probe_pause(rto, backoff);
         let mut sent = 0;
         while !gives_up(connection, policy, rto, backoff, sent) {
             sent += 1;
             backoff = (backoff + 1).min(most);
-            after = after.saturating_add(backed_off(base, backoff));
+            after = after.saturating_add(window_probe_pause(rto, backoff));
         }
         after
     });
@@ -181,7 +176,7 @@ fn gives_up(
 fn window_backoff(
     connection: &Connection,
     outstanding: &Outstanding,
-    base: Duration,
+    rto: Duration,
     most: u32,
 ) -> u32 {
     let since = if outstanding.probes > 0 {
@@ -194,7 +189,7 @@ fn window_backoff(
             let timer = timer.left.saturating_add(since);
             // Readings are a jiffy or two off.
             (0..most)
-                .find(|backoff| backed_off(base, *backoff) >= timer / 16 * 15)
+                .find(|backoff| window_probe_pause(rto, *backoff) >= timer / 16 * 15)
                 .unwrap_or(most)
         }
         _ => most,
@@ -223,11 +218,6 @@ fn first_rto(rto: Duration, timeouts: u32, floor: Duration) -> Duration {
     } else {
         (rto / 2_u32.saturating_pow(timeouts)).max(floor)
     }
-}
-
-/// inet_csk_rto_backoff() (include/net/inet_connection_sock.h).
-fn backed_off(rto: Duration, times: u32) -> Duration {
-    rto.saturating_mul(2_u32.saturating_pow(times)).min(RTO_MAX)
 }
 
 /// When an RTO that doubles each time has run out after so many retries.
