@@ -256,21 +256,8 @@ fn start_logs(args: &LogArgs, level: LogLevel) {
 pub fn interval(typed: &str) -> Result<Duration, String> {
     const LEAST: Duration = Duration::from_millis(100);
     const MOST: Duration = Duration::from_secs(3600);
-    let split = typed
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(typed.len());
-    let (number, unit) = typed.split_at(split);
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err("write a whole number and a unit: 500ms, 5s, 1m or 1h".into()),
-    };
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "write a whole number and a unit, such as 5s")?;
-    let duration = Duration::from_millis(number.saturating_mul(unit_ms));
+    let duration = filter::duration(typed)
+        .map_err(|_| "write a whole number and a unit: 500ms, 5s, 1m or 1h")?;
     if (LEAST..=MOST).contains(&duration) {
         Ok(duration)
     } else {
