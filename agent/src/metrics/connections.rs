@@ -152,44 +152,28 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
         kind: Kind::Gauge,
         help: "How long the latest walk over all sockets took, its rests included.",
         labels: &[],
-        read: |snapshot, out| {
-            if let Some(walked) = walked(snapshot) {
-                out.add([], walked.duration.as_secs_f64());
-            }
-        },
+        read: |snapshot, out| of_walk(snapshot, out, |walked| walked.duration.as_secs_f64()),
     },
     Metric {
         name: "halfopen_walk_age_seconds",
         kind: Kind::Gauge,
         help: "Time since the latest walk ended.",
         labels: &[],
-        read: |snapshot, out| {
-            if let Some(walked) = walked(snapshot) {
-                out.add([], walked.age.as_secs_f64());
-            }
-        },
+        read: |snapshot, out| of_walk(snapshot, out, |walked| walked.age.as_secs_f64()),
     },
     Metric {
         name: "halfopen_walk_connections",
         kind: Kind::Gauge,
         help: "Sockets that the latest walk found, listeners included.",
         labels: &[],
-        read: |snapshot, out| {
-            if let Some(walked) = walked(snapshot) {
-                out.count([], walked.census.sockets);
-            }
-        },
+        read: |snapshot, out| of_walk(snapshot, out, |walked| walked.census.sockets as f64),
     },
     Metric {
         name: "halfopen_walk_cut_short",
         kind: Kind::Gauge,
         help: "Places where the latest walk may have missed sockets, since the kernel's tables changed under it.",
         labels: &[],
-        read: |snapshot, out| {
-            if let Some(walked) = walked(snapshot) {
-                out.count([], walked.cut_short);
-            }
-        },
+        read: |snapshot, out| of_walk(snapshot, out, |walked| walked.cut_short as f64),
     },
 ];
 
@@ -197,6 +181,13 @@ fn walked(snapshot: &Snapshot) -> Option<&Walked> {
     match &snapshot.walk {
         Walk::Done(walked) => Some(walked),
         Walk::NotYet | Walk::Failed(_) => None,
+    }
+}
+
+/// One figure of the walk itself.
+fn of_walk(snapshot: &Snapshot, out: &mut Series, read: fn(&Walked) -> f64) {
+    if let Some(walked) = walked(snapshot) {
+        out.add([], read(walked));
     }
 }
 
