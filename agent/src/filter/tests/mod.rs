@@ -4,54 +4,30 @@
 mod malformed;
 mod states;
 
-use std::{sync::Arc, time::Duration};
-
 use super::Filter;
 use crate::model::{
-    connection::{Connection, Keepalive, Outstanding, Policy, Setting, State, Unknown},
+    connection::{Outstanding, Unknown},
     detection::{Detection, Paths},
     judged::Judged,
-    liveness::{Evidence, Guard, Liveness, Verdict},
-    snapshot::Direction,
+    liveness::{
+        Evidence, Guard, Liveness, Verdict,
+        fixture::{established, seconds},
+    },
 };
-
-fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
 
 /// 10.0.0.1:443 to 192.0.2.7:51000, established, idle for 2 h, silent for 40 s.
 fn sample() -> Judged {
     Judged {
-        connection: Connection {
-            sock: 1,
-            cookie: None,
-            netns: 4_026_531_840,
-            local: "10.0.0.1:443".parse().unwrap(),
-            remote: "192.0.2.7:51000".parse().unwrap(),
-            state: State::Established,
-            direction: Direction::Inbound,
-            owner: "nginx.service".into(),
-            cgroup: Ok(77),
-            uid: Ok(1000),
-            orphaned: false,
-            mptcp: false,
-            keepalive: Ok(Keepalive {
-                setting: Setting::Off,
-                idle: seconds(7200),
-                interval: seconds(75),
-                probes: 9,
-            }),
-            user_timeout: Ok(None),
-            policy: Ok(Arc::new(Policy::default())),
-            rto: Ok(Duration::from_millis(200)),
-            rtt: Ok(Duration::from_millis(20)),
-            last_ack: Ok(seconds(40)),
-            last_received: Ok(seconds(7200)),
-            last_sent: Ok(seconds(7300)),
-            outstanding: Ok(Outstanding::default()),
-            timer: Ok(None),
-            memory: Ok(65_536),
-        },
+        connection: established().with(|it| {
+            it.remote = "192.0.2.7:51000".parse().unwrap();
+            it.owner = "nginx.service".into();
+            it.cgroup = Ok(77);
+            it.uid = Ok(1000);
+            it.last_ack = Ok(seconds(40));
+            it.last_received = Ok(seconds(7200));
+            it.last_sent = Ok(seconds(7300));
+            it.memory = Ok(65_536);
+        }),
         verdict: verdict(Liveness::Idle(Guard::None), None),
         detection: Paths {
             idle: Ok(Detection::Never),
