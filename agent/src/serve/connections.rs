@@ -6,7 +6,10 @@ use std::{
     io,
     net::{SocketAddr, TcpListener as StdListener},
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,10 +24,13 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::routes::Routes;
+use super::routes::{self, Routes};
 
 /// What an over-full server says before it closes; too short to block on.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// Time in which a client of a stream must take what was on its way when the agent ends.
+const STREAM_ENDS_WITHIN: Duration = Duration::from_millis(500);
 
 /// How much of a client is endured.
 #[derive(Debug, Clone, Copy)]
@@ -157,9 +163,14 @@ async fn converse(
     if let Err(error) = guard(&stream, limits.unread_time) {
         debug!(%error, "cannot set a connection's time limits");
     }
+    let streams = AtomicBool::new(false);
     let service = service_fn(|request| {
-        let routes = &routes;
-        async move { Ok::<_, Infallible>(routes.answer(request, peer).await) }
+        let (routes, streams) = (&routes, &streams);
+        async move {
+            let answer = routes.answer(request, peer).await;
+            streams.fetch_or(routes::is_stream(&answer), Ordering::Relaxed);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut builder = http1::Builder::new();
     builder
@@ -172,7 +183,13 @@ async fn converse(
         result = connection.as_mut() => result,
         () = told(&mut stop) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            if streams.load(Ordering::Relaxed) {
+                // It has no end of its own that would be worth waiting for.
+                let patience = timeout(STREAM_ENDS_WITHIN, connection);
+                patience.await.unwrap_or(Ok(()))
+            } else {
+                connection.await
+            }
         }
     };
     if let Err(error) = result {

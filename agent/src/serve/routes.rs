@@ -61,6 +61,11 @@ pub struct Routes {
 
 type Answer = Response<Either<Full<Bytes>, Stream>>;
 
+/// Whether an answer goes on until somebody ends it.
+pub fn is_stream(answer: &Answer) -> bool {
+    matches!(answer.body(), Either::Right(_))
+}
+
 impl Routes {
     /// Answers from `snapshots`, the metrics at `telemetry`, and from `api`.
     #[must_use]
@@ -72,7 +77,7 @@ impl Routes {
         }
     }
 
-    /// Answers one request of `peer`; hyper leaves the body out for HEAD.
+    /// Answers one request of `peer`; hyper leaves the body out for HEAD, that of a stream too.
     pub async fn answer<B>(&self, request: Request<B>, peer: SocketAddr) -> Answer {
         let path = request.uri().path();
         let known = path == self.telemetry.0
@@ -110,7 +115,6 @@ impl Routes {
         match request.uri().path() {
             api::CONNECTIONS => self.blocking(move |api| api.connections(&query)).await,
             api::DEATHS => self.blocking(move |api| api.deaths(&query)).await,
-            _ if request.method() == Method::HEAD => respond(StatusCode::OK, STREAM, Bytes::new()),
             _ => {
                 let last = request.headers().get("last-event-id");
                 let last = last.and_then(|id| id.to_str().ok());
@@ -173,15 +177,17 @@ impl Routes {
     }
 }
 
-fn refuse((status, reason): Refusal) -> Answer {
-    plain(status, &format!("{reason}\n"))
+fn unavailable(refused: Refused) -> Answer {
+    refuse((StatusCode::SERVICE_UNAVAILABLE, refused.to_string()))
 }
 
-fn unavailable(refused: Refused) -> Answer {
-    let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, &format!("{refused}\n"));
-    answer
-        .headers_mut()
-        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+fn refuse((status, reason): Refusal) -> Answer {
+    let mut answer = plain(status, &format!("{reason}\n"));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        answer
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     answer
 }
 
