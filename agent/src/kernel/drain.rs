@@ -14,7 +14,7 @@ use aya::{
     maps::{MapData, RingBuf},
 };
 use aya_log::EbpfLogger;
-use halfopen_common::{Loss, Notice};
+use halfopen_common::{Loss, Notice, what};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::warn;
 use zerocopy::FromBytes as _;
@@ -24,13 +24,16 @@ use super::{
     maps::{self, Losses, Switches},
     notices::Notices,
 };
-use crate::model::event::Listener;
+use crate::model::event::{Listener, Missed};
 
 /// How often the buffers are looked at: the programs wake the thread only when one fills up.
 const WAIT: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 100_000_000,
 };
+
+/// Events of one round, so that a flood cannot keep it from ending.
+const ROUND: usize = 4_096;
 
 /// The thread; it ends when this is dropped.
 pub struct Drain {
@@ -65,7 +68,7 @@ impl Drain {
             switches,
             losses,
             listener,
-            dropped: 0,
+            dropped: Missed::default(),
         };
         let stopped = Arc::clone(&stop);
         let run = move || {
@@ -95,7 +98,7 @@ struct Reader {
     losses: Losses,
     listener: Arc<dyn Listener>,
     /// Events dropped by the kernel that were told.
-    dropped: u64,
+    dropped: Missed,
 }
 
 impl Reader {
@@ -103,23 +106,36 @@ impl Reader {
         self.switches.set_watched(self.listener.wants_all());
         self.wait();
         self.notices.set_clock();
-        while let Some(item) = self.events.next() {
-            match Notice::ref_from_bytes(&item) {
-                Ok(notice) => {
-                    if let Some(event) = self.notices.event(notice) {
-                        self.listener.hear(event);
-                    }
+        let mut missed = Missed::default();
+        for _ in 0..ROUND {
+            let Some(item) = self.events.next() else {
+                break;
+            };
+            let Ok(notice) = Notice::ref_from_bytes(&item) else {
+                let bytes = item.len();
+                warn!(bytes, "an event of an unknown size was left out");
+                missed.events += 1;
+                continue;
+            };
+            match self.notices.event(notice) {
+                Some(event) => self.listener.hear(event),
+                // Such as a probe of a socket without a record, which does not tell of which kind.
+                None => {
+                    missed.events += 1;
+                    missed.deaths += u64::from(notice.what == what::DEATH);
                 }
-                Err(_) => warn!(
-                    bytes = item.len(),
-                    "an event of an unknown size was left out"
-                ),
             }
         }
-        let dropped = self.losses.of(Loss::EventsDropped);
-        if dropped > self.dropped {
-            self.listener.missed(dropped - self.dropped);
-            self.dropped = dropped;
+        // After the events: what was dropped comes after what found room.
+        let dropped = Missed {
+            events: self.losses.of(Loss::EventsDropped),
+            deaths: self.losses.of(Loss::CertificatesLost),
+        };
+        missed.events += dropped.events.saturating_sub(self.dropped.events);
+        missed.deaths += dropped.deaths.saturating_sub(self.dropped.deaths);
+        self.dropped = dropped;
+        if missed != Missed::default() {
+            self.listener.missed(missed);
         }
         if let Some(logger) = &mut self.logger {
             logger.flush();

@@ -37,8 +37,17 @@ pub trait Listener: Send + Sync + 'static {
     /// Takes one; must not wait.
     fn hear(&self, event: Event);
 
-    /// So many more found no room on their way from the kernel.
-    fn missed(&self, events: u64);
+    /// So many more did not get here.
+    fn missed(&self, missed: Missed);
+}
+
+/// Events that were lost on their way from the kernel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Missed {
+    /// All of them.
+    pub events: u64,
+    /// The deaths among them.
+    pub deaths: u64,
 }
 
 /// Hears nothing.
@@ -52,7 +61,7 @@ impl Listener for Nobody {
 
     fn hear(&self, _event: Event) {}
 
-    fn missed(&self, _events: u64) {}
+    fn missed(&self, _missed: Missed) {}
 }
 
 /// What happened.

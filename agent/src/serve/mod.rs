@@ -5,6 +5,7 @@ mod api;
 mod connections;
 mod feed;
 mod listen;
+pub mod lossy;
 mod process;
 mod reading;
 mod routes;

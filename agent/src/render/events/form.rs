@@ -235,6 +235,8 @@ pub struct Deaths<'a> {
     pub beyond_limit: usize,
     /// Certificates since the agent began, those no longer kept included.
     pub arrived: u64,
+    /// Certificates that found no room on their way from the kernel, and are not among them.
+    pub lost: u64,
     /// Certificates kept at most.
     pub kept_at_most: usize,
 }
@@ -244,6 +246,7 @@ struct DeathsForm {
     format: &'static str,
     format_version: u32,
     arrived: u64,
+    lost: u64,
     kept_at_most: usize,
     shown: usize,
     beyond_limit: usize,
@@ -260,6 +263,7 @@ pub fn deaths_json(deaths: &Deaths<'_>) -> Result<String, serde_json::Error> {
         format: "halfopen.deaths",
         format_version: 1,
         arrived: deaths.arrived,
+        lost: deaths.lost,
         kept_at_most: deaths.kept_at_most,
         shown: deaths.shown.len(),
         beyond_limit: deaths.beyond_limit,

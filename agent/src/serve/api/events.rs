@@ -36,6 +36,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const CHUNK: usize = 64 * 1024;
 /// Chunks that may wait for a client.
 const CHUNKS: usize = 4;
+/// Events that are looked at in one go, so that a filter that few pass holds up nobody else.
+const BATCH: usize = 1_024;
 
 impl Api {
     /// The kept certificates that a query asks for, as JSON, the newest first.
@@ -57,6 +59,7 @@ impl Api {
             shown,
             beyond_limit,
             arrived: kept.arrived(),
+            lost: self.feed.lost(),
             kept_at_most: self.feed.kept_at_most(),
         })
         .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
@@ -111,7 +114,10 @@ async fn feed(
             () = chunks.closed() => return,
             _ = stop.wait_for(|stop| *stop) => return,
         }
-        while chunk.len() < CHUNK {
+        for _ in 0..BATCH {
+            if chunk.len() >= CHUNK {
+                break;
+            }
             let Some(heard) = watcher.next_at_hand() else {
                 break;
             };
