@@ -1,25 +1,28 @@
 //! Events from a running agent, over HTTP.
-//! It must never attach anything, nor need root.
+//! It must never attach anything, nor need root, nor let a slow reader hold up the agent.
 
-use std::time::Duration;
+use std::{sync::Arc, thread, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{
-    Request as HttpRequest, Uri,
+    Request as HttpRequest, Response,
     body::{Bytes, Incoming},
     client::conn::http1,
-    header::{ACCEPT, HOST},
+    header::{ACCEPT, CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{
-    WatchArgs,
-    output::{Output, Reader},
+    Stop, WatchArgs,
+    address::Address,
+    output::{Output, Source, pass_on},
 };
-use crate::render::events::{DROPPED, Form};
+use crate::{
+    render::events::{Form, Line},
+    serve::lossy::{Got, Receiver, Sender},
+};
 
 /// For how long an agent may take to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
@@ -27,25 +30,20 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 const SILENT_FOR: Duration = Duration::from_secs(45);
 /// The longest refusal that is shown.
 const REFUSAL: usize = 500;
+/// The longest line that an agent may send.
+const LONGEST: usize = 64 * 1024;
+/// Events that a reader may be behind.
+const BEHIND: usize = 16_384;
 
 /// What is asked of which agent.
 pub struct Request {
-    host: String,
-    port: u16,
+    agent: Address,
     path: String,
 }
 
 impl Request {
     /// As typed.
-    pub fn new(from: &str, args: &WatchArgs) -> anyhow::Result<Self> {
-        let wrong = || {
-            anyhow!(
-                "--from {from}: not the address of an agent; write http://HOST:PORT, such as http://127.0.0.1:9841"
-            )
-        };
-        let uri: Uri = from.parse().map_err(|_| wrong())?;
-        let plain = uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/");
-        let host = uri.host().filter(|_| plain).ok_or_else(wrong)?;
+    pub fn new(agent: &Address, args: &WatchArgs) -> Self {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("deaths", if args.deaths { "true" } else { "false" });
         if args.since_start {
@@ -54,32 +52,70 @@ impl Request {
         if !args.filter.typed.is_empty() {
             query.append_pair("filter", &args.filter.typed);
         }
-        Ok(Self {
-            host: host.to_owned(),
-            port: uri.port_u16().unwrap_or(80),
+        Self {
+            agent: agent.clone(),
             path: format!("/api/v1/events?{}", query.finish()),
-        })
-    }
-
-    fn agent(&self) -> String {
-        format!("http://{}:{}", self.host, self.port)
+        }
     }
 }
 
-/// Passes on what the agent tells, until it ends or nobody reads any more.
-pub fn run(request: &Request, output: Output) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    runtime.block_on(follow(request, output))
+/// Passes on what the agent tells, until it ends, nobody reads any more, or `stop`.
+pub fn run(request: Request, mut output: Output, mut stop: Stop) -> anyhow::Result<()> {
+    let sender = Sender::new(BEHIND);
+    let mut receiver = sender.subscribe();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the runtime")
+    };
+    let reading = runtime()?;
+    // A thread of its own, which goes with the process: one that does not read what it asked for is cut
+    // off by the agent.
+    let reader = thread::Builder::new()
+        .name("agent".into())
+        .spawn(move || reading.block_on(read(&request, &sender)))
+        .context("cannot start a thread")?;
+    let ended = runtime()?.block_on(pass_on(&mut receiver, &mut output, &mut stop))?;
+    if !ended {
+        return Ok(());
+    }
+    reader.join().unwrap_or_else(|_| {
+        Err(anyhow!(
+            "reading what the agent tells failed; this is a fault of halfopen, please report it"
+        ))
+    })
 }
 
-async fn follow(request: &Request, mut output: Output) -> anyhow::Result<()> {
-    let agent = request.agent();
-    let mut body = timeout(ANSWERS_WITHIN, ask(request))
-        .await
-        .map_err(|_| anyhow!("no answer from {agent} within {ANSWERS_WITHIN:?}"))??;
+impl Source for Receiver<Arc<Form>> {
+    async fn next(&mut self, output: &mut Output) -> anyhow::Result<bool> {
+        let got = Self::next(self).await;
+        write(output, got)
+    }
+
+    fn next_at_hand(&mut self, output: &mut Output) -> anyhow::Result<bool> {
+        let got = Self::next_at_hand(self);
+        write(output, got)
+    }
+}
+
+fn write(output: &mut Output, got: Option<Got<Arc<Form>>>) -> anyhow::Result<bool> {
+    match got {
+        None => return Ok(false),
+        Some(Got::Value(form)) => output.event(&form)?,
+        Some(Got::Missed(events)) => output.dropped(events),
+    }
+    Ok(true)
+}
+
+/// Reads what the agent tells, and never ends well: an agent has no last event.
+async fn read(request: &Request, sender: &Sender<Arc<Form>>) -> anyhow::Result<()> {
+    let agent = &request.agent;
+    let mut body = timeout(ANSWERS_WITHIN, ask(request)).await.map_err(|_| {
+        anyhow!(
+            "no answer from {agent} within {ANSWERS_WITHIN:?}; check that an agent answers there"
+        )
+    })??;
     let mut parser = Parser::default();
     loop {
         let frame = timeout(SILENT_FOR, body.frame()).await.map_err(|_| {
@@ -94,40 +130,63 @@ async fn follow(request: &Request, mut output: Output) -> anyhow::Result<()> {
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        for line in parser.take(&data) {
-            write(&line, &mut output).with_context(|| format!("cannot read what {agent} tells"))?;
-        }
-        if output.flush()? == Reader::Gone {
-            return Ok(());
+        let wrong = |reason| {
+            anyhow!("cannot understand what {agent} tells: {reason}; is it of another version?")
+        };
+        for line in parser.take(&data).map_err(wrong)? {
+            match Form::parse(&line).map_err(wrong)? {
+                Line::Event(form) => sender.send(Arc::from(form)),
+                Line::Dropped(events) => sender.missed(events),
+            }
         }
     }
 }
 
 async fn ask(request: &Request) -> anyhow::Result<Incoming> {
-    let agent = request.agent();
-    // Brackets are for URLs alone.
-    let host = request.host.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((host, request.port))
+    let agent = &request.agent;
+    let stream = TcpStream::connect((agent.name(), agent.port))
         .await
         .with_context(|| format!("cannot reach an agent at {agent}; check that it runs there"))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // It ends with the answer's body.
     tokio::spawn(connection);
     let question = HttpRequest::get(&request.path)
-        .header(HOST, format!("{}:{}", request.host, request.port))
+        .header(HOST, agent.authority())
         .header(ACCEPT, "text/event-stream")
         .body(Empty::<Bytes>::new())?;
     let answer = sender
         .send_request(question)
         .await
-        .with_context(|| format!("no answer from {agent}"))?;
-    if answer.status() == 200 {
-        return Ok(answer.into_body());
-    }
+        .with_context(|| format!("{agent} does not answer as an agent does"))?;
     let status = answer.status();
-    let said = answer.into_body().collect().await?.to_bytes();
-    let said = String::from_utf8_lossy(&said[..said.len().min(REFUSAL)]).into_owned();
-    bail!("{agent} refused ({status}): {}", said.trim())
+    if status != 200 {
+        let said = refusal(answer).await;
+        bail!("{agent} refused ({status}): {said}");
+    }
+    let kind = answer.headers().get(CONTENT_TYPE);
+    if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
+        bail!("{agent} answers, but not with events; check that it is a halfopen agent");
+    }
+    Ok(answer.into_body())
+}
+
+/// The beginning of what stands in a refusal, without what a terminal might obey.
+async fn refusal(answer: Response<Incoming>) -> String {
+    let mut body = answer.into_body();
+    let mut said = Vec::new();
+    while said.len() < REFUSAL {
+        let Some(Ok(frame)) = body.frame().await else {
+            break;
+        };
+        said.extend(frame.into_data().unwrap_or_default());
+    }
+    said.truncate(REFUSAL);
+    let said = String::from_utf8_lossy(&said);
+    let words: Vec<_> = said
+        .split_whitespace()
+        .map(|word| word.escape_debug().to_string())
+        .collect();
+    words.join(" ")
 }
 
 /// Server-sent events, as far as their data goes.
@@ -139,34 +198,18 @@ struct Parser {
 
 impl Parser {
     /// The data of the events that are complete; each is one line.
-    fn take(&mut self, bytes: &[u8]) -> Vec<String> {
+    fn take(&mut self, bytes: &[u8]) -> Result<Vec<String>, String> {
         self.rest.extend_from_slice(bytes);
-        let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else {
-            return Vec::new();
+        let whole = match self.rest.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => self.rest.drain(..=end).collect(),
+            None => Vec::new(),
         };
-        let whole: Vec<u8> = self.rest.drain(..=end).collect();
+        if self.rest.len() > LONGEST {
+            return Err(format!("a line has more than {LONGEST} bytes"));
+        }
         let text = String::from_utf8_lossy(&whole);
         let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
-        data.map(str::to_owned).collect()
-    }
-}
-
-#[derive(Deserialize)]
-struct Dropped {
-    what: String,
-    events: u64,
-}
-
-fn write(json: &str, output: &mut Output) -> anyhow::Result<()> {
-    match Form::parse(json) {
-        Ok(form) => output.event(&form),
-        Err(reason) => match serde_json::from_str(json) {
-            Ok(Dropped { what, events }) if what == DROPPED => {
-                output.dropped(events);
-                Ok(())
-            }
-            _ => bail!("{reason}; is it of another version?"),
-        },
+        Ok(data.map(str::to_owned).collect())
     }
 }
 
@@ -177,12 +220,14 @@ mod tests {
     #[test]
     fn events_may_come_in_pieces() {
         let mut parser = Parser::default();
-        assert_eq!(parser.take(b": alive\n\nevent: death\nid: 1\nda"), [""; 0]);
-        assert_eq!(parser.take(b"ta: {\"a\":\"\xc3"), [""; 0]);
-        assert_eq!(
-            parser.take(b"\xa9\"}\n\ndata: 2\ndata: 3"),
-            ["{\"a\":\"é\"}", "2"]
-        );
-        assert_eq!(parser.take(b"\n"), ["3"]);
+        let mut check = |bytes: &[u8], expected: &[&str]| {
+            assert_eq!(parser.take(bytes).unwrap(), expected);
+        };
+        check(b": alive\n\nevent: death\nid: 1\nda", &[]);
+        check(b"ta: {\"a\":\"\xc3", &[]);
+        check(b"\xa9\"}\n\ndata: 2\ndata: 3", &["{\"a\":\"é\"}", "2"]);
+        check(b"\n", &["3"]);
+        let long = vec![b'x'; LONGEST + 1];
+        assert!(parser.take(&long).unwrap_err().contains("65536 bytes"));
     }
 }

@@ -13,8 +13,8 @@ use anyhow::Context;
 use tracing::warn;
 
 use super::{
-    WatchArgs,
-    output::{Output, Reader},
+    Stop, WatchArgs,
+    output::{Output, Source, pass_on},
 };
 use crate::{
     commands::agent::LOOK_EVERY,
@@ -51,66 +51,75 @@ impl Hooks {
     }
 
     /// Attaches the hooks and passes on what they tell, until `stop` or nobody reads any more.
-    pub fn run(self, mut output: Output, stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
+    pub fn run(self, mut output: Output, mut stop: Stop) -> anyhow::Result<()> {
         let feed = Feed::new(0);
         // Before the hooks: nothing they tell is missed.
         let watcher = feed.watch(!self.deaths, None);
         let monitor = Monitor::start_telling(&self.options, Arc::new(feed))?;
-        let stopped = Arc::clone(stop);
+        let ended = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&ended);
         let looking = thread::Builder::new()
             .name("answers".into())
-            .spawn(move || look_often(monitor, &stopped))
+            .spawn(move || look_often(monitor, &seen))
             .context("cannot start a thread")?;
-        let result = self.pass_on(watcher, &mut output);
-        stop.store(true, Ordering::Relaxed);
-        // A panic there has been reported by its hook already.
-        let _ = looking.join();
-        result
-    }
-
-    fn pass_on(&self, mut watcher: Watcher, output: &mut Output) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .context("cannot start the runtime")?;
-        while let Some(heard) = runtime.block_on(watcher.next()) {
-            self.write(output, &heard)?;
-            while !output.is_full() {
-                let Some(heard) = watcher.next_at_hand() else {
-                    break;
-                };
-                self.write(output, &heard)?;
+        let mut source = Filtered {
+            watcher,
+            filter: self.filter,
+        };
+        let result = runtime.block_on(pass_on(&mut source, &mut output, &mut stop));
+        ended.store(true, Ordering::Relaxed);
+        looking.thread().unpark();
+        // A panic there has been reported by its hook already.
+        let _ = looking.join();
+        result.map(drop)
+    }
+}
+
+struct Filtered {
+    watcher: Watcher,
+    filter: Filter,
+}
+
+impl Filtered {
+    fn write(&self, output: &mut Output, heard: Option<Heard>) -> anyhow::Result<bool> {
+        match heard {
+            None => return Ok(false),
+            Some(Heard::Event(event, number)) => {
+                if self.filter.matches_event(&event) {
+                    output.event(&Form::new(&event, number))?;
+                }
             }
-            if output.flush()? == Reader::Gone {
-                break;
-            }
+            Some(Heard::Missed(events)) => output.dropped(events),
         }
-        Ok(())
+        Ok(true)
+    }
+}
+
+impl Source for Filtered {
+    async fn next(&mut self, output: &mut Output) -> anyhow::Result<bool> {
+        let heard = self.watcher.next().await;
+        self.write(output, heard)
     }
 
-    fn write(&self, output: &mut Output, heard: &Heard) -> anyhow::Result<()> {
-        match heard {
-            Heard::Event(event, number) if self.filter.matches_event(event) => {
-                output.event(&Form::new(event, *number))
-            }
-            Heard::Event(..) => Ok(()),
-            Heard::Missed(events) => {
-                output.dropped(*events);
-                Ok(())
-            }
-        }
+    fn next_at_hand(&mut self, output: &mut Output) -> anyhow::Result<bool> {
+        let heard = self.watcher.next_at_hand();
+        self.write(output, heard)
     }
 }
 
 /// No hook sees an answer come: sockets are looked at.
-fn look_often(mut monitor: Monitor, stop: &AtomicBool) {
+fn look_often(mut monitor: Monitor, ended: &AtomicBool) {
     for hook in monitor.snapshot().hooks {
         if hook.mechanism.is_none() {
             let (hook, purpose) = (hook.hook, hook.purpose);
             warn!(hook, purpose, "not attached: `halfopen doctor` says why");
         }
     }
-    while !stop.load(Ordering::Relaxed) {
-        thread::sleep(LOOK_EVERY);
+    while !ended.load(Ordering::Relaxed) {
+        thread::park_timeout(LOOK_EVERY);
         drop(monitor.snapshot());
     }
 }

@@ -1,27 +1,31 @@
 //! `halfopen watch`: events as they happen, one line each.
 //! It must never hold up what it watches: what cannot be passed on in time is dropped, and said so.
 
+mod address;
 mod follow;
 mod hooks;
 mod output;
 
 use std::{
     env,
-    io::IsTerminal,
+    io::{self, IsTerminal},
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     thread,
+    time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{Args, ColorChoice};
 use jiff::tz::TimeZone;
+use rustix::event::{PollFd, PollFlags, poll};
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 use super::{agent::Signals, list::FilterArg};
 use crate::{cli::HookArgs, render::events::Options};
+use address::Address;
 use output::Output;
 
 const EVENTS: &str = "\
@@ -33,8 +37,12 @@ Events:
   timeout         the retransmission timer fired with data outstanding
   dropped         so many events are missing here: more came than could be passed on
 
-Words of FILTER about how a connection fares, such as suspect, match no event.
+Words of FILTER about how a connection fares, such as suspect, match no event; dropped is shown
+whatever FILTER asks for.
 Exit codes: 0 done, 1 failed, 2 usage, 4 missing privilege or kernel feature.";
+
+/// For how long a line that is being written may hold up the end.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// The flags of `halfopen watch`.
 #[derive(Debug, Args)]
@@ -51,7 +59,7 @@ pub struct WatchArgs {
     since_start: bool,
     /// Watch by way of the agent that answers here, instead of attaching hooks
     #[arg(long, value_name = "URL", conflicts_with_all = ["hooks", "without", "btf"])]
-    from: Option<String>,
+    from: Option<Address>,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
@@ -65,6 +73,9 @@ pub struct WatchArgs {
     hooks: HookArgs,
 }
 
+/// Becomes true when it is time to end.
+type Stop = watch::Receiver<bool>;
+
 /// Shows events until told to end, or until nobody reads them any more.
 ///
 /// # Errors
@@ -75,52 +86,82 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let (ended, end) = tokio::sync::oneshot::channel();
-    let signals = {
+    let (stop, stopped) = watch::channel(false);
+    let mut signals = {
         let _inside = runtime.enter();
         Signals::new().context("cannot wait for signals")?
     };
     let source: Box<dyn FnOnce() -> anyhow::Result<()> + Send> = match &args.from {
         Some(from) => {
-            let request = follow::Request::new(from, args)?;
-            Box::new(move || follow::run(&request, output))
+            let request = follow::Request::new(from, args);
+            Box::new(move || follow::run(request, output, stopped))
         }
         None => {
             let hooks = hooks::Hooks::new(args)?;
-            let stop = Arc::clone(&stop);
-            Box::new(move || hooks.run(output, &stop))
+            Box::new(move || hooks.run(output, stopped))
         }
     };
     // A thread of its own: one that waits for a reader must not keep signals waiting.
-    let worker = thread::Builder::new()
-        .name("watch".into())
-        .spawn(move || drop(ended.send(source())))
-        .context("cannot start a thread")?;
-    let result = runtime.block_on(async {
-        let mut signals = signals;
+    let mut end = on_a_thread("watch", source)?;
+    let mut gone = on_a_thread("reader", reader_gone)?;
+    runtime.block_on(async {
         tokio::select! {
-            result = end => result.unwrap_or_else(|_| {
-                Err(anyhow::anyhow!("watching failed; this is a fault of halfopen, please report it"))
+            result = &mut end => return result.unwrap_or_else(|_| {
+                Err(anyhow!("watching failed; this is a fault of halfopen, please report it"))
             }),
-            _ = signals.next() => Ok(()),
+            _ = signals.next() => {}
+            Ok(()) = &mut gone => {}
         }
-    });
-    stop.store(true, Ordering::Relaxed);
-    // It may be waiting for a reader, and goes with the process; hooks are detached by the kernel.
-    drop(worker);
-    result.map(|()| ExitCode::SUCCESS)
+        // If it fails just now, nobody hears.
+        let _ = stop.send(true);
+        // It may be waiting for a reader, and then goes with the process; the kernel detaches the hooks.
+        drop(timeout(LAST_WORDS, end).await);
+        Ok(())
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs something; what it returns comes out of the receiver.
+fn on_a_thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> anyhow::Result<oneshot::Receiver<T>> {
+    let (ended, end) = oneshot::channel();
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || drop(ended.send(work())))
+        .context("cannot start a thread")?;
+    Ok(end)
+}
+
+/// Returns when nobody can read standard output any more, which a silent stream would never learn.
+fn reader_gone() {
+    let out = io::stdout();
+    let lost = PollFlags::ERR | PollFlags::HUP;
+    loop {
+        // Both are told without being asked for.
+        let mut fds = [PollFd::new(&out, PollFlags::empty())];
+        match poll(&mut fds, None) {
+            Ok(_) if fds[0].revents().intersects(lost) => return,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            // It cannot be told: writing will.
+            Err(_) => loop {
+                thread::park();
+            },
+        }
+    }
 }
 
 fn options(args: &WatchArgs) -> Options {
     let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     Options {
         zone: TimeZone::system(),
+        date: args.since_start,
         header: !args.no_header,
         color: match args.color {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
-            ColorChoice::Auto => std::io::stdout().is_terminal() && !no_color,
+            ColorChoice::Auto => io::stdout().is_terminal() && !no_color,
         },
     }
 }

@@ -5,10 +5,51 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 
+use super::Stop;
 use crate::render::events::{Form, Lines, Options, dropped_json};
 
 /// What is gathered before it is written, where there is much.
 const FULL: usize = 64 * 1024;
+/// Events that are looked at before that, many of which a filter may leave out.
+const BATCH: usize = 1_024;
+
+/// Where events come from.
+pub trait Source {
+    /// Adds the next to the output, unless it is left out; whether there was one: if not, there will be
+    /// no more. Nothing is lost if it is not waited for.
+    async fn next(&mut self, output: &mut Output) -> anyhow::Result<bool>;
+
+    /// The same with one that is there already; whether there was one.
+    fn next_at_hand(&mut self, output: &mut Output) -> anyhow::Result<bool>;
+}
+
+/// Writes all that comes, until there is no more, nobody reads, or `stop`; whether there was no more.
+///
+/// # Errors
+/// When it cannot be written.
+pub async fn pass_on(
+    source: &mut impl Source,
+    output: &mut Output,
+    stop: &mut Stop,
+) -> anyhow::Result<bool> {
+    loop {
+        let there = tokio::select! {
+            there = source.next(output) => there?,
+            _ = stop.wait_for(|stop| *stop) => return Ok(false),
+        };
+        for _ in 0..BATCH {
+            if output.is_full() || !source.next_at_hand(output)? {
+                break;
+            }
+        }
+        if output.flush()? == Reader::Gone {
+            return Ok(false);
+        }
+        if !there {
+            return Ok(true);
+        }
+    }
+}
 
 /// Writes lines.
 pub struct Output {
@@ -61,7 +102,7 @@ impl Output {
     }
 
     /// Whether it is time to write what was gathered.
-    pub fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.text.len() >= FULL
     }
 
@@ -69,7 +110,7 @@ impl Output {
     ///
     /// # Errors
     /// When it cannot be written, for another reason than that nobody reads.
-    pub fn flush(&mut self) -> anyhow::Result<Reader> {
+    fn flush(&mut self) -> anyhow::Result<Reader> {
         let mut out = io::stdout().lock();
         let written = out
             .write_all(self.text.as_bytes())

@@ -178,20 +178,31 @@ impl Form {
         serde_json::to_string(self)
     }
 
-    /// Reads it back.
+    /// Reads a line back.
     ///
     /// # Errors
-    /// When it is no event, or one of another version.
-    pub fn parse(json: &str) -> Result<Self, String> {
-        let form: Self = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        if (&*form.format, form.format_version) == (FORMAT, VERSION) {
-            Ok(form)
-        } else {
-            Err(format!(
-                "it is {} {}, not {FORMAT} {VERSION}",
-                form.format, form.format_version
-            ))
+    /// When it is none, or one of another version.
+    pub fn parse(json: &str) -> Result<Line, String> {
+        // The version first: what another one lacks or has besides is beside the point.
+        let head: Head = serde_json::from_str(json)
+            .map_err(|error| format!("it is no event of halfopen ({error})"))?;
+        if (&*head.format, head.format_version) != (FORMAT, VERSION) {
+            let Head {
+                format,
+                format_version: version,
+                ..
+            } = head;
+            return Err(format!(
+                "it is {format:?} of version {version}, where {FORMAT:?} of version {VERSION} is understood"
+            ));
         }
+        let wrong = |error: serde_json::Error| format!("it is not as it must be ({error})");
+        if head.what == DROPPED {
+            let Dropped { events } = serde_json::from_str(json).map_err(wrong)?;
+            return Ok(Line::Dropped(events));
+        }
+        let form = serde_json::from_str(json).map_err(wrong)?;
+        Ok(Line::Event(Box::new(form)))
     }
 
     /// Whether it is a death's certificate.
@@ -199,6 +210,29 @@ impl Form {
     pub fn is_death(&self) -> bool {
         self.what == "death"
     }
+}
+
+/// One line of a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Line {
+    /// An event.
+    Event(Box<Form>),
+    /// So many events were dropped.
+    Dropped(u64),
+}
+
+/// What every version has.
+#[derive(Deserialize)]
+struct Head {
+    format: String,
+    format_version: u32,
+    #[serde(default)]
+    what: String,
+}
+
+#[derive(Deserialize)]
+struct Dropped {
+    events: u64,
 }
 
 const fn evidence(what: &What) -> Option<Evidence> {

@@ -4,5 +4,5 @@
 mod form;
 mod text;
 
-pub use form::{DROPPED, Deaths, Form, deaths_json, dropped_json};
+pub use form::{DROPPED, Deaths, Form, Line, deaths_json, dropped_json};
 pub use text::{Lines, Options};

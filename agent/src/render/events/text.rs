@@ -1,7 +1,7 @@
 //! One aligned line an event, for people.
 //! It must never break an address, nor a line: what is wider than its column moves the rest.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -16,6 +16,8 @@ use crate::render::{
 pub struct Options {
     /// In whose time.
     pub zone: TimeZone,
+    /// Whether the day is told too: events may be older than today.
+    pub date: bool,
     /// Whether the titles of the columns come first.
     pub header: bool,
     /// Whether events are coloured.
@@ -51,8 +53,8 @@ impl Lines {
     /// Adds the line of an event.
     pub fn event(&mut self, out: &mut String, form: &Form) {
         let cells = [
-            clock(&form.time, &self.options.zone),
-            form.what.to_string(),
+            clock(&form.time, &self.options),
+            plain(&form.what),
             cause(form),
             address(&form.local),
             address(&form.remote),
@@ -73,12 +75,7 @@ impl Lines {
     pub fn dropped(&mut self, out: &mut String, events: u64) {
         let cells = ["-", "dropped", "-", "-", "-", "-"].map(str::to_owned);
         let told = counted(events, "event");
-        self.line(
-            out,
-            &cells,
-            &format!("{told} dropped: more came than could be passed on"),
-            "\u{1b}[35m",
-        );
+        self.line(out, &cells, &format!("{told} missing here"), "\u{1b}[35m");
     }
 
     fn line(&mut self, out: &mut String, cells: &[String; 6], detail: &str, color: &str) {
@@ -110,13 +107,18 @@ impl Lines {
     }
 }
 
-/// Hours to milliseconds, in the reader's time.
-fn clock(time: &str, zone: &TimeZone) -> String {
+/// To milliseconds, in the reader's time.
+fn clock(time: &str, options: &Options) -> String {
+    let form = if options.date {
+        "%Y-%m-%d %H:%M:%S.%3f"
+    } else {
+        "%H:%M:%S.%3f"
+    };
     time.parse::<Timestamp>().map_or_else(
         |_| plain(time),
         |time| {
-            time.to_zoned(zone.clone())
-                .strftime("%H:%M:%S.%3f")
+            time.to_zoned(options.zone.clone())
+                .strftime(form)
                 .to_string()
         },
     )
@@ -128,13 +130,20 @@ fn cause(form: &Form) -> String {
     match (first, &form.path) {
         (None, _) => "-".to_owned(),
         // One cause, several paths: which of them matters to whoever set the timeout.
-        (Some(cause), Some(path)) if cause == "user_timeout" => format!("{cause}/{path}"),
+        (Some(cause), Some(path)) if cause == "user_timeout" => {
+            format!("{cause}/{}", plain(path))
+        }
+        // Not for want of an answer: the kernel or its own side gave it up.
+        (Some(cause), Some(path)) if cause == "orphan" && path != cause => {
+            format!("{cause}/{}", plain(path))
+        }
         (Some(cause), _) => plain(cause),
     }
 }
 
 fn address(address: &Address) -> String {
     let Address { address, port } = address;
+    let address = plain(address);
     if address.contains(':') {
         format!("[{address}]:{port}")
     } else {
@@ -145,32 +154,40 @@ fn address(address: &Address) -> String {
 /// The figures that matter, the most telling first.
 fn detail(form: &Form) -> String {
     let mut parts = Vec::new();
-    if form.direction != "none" {
-        parts.push(Cow::from(form.state.to_string()));
+    if form.direction == "none" {
+        return "no connection".to_owned();
     }
+    parts.push(plain(&form.state));
     if form.orphaned {
-        parts.push("orphan".into());
+        parts.push("orphan".to_owned());
     }
-    match form.silence_ms {
-        Some(silence) if form.what == "answer" => {
-            parts.push(format!("heard {} ago", span(silence)).into());
-        }
-        Some(silence) => parts.push(format!("silent {}", span(silence)).into()),
-        None if form.direction == "none" => {}
-        None if form.state == "syn_sent" || form.state == "syn_recv" => {
-            parts.push("never heard".into());
-        }
-        None => parts.push("silent ?".into()),
-    }
-    parts.extend(sent(form).map(Cow::Owned));
+    parts.extend(silence(form));
     if form.is_death() {
         certificate(form, &mut parts);
+    } else {
+        parts.extend(progress(form));
     }
     parts.join(", ")
 }
 
-/// What went out without an answer, this event's own probe or timeout included.
-fn sent(form: &Form) -> Option<String> {
+/// For how long nothing has come from the peer.
+fn silence(form: &Form) -> Option<String> {
+    // What ended it came from the peer.
+    let is_reset = form.what == "reset_received" || form.cause.as_deref() == Some("refused");
+    Some(match form.silence_ms {
+        Some(silence) if ["answer", "recovery"].contains(&&*form.what) => {
+            format!("heard {} ago", span(silence))
+        }
+        Some(silence) => format!("silent {}", span(silence)),
+        None if form.state == "syn_sent" || form.state == "syn_recv" => {
+            return (!is_reset).then(|| "never heard".to_owned());
+        }
+        None => "silent ?".to_owned(),
+    })
+}
+
+/// How far it is with what went out without an answer, this event's own probe or timeout included.
+fn progress(form: &Form) -> Option<String> {
     let unanswered = form.unanswered.filter(|unanswered| *unanswered > 0)?;
     Some(match &*form.what {
         "answer" => return None,
@@ -186,52 +203,71 @@ fn sent(form: &Form) -> Option<String> {
     })
 }
 
-/// What a death's certificate tells besides.
-fn certificate(form: &Form, parts: &mut Vec<Cow<'static, str>>) {
-    for (number, noun) in [
+/// What went out in its life, and how much of it without an answer at the end.
+fn sent(form: &Form) -> Option<String> {
+    let Some(unanswered) = form.unanswered else {
+        // Only a full socket has anything to send; this one has no record.
+        return form.unacknowledged_bytes.map(|_| "sent ?".to_owned());
+    };
+    let kinds = [
         (form.keepalive_probes, "keepalive probe"),
         (form.window_probes, "window probe"),
         (form.retransmission_timeouts, "timeout"),
-    ] {
-        match number {
-            Some(0) => {}
-            Some(number) => parts.push(counted(number.into(), noun).into()),
-            None => {}
-        }
+    ];
+    let kinds = kinds.map(|(number, noun)| (number.unwrap_or(0), noun));
+    let all: u32 = kinds.iter().map(|(number, _)| number).sum();
+    let named: Vec<_> = kinds
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, noun)| counted((*number).into(), noun))
+        .collect();
+    let named = named.join(" and ");
+    match unanswered {
+        _ if all == 0 => None,
+        0 => Some(named),
+        _ if unanswered == all => Some(format!("{named} unanswered")),
+        _ => Some(format!("{unanswered} unanswered of {named}")),
     }
+}
+
+/// What a death's certificate tells.
+fn certificate(form: &Form, parts: &mut Vec<String>) {
+    parts.extend(sent(form));
     parts.push(
         form.age_ms
-            .map_or("age ?".into(), |age| format!("age {}", span(age)).into()),
+            .map_or_else(|| "age ?".to_owned(), |age| format!("age {}", span(age))),
     );
+    // Nothing but the SYN.
+    let unacknowledged = form
+        .unacknowledged_bytes
+        .filter(|bytes| form.state != "syn_sent" || *bytes > 1);
     for (bytes, what) in [
-        (form.unacknowledged_bytes, "unacknowledged"),
+        (unacknowledged, "unacknowledged"),
         (form.unread_bytes, "unread"),
     ] {
         if let Some(bytes @ 1..) = bytes {
-            parts.push(format!("{} {what}", size(bytes.into())).into());
+            parts.push(format!("{} {what}", size(bytes.into())));
         }
     }
     match &form.keepalive {
-        Some(keepalive) if keepalive.setting == "off" => parts.push("keepalive off".into()),
-        Some(keepalive) => parts.push(
-            format!(
-                "keepalive {}/{}/{}",
-                set(keepalive.idle_ms),
-                set(keepalive.interval_ms),
-                keepalive.probes
-            )
-            .into(),
-        ),
+        Some(keepalive) if keepalive.setting == "off" => parts.push("keepalive off".to_owned()),
+        Some(keepalive) => parts.push(format!(
+            "keepalive {}/{}/{}",
+            set(keepalive.idle_ms),
+            set(keepalive.interval_ms),
+            keepalive.probes
+        )),
         None => {}
     }
     if let Some(timeout @ 1..) = form.user_timeout_ms {
-        parts.push(format!("user timeout {}", set(timeout)).into());
+        parts.push(format!("user timeout {}", set(timeout)));
     }
-    if form.cause.as_deref() != Some("reset_sent") || form.reason.is_none() {
-        return;
+    match (form.cause.as_deref(), &form.reason) {
+        (Some("reset_sent"), Some(reason)) => parts.push(format!("reason {}", plain(reason))),
+        // No path was seen: this is all there is to go by.
+        (Some("unknown"), _) if form.errno != 0 => parts.push(format!("errno {}", form.errno)),
+        _ => {}
     }
-    let reason = form.reason.as_deref().unwrap_or_default();
-    parts.push(format!("reset for {}", plain(reason)).into());
 }
 
 fn span(ms: u64) -> String {

@@ -1,0 +1,114 @@
+//! Where an agent answers, as typed.
+//! It must never look a name up.
+
+use std::{fmt, str::FromStr};
+
+use hyper::Uri;
+
+/// `http://HOST:PORT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// A name or an address, in brackets where it is IPv6.
+    host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl Address {
+    /// The host as resolvers know it: brackets are for URLs alone.
+    pub fn name(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// As the header `Host` has it.
+    pub fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}:{}", self.host, self.port)
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(typed: &str) -> Result<Self, String> {
+        let wrong = || {
+            "not the address of an agent; write http://HOST:PORT, such as http://127.0.0.1:9841"
+                .to_owned()
+        };
+        let uri: Uri = typed.parse().map_err(|_| wrong())?;
+        let authority = uri.authority().ok_or_else(wrong)?;
+        let is_plain = uri.scheme_str() == Some("http")
+            && matches!(uri.path(), "" | "/")
+            && uri.query().is_none()
+            && !authority.as_str().contains('@');
+        let host = authority.host();
+        // Digits that make no port are left out by the parser, as if none had been written.
+        let port = match authority.as_str().strip_prefix(host).ok_or_else(wrong)? {
+            "" => 80,
+            port => port
+                .strip_prefix(':')
+                .and_then(|port| port.parse().ok())
+                .filter(|port| *port != 0)
+                .ok_or_else(wrong)?,
+        };
+        if !is_plain || host.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for (typed, expected, name) in [
+            (
+                "http://127.0.0.1:9841",
+                "http://127.0.0.1:9841",
+                "127.0.0.1",
+            ),
+            (
+                "http://127.0.0.1:9841/",
+                "http://127.0.0.1:9841",
+                "127.0.0.1",
+            ),
+            ("http://[::1]:9841", "http://[::1]:9841", "::1"),
+            ("http://localhost", "http://localhost:80", "localhost"),
+        ] {
+            let address: Address = typed.parse().unwrap();
+            assert_eq!(address.to_string(), expected);
+            assert_eq!(address.name(), name);
+        }
+        for wrong in [
+            "",
+            "127.0.0.1:9841",
+            ":9841",
+            "https://127.0.0.1:9841",
+            "http://",
+            "http://:9841",
+            "http://x:99999",
+            "http://x:0",
+            "http://x:y",
+            "http://x:",
+            "http://x:1/metrics",
+            "http://x:1/?deaths",
+            "http://me@x:1",
+            "http://x y",
+            "unix:/run/halfopen.sock",
+        ] {
+            let reason = wrong.parse::<Address>().unwrap_err();
+            assert!(reason.contains("http://HOST:PORT"), "{wrong}: {reason}");
+        }
+    }
+}
