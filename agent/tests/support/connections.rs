@@ -1,6 +1,8 @@
 //! Connections made by hand, one for each way to fare, and some with names out to do harm.
 //! It must never look at the machine: tests of views need no root and no kernel.
 
+#![allow(dead_code, reason = "each test uses its own part")]
+
 use std::{sync::Arc, time::Duration};
 
 use halfopen::model::{
