@@ -46,6 +46,8 @@ pub struct Server {
     pub address: SocketAddr,
     pub snapshots: Snapshots,
     pub runtime: Runtime,
+    /// What it streams; keeps the latest ten deaths.
+    pub feed: Feed,
     stop: watch::Sender<bool>,
     server: JoinHandle<std::io::Result<()>>,
 }
@@ -61,10 +63,11 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (snapshots, pending) = serve::pending();
         let (stop, stopped) = watch::channel(false);
+        let feed = Feed::new(10);
         let routes = Routes::new(
             snapshots.clone(),
             "/metrics".parse().unwrap(),
-            Api::new(Feed::new(10), stopped.clone()),
+            Api::new(feed.clone(), stopped.clone()),
         );
         let server = runtime.spawn(serve::serve(vec![listener], routes, limits, stopped));
         (
@@ -72,6 +75,7 @@ impl Server {
                 address,
                 snapshots,
                 runtime,
+                feed,
                 stop,
                 server,
             },
