@@ -37,7 +37,7 @@ impl Notices {
     pub fn new(reasons: Reasons, hz: Option<u64>) -> Self {
         let mut notices = Self {
             reasons,
-            hz,
+            hz: hz.filter(|hz| *hz > 0),
             wall: Duration::ZERO,
         };
         notices.set_clock();
@@ -227,3 +227,6 @@ fn address(family: u16, bytes: [u8; 16], port: u16) -> SocketAddr {
     };
     SocketAddr::new(ip, port)
 }
+
+#[cfg(test)]
+mod tests;
