@@ -20,8 +20,7 @@ const HELP: &str = "Which connections are meant, as ss has it: state close-wait 
                     and suspect, idle > 1h … (see --help)";
 
 const LONG_HELP: &str = "\
-Which connections are meant, in the grammar of ss(8). Without --all, those of them are shown that are \
-worth worrying about, whatever FILTER asks for.
+Which connections are meant, in the grammar of ss(8).
 
   state close-wait, exclude listening    states come first and hold for all
   src 10.0.0.0/8, dst [2001:db8::1]:443  addresses; no names are looked up
