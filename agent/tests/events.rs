@@ -158,7 +158,7 @@ fn for_programs() {
         text.push_str(&form(event).json().unwrap());
         text.push('\n');
     }
-    text.push_str(&dropped_json(1_204));
+    text.push_str(&dropped_json(1_204).unwrap());
     text.push('\n');
     golden("events.jsonl", &text);
 }
@@ -177,7 +177,10 @@ fn what_is_written_is_read_back() {
         kinds.insert(event.what.as_str());
     }
     assert_eq!(kinds.len(), 7, "{kinds:?}");
-    assert_eq!(Form::parse(&dropped_json(12)), Ok(Line::Dropped(12)));
+    assert_eq!(
+        Form::parse(&dropped_json(12).unwrap()),
+        Ok(Line::Dropped(12))
+    );
 }
 
 #[test]
@@ -200,7 +203,9 @@ fn another_version_is_refused() {
         &["of version 2"],
     );
     check(
-        &dropped_json(3).replace("\"format_version\":1", "\"format_version\":9"),
+        &dropped_json(3)
+            .unwrap()
+            .replace("\"format_version\":1", "\"format_version\":9"),
         &["of version 9"],
     );
     check(

@@ -103,7 +103,7 @@ fn write(output: &mut Output, got: Option<Got<Arc<Form>>>) -> anyhow::Result<boo
     match got {
         None => return Ok(false),
         Some(Got::Value(form)) => output.event(&form)?,
-        Some(Got::Missed(events)) => output.dropped(events),
+        Some(Got::Missed(events)) => output.dropped(events)?,
     }
     Ok(true)
 }

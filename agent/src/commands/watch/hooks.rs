@@ -92,7 +92,7 @@ impl Filtered {
                     output.event(&Form::new(&event, number))?;
                 }
             }
-            Some(Heard::Missed(events)) => output.dropped(events),
+            Some(Heard::Missed(events)) => output.dropped(events)?,
         }
         Ok(true)
     }

@@ -92,13 +92,17 @@ impl Output {
     }
 
     /// Adds that so many events were dropped.
-    pub fn dropped(&mut self, events: u64) {
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn dropped(&mut self, events: u64) -> anyhow::Result<()> {
         if self.json {
-            self.text.push_str(&dropped_json(events));
+            self.text.push_str(&dropped_json(events)?);
             self.text.push('\n');
         } else {
             self.lines.dropped(&mut self.text, events);
         }
+        Ok(())
     }
 
     /// Whether it is time to write what was gathered.

@@ -198,7 +198,7 @@ impl Form {
         }
         let wrong = |error: serde_json::Error| format!("it is not as it must be ({error})");
         if head.what == DROPPED {
-            let Dropped { events } = serde_json::from_str(json).map_err(wrong)?;
+            let Dropped { events, .. } = serde_json::from_str(json).map_err(wrong)?;
             return Ok(Line::Dropped(events));
         }
         let form = serde_json::from_str(json).map_err(wrong)?;
@@ -230,8 +230,11 @@ struct Head {
     what: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Dropped {
+    format: Cow<'static, str>,
+    format_version: u32,
+    what: Cow<'static, str>,
     events: u64,
 }
 
@@ -253,12 +256,16 @@ fn time(since_epoch: Duration) -> String {
 }
 
 /// The line that stands for events that were dropped.
-#[must_use]
-pub fn dropped_json(events: u64) -> String {
-    serde_json::json!({
-        "format": FORMAT, "format_version": VERSION, "what": DROPPED, "events": events,
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn dropped_json(events: u64) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&Dropped {
+        format: FORMAT.into(),
+        format_version: VERSION,
+        what: DROPPED.into(),
+        events,
     })
-    .to_string()
 }
 
 /// Certificates to be listed, and what they were chosen from.

@@ -138,17 +138,17 @@ async fn feed(
 }
 
 fn write(out: &mut String, heard: &Heard, filter: &Filter) {
-    let (name, id, data) = match heard {
+    let (name, id, json) = match heard {
         Heard::Event(event, _) if !filter.matches_event(event) => return,
-        Heard::Event(event, number) => {
-            // A form of numbers and strings can always be written.
-            let Ok(json) = Form::new(event, *number).json() else {
-                return;
-            };
-            (event.what.as_str(), *number, json)
-        }
+        Heard::Event(event, number) => (
+            event.what.as_str(),
+            *number,
+            Form::new(event, *number).json(),
+        ),
         Heard::Missed(events) => (events::DROPPED, None, events::dropped_json(*events)),
     };
+    // Numbers and strings can always be written.
+    let Ok(data) = json else { return };
     out.extend(["event: ", name, "\n"]);
     if let Some(id) = id {
         out.push_str(&format!("id: {id}\n"));
