@@ -2,7 +2,7 @@
 //! It must never count: an event that finds no room here has been counted before.
 
 use halfopen_common::{
-    Ending, Loss, NetKey, Notice, Outstanding, Record, keepalive, state, switch, told, what,
+    Loss, NetKey, Notice, Outstanding, Record, keepalive, state, switch, told, what,
 };
 
 use crate::{
@@ -21,22 +21,13 @@ pub fn is_watched() -> bool {
     maps::switched(switch::WATCHED)
 }
 
-/// Tells of an event of a socket that has been touched, if anybody watches.
+/// Tells of an event of a socket that has been touched, if anybody watches. `detail` is what a record
+/// would tell: of a probe what is outstanding, of a reset sent its reason.
 #[inline(always)]
-pub fn event(what: u8, sock: Sock, record: Option<*mut Record>) {
+pub fn event(what: u8, sock: Sock, record: Option<*mut Record>, detail: u8) {
     if is_watched() {
         let record = record.map_or(core::ptr::null(), <*mut Record>::cast_const);
-        tell(what, sock, record, Ending::None as u8, state::CLOSE);
-    }
-}
-
-/// Tells of a reset sent, if anybody watches; the reason stands in the record, if there is one.
-#[inline(always)]
-pub fn reset(sock: Sock, record: Option<*mut Record>, reason: u32) {
-    if is_watched() {
-        let record = record.map_or(core::ptr::null(), <*mut Record>::cast_const);
-        // Of a socket without a record the place of its ending carries the reason.
-        tell(what::RESET_SENT, sock, record, reason as u8, state::CLOSE);
+        tell(what, sock, record, detail, state::CLOSE);
     }
 }
 
@@ -70,10 +61,10 @@ fn tell(what: u8, sock: Sock, record: *const Record, detail: u8, state: u8) {
         // What cannot be read stays zero; the event itself is told all the same.
         let _ = record::identify(sock, &mut notice.record);
         notice.record.state = state;
-        if what == what::DEATH {
-            notice.record.ending = detail;
-        } else {
-            notice.record.reset_reason = detail;
+        match what {
+            what::DEATH => notice.record.ending = detail,
+            what::RESET_SENT => notice.record.reset_reason = detail,
+            _ => notice.record.outstanding = detail,
         }
     } else {
         // SAFETY: points into a live map value.
@@ -261,5 +252,5 @@ pub fn answer(sock: Sock, record: *mut Record) {
     } else {
         what::ANSWER
     };
-    tell(what, sock, record, Ending::None as u8, state::CLOSE);
+    tell(what, sock, record, Outstanding::NONE, state::CLOSE);
 }

@@ -233,7 +233,7 @@ pub fn probed(sock: Sock, outstanding: u8, n: u32) -> Option<()> {
     }
     count(&touched.group, event, u64::from(n));
     maps::tally(&touched.net, tally, u64::from(n));
-    notice::event(what::PROBE, sock, touched.record);
+    notice::event(what::PROBE, sock, touched.record, outstanding);
     Some(())
 }
 
@@ -257,7 +257,12 @@ pub fn timed_out(sock: Sock) -> Option<()> {
         }
     }
     count(&touched.group, Event::RetransmissionTimeout, 1);
-    notice::event(what::TIMEOUT, sock, touched.record);
+    notice::event(
+        what::TIMEOUT,
+        sock,
+        touched.record,
+        Outstanding::RETRANSMISSION,
+    );
     Some(())
 }
 
@@ -271,7 +276,7 @@ pub fn reset_sent(sock: Sock, touched: &Touched, reason: u32) {
         record.reset_reason = reason as u8;
     }
     count_reset(&touched.group, reason);
-    notice::reset(sock, touched.record, reason);
+    notice::event(what::RESET_SENT, sock, touched.record, reason as u8);
 }
 
 /// Counts a reset sent in a group.

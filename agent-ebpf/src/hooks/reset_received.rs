@@ -7,7 +7,7 @@ use aya_ebpf::{
     programs::{FEntryContext, ProbeContext, RawTracePointContext},
 };
 use aya_log_ebpf::debug;
-use halfopen_common::{Ending, Event, Loss, state, what};
+use halfopen_common::{Ending, Event, Loss, Outstanding, state, what};
 
 use crate::{maps, notice, record, sock::Sock};
 
@@ -37,7 +37,12 @@ fn try_received(ctx: &impl EbpfContext, sock: Sock) -> Option<()> {
     } else {
         Ending::ResetReceived
     };
-    notice::event(what::RESET_RECEIVED, sock, touched.record);
+    notice::event(
+        what::RESET_RECEIVED,
+        sock,
+        touched.record,
+        Outstanding::NONE,
+    );
     record::ended(sock, &touched, ending as u8, state);
     let bracket = maps::bracket()?;
     // SAFETY: per-CPU value; the change to CLOSE follows at once.

@@ -107,10 +107,12 @@ impl Reader {
         self.wait();
         self.notices.set_clock();
         let mut missed = Missed::default();
+        let mut any = false;
         for _ in 0..ROUND {
             let Some(item) = self.events.next() else {
                 break;
             };
+            any = true;
             let Ok(notice) = Notice::ref_from_bytes(&item) else {
                 let bytes = item.len();
                 warn!(bytes, "an event of an unknown size was left out");
@@ -119,21 +121,24 @@ impl Reader {
             };
             match self.notices.event(notice) {
                 Some(event) => self.listener.hear(event),
-                // Such as a probe of a socket without a record, which does not tell of which kind.
+                // Of a kind that this program does not know.
                 None => {
                     missed.events += 1;
                     missed.deaths += u64::from(notice.what == what::DEATH);
                 }
             }
         }
-        // After the events: what was dropped comes after what found room.
-        let dropped = Missed {
-            events: self.losses.of(Loss::EventsDropped),
-            deaths: self.losses.of(Loss::CertificatesLost),
-        };
-        missed.events += dropped.events.saturating_sub(self.dropped.events);
-        missed.deaths += dropped.deaths.saturating_sub(self.dropped.deaths);
-        self.dropped = dropped;
+        // After the events: what was dropped comes after what found room. A buffer that was empty has
+        // dropped nothing, and while a map is read no kprobe's program runs on that processor.
+        if any {
+            let dropped = Missed {
+                events: self.losses.of(Loss::EventsDropped),
+                deaths: self.losses.of(Loss::CertificatesLost),
+            };
+            missed.events += dropped.events.saturating_sub(self.dropped.events);
+            missed.deaths += dropped.deaths.saturating_sub(self.dropped.deaths);
+            self.dropped = dropped;
+        }
         if missed != Missed::default() {
             self.listener.missed(missed);
         }

@@ -1,16 +1,14 @@
 //! Notices of the hooks become events, in the units people use.
 //! It must never judge: causes are the model's.
 
-use std::{
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
+use std::time::Duration;
 
 use halfopen_common::{
     Ending, Notice, Outstanding, Record, direction, keepalive as guard, told, what,
 };
 use rustix::time::{ClockId, clock_gettime};
 
+use super::address::address;
 use crate::model::{
     connection::{Connection, Keepalive, Known, Setting, State, Unknown},
     death,
@@ -19,9 +17,6 @@ use crate::model::{
     liveness::Evidence,
     snapshot::Direction,
 };
-
-/// AF_INET.
-const AF_INET: u16 = 2;
 
 /// What is needed to understand notices.
 pub struct Notices {
@@ -120,23 +115,23 @@ impl Notices {
                 Err(Unknown::NotOfThisKind)
             }
         };
+        let ends = [
+            address(record.family, record.local, record.local_port),
+            address(record.family, record.remote, record.remote_port),
+        ];
+        let state = if is_stray {
+            State::Close
+        } else {
+            State::of_kernel(record.state)?
+        };
+        let direction = match record.direction {
+            direction::INBOUND => Direction::Inbound,
+            direction::OUTBOUND => Direction::Outbound,
+            _ => Direction::None,
+        };
         Some(Connection {
             sock: notice.sock,
             cookie: (notice.cookie != 0).then_some(notice.cookie),
-            netns: record.net.inum,
-            local: address(record.family, record.local, record.local_port),
-            remote: address(record.family, record.remote, record.remote_port),
-            state: if is_stray {
-                State::Close
-            } else {
-                State::of_kernel(record.state)?
-            },
-            direction: match record.direction {
-                direction::INBOUND => Direction::Inbound,
-                direction::OUTBOUND => Direction::Outbound,
-                _ => Direction::None,
-            },
-            owner: String::new(),
             cgroup: match record.cgroup {
                 _ if is_stray => Err(Unknown::NotOfThisKind),
                 0 => Err(Unknown::NotOnThisKernel),
@@ -148,15 +143,15 @@ impl Notices {
             keepalive: self.keepalive(notice),
             user_timeout: of_full(is_full)
                 .map(|()| (user_timeout != 0).then(|| Duration::from_millis(user_timeout))),
-            policy: Err(Unknown::NotInEvents),
-            rto: Err(Unknown::NotInEvents),
-            rtt: Err(Unknown::NotInEvents),
             last_ack: silence,
             last_received: silence,
-            last_sent: Err(Unknown::NotInEvents),
-            outstanding: Err(Unknown::NotInEvents),
-            timer: Err(Unknown::NotInEvents),
-            memory: Err(Unknown::NotInEvents),
+            ..Connection::bare(
+                record.net.inum,
+                ends,
+                state,
+                direction,
+                Unknown::NotInEvents,
+            )
         })
     }
 
@@ -216,16 +211,6 @@ const fn evidence(record: &Record) -> Option<Evidence> {
         Outstanding::RETRANSMISSION => Evidence::Retransmission,
         _ => return None,
     })
-}
-
-/// An address of AF_INET becomes IPv4; one of AF_INET6 stays what it is, mapped or not.
-fn address(family: u16, bytes: [u8; 16], port: u16) -> SocketAddr {
-    let v6 = Ipv6Addr::from(bytes);
-    let ip = match (family, v6.to_ipv4_mapped()) {
-        (AF_INET, Some(v4)) => IpAddr::V4(v4),
-        _ => IpAddr::V6(v6),
-    };
-    SocketAddr::new(ip, port)
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! Notices as the programs write them, and what is made of each.
 //! It must never need a kernel: bytes in, events out.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::Ipv6Addr};
 
 use halfopen_common::{NetKey, ResetReason, state};
 use zerocopy::FromZeros as _;
 
-use super::*;
+use super::{super::address::AF_INET, *};
 use crate::model::{event::Path, snapshot::Cause};
 
 /// An established connection of ours, heard 2 s ago, whose SYN was sent 5 s ago.
