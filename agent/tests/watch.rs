@@ -5,158 +5,29 @@
 
 #[path = "support/agent.rs"]
 mod agent;
+#[path = "support/watch.rs"]
+mod watch;
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Write as _},
+    io::Write as _,
     net::{SocketAddr, TcpListener, TcpStream},
     os::{
         fd::AsFd as _,
         unix::fs::{MetadataExt as _, fchown},
     },
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{self, Receiver},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-use agent::{Agent, halfopen};
-use rustix::process::{Pid, Signal, kill_process};
+use agent::Agent;
 use serde_json::Value;
 use socket2::{SockRef, TcpKeepalive};
+use watch::{SOON, Watch, abort, connect, ends, is_of, listen, reset};
 
 /// A uid no test runs as.
 const UID: u32 = 12_345;
-
-/// Events come within this time, unless the machine stands still.
-const SOON: Duration = Duration::from_secs(30);
-
-/// A running `halfopen watch --json`; killed when dropped.
-struct Watch {
-    child: Child,
-    lines: Receiver<Value>,
-}
-
-impl Watch {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = Self::spawn(arguments);
-        let out = BufReader::new(child.stdout.take().unwrap());
-        let (send, lines) = mpsc::channel();
-        thread::spawn(move || {
-            for line in out.lines() {
-                let line = serde_json::from_str(&line.unwrap()).unwrap();
-                if send.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-        Self { child, lines }
-    }
-
-    fn spawn(arguments: &[&str]) -> Child {
-        halfopen(&[&["watch", "--json"], arguments].concat())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap()
-    }
-
-    /// Waits until connections to this listener are seen.
-    fn began(&self, listener: &TcpListener) {
-        let port = listener.local_addr().unwrap().port();
-        let deadline = Instant::now() + SOON;
-        loop {
-            reset(listener);
-            while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(300)) {
-                if line["remote"]["port"] == port {
-                    // What else is on its way.
-                    thread::sleep(Duration::from_millis(500));
-                    while self.lines.try_recv().is_ok() {}
-                    return;
-                }
-            }
-            assert!(Instant::now() < deadline, "nothing is shown");
-        }
-    }
-
-    /// The events of one end of a connection, until one of this kind has come.
-    fn until(&self, what: &str, ends: (SocketAddr, SocketAddr), seen: &mut Vec<Value>) -> Value {
-        let is_it = |line: &Value| line["what"] == what && is_of(line, ends);
-        if let Some(line) = seen.iter().find(|line| is_it(line)) {
-            return line.clone();
-        }
-        let deadline = Instant::now() + SOON;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let line = self.lines.recv_timeout(left);
-            let line = line.unwrap_or_else(|_| panic!("no {what} of {ends:?}: {seen:#?}"));
-            seen.push(line.clone());
-            if is_it(&line) {
-                return line;
-            }
-        }
-    }
-
-    fn end(&mut self) -> ExitStatus {
-        end(&mut self.child)
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Ends promptly when told to.
-fn end(child: &mut Child) -> ExitStatus {
-    kill_process(Pid::from_child(child), Signal::TERM).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(3);
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        assert!(Instant::now() < deadline, "it does not end");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn is_of(line: &Value, (local, remote): (SocketAddr, SocketAddr)) -> bool {
-    [("local", local), ("remote", remote)]
-        .iter()
-        .all(|(key, end)| {
-            line[key]["port"] == end.port()
-                && line[key]["address"].as_str() == Some(&end.ip().to_string())
-        })
-}
-
-fn listen() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").unwrap()
-}
-
-fn connect(listener: &TcpListener) -> (TcpStream, TcpStream) {
-    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (server, _) = listener.accept().unwrap();
-    (client, server)
-}
-
-/// Closes with linger 0: a reset.
-fn abort(client: TcpStream) {
-    let linger = SockRef::from(&client).set_linger(Some(Duration::ZERO));
-    linger.unwrap();
-    drop(client);
-}
-
-fn reset(listener: &TcpListener) {
-    let (client, server) = connect(listener);
-    abort(client);
-    drop(server);
-}
-
-fn ends(stream: &TcpStream) -> (SocketAddr, SocketAddr) {
-    (stream.local_addr().unwrap(), stream.peer_addr().unwrap())
-}
 
 /// What `ss` shows of one end: bytes to be read, bytes not acknowledged, its cookie.
 fn ss((local, remote): (SocketAddr, SocketAddr)) -> (u64, u64, u64) {
@@ -377,177 +248,4 @@ fn by_way_of_an_agent() {
         "{:?}",
         began.elapsed()
     );
-}
-
-/// Connections that each thread lets die.
-const EACH: u64 = 20_000;
-const THREADS: u64 = 2;
-/// A reset sent, one received, and two deaths.
-const EVENTS: u64 = 4 * EACH * THREADS;
-
-/// Resets as fast as they can be made; the ports of the listeners, and how long it took.
-fn flood() -> (Vec<u16>, Duration) {
-    let began = Instant::now();
-    let threads: Vec<_> = (0..THREADS)
-        .map(|_| {
-            thread::spawn(|| {
-                let listener = listen();
-                (0..EACH).for_each(|_| reset(&listener));
-                listener.local_addr().unwrap().port()
-            })
-        })
-        .collect();
-    let ports = threads.into_iter().map(|it| it.join().unwrap()).collect();
-    (ports, began.elapsed())
-}
-
-/// All that the hooks have counted for every event that is told, whose ever it was.
-fn counted(metrics: &str) -> u64 {
-    const TOLD: [&str; 9] = [
-        "keepalive_probes",
-        "keepalive_probes_answered",
-        "window_probes",
-        "window_probes_answered",
-        "retransmission_timeouts",
-        "resets_received",
-        "resets_sent",
-        "recoveries",
-        "deaths",
-    ];
-    let is_told = |line: &&str| {
-        TOLD.iter()
-            .any(|name| line.starts_with(&format!("halfopen_{name}_total{{")))
-    };
-    metrics.lines().filter(is_told).map(value).sum()
-}
-
-fn value(line: &str) -> u64 {
-    line.rsplit_once(' ').unwrap().1.parse().unwrap()
-}
-
-/// A flood before the eyes of one who stops reading for seconds and then reads slowly.
-fn a_flood_is_accounted_for(agent: &mut Agent, arguments: &[&str]) {
-    let before = counted(&agent.get("/metrics"));
-    let mut child = Watch::spawn(arguments);
-    let mut out = BufReader::new(child.stdout.take().unwrap());
-    let beacon = listen();
-    let seen = format!("\"port\":{}", beacon.local_addr().unwrap().port());
-    let mut line = String::new();
-    let (mut all, mut dropped) = (0, 0);
-    let mut next = |line: &mut String| {
-        line.clear();
-        assert_ne!(out.read_line(line).unwrap(), 0, "it ended");
-        match line.contains("\"what\":\"dropped\"") {
-            true => {
-                let line: Value = serde_json::from_str(line).unwrap();
-                dropped += line["events"].as_u64().unwrap();
-            }
-            false => all += 1,
-        }
-        (all, dropped)
-    };
-    thread::scope(|scope| {
-        // Until it is seen: the hooks take their time.
-        let (stop, stopped) = mpsc::channel::<()>();
-        let beacon = &beacon;
-        scope.spawn(move || {
-            while stopped
-                .recv_timeout(Duration::from_millis(200))
-                .is_err_and(|error| error == mpsc::RecvTimeoutError::Timeout)
-            {
-                reset(beacon);
-            }
-        });
-        while !line.contains(&seen) {
-            next(&mut line);
-        }
-        drop(stop);
-    });
-    let flooding = thread::spawn(flood);
-    thread::sleep(Duration::from_secs(3));
-    let last = listen();
-    let last_port = format!("\"port\":{}}}", last.local_addr().unwrap().port());
-    let finishing = thread::spawn(move || {
-        let flooded = flooding.join().unwrap();
-        // After the reader's next round: what the kernel had no room for has been told.
-        thread::sleep(Duration::from_millis(500));
-        reset(&last);
-        flooded
-    });
-    let mut kept = Vec::new();
-    loop {
-        let accounts = next(&mut line);
-        if line.contains("\"what\":\"reset") || line.contains("\"what\":\"death\"") {
-            kept.push(ports_of(&line));
-        }
-        if kept.len() % 1_000 == 0 {
-            thread::sleep(Duration::from_millis(10));
-        }
-        if line.contains(&last_port) {
-            let (ports, took) = finishing.join().unwrap();
-            judge(agent, before, &ports, took, &kept, accounts);
-            break;
-        }
-    }
-    // Its reader reads no more: it ends all the same.
-    drop(thread::spawn(flood).join());
-    assert_eq!(end(&mut child).code(), Some(0));
-}
-
-/// Both ports of a line.
-fn ports_of(line: &str) -> [u16; 2] {
-    let mut ports = line.split("\"port\":").skip(1).map(|rest| {
-        let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
-        digits.unwrap().parse().unwrap()
-    });
-    [ports.next().unwrap(), ports.next().unwrap()]
-}
-
-fn judge(
-    agent: &Agent,
-    before: u64,
-    ports: &[u16],
-    took: Duration,
-    kept: &[[u16; 2]],
-    (all, dropped): (u64, u64),
-) {
-    let is_ours = |line: &&[u16; 2]| line.iter().any(|port| ports.contains(port));
-    let shown = kept.iter().filter(is_ours).count() as u64;
-    println!("{EVENTS} events in {took:?}: {shown} shown, {dropped} dropped, {all} in all");
-    assert!(shown > 0 && shown <= EVENTS, "{shown} shown");
-    assert!(dropped > 0, "a flood above what a blocked reader takes");
-    // Others' events may be among those that were dropped, and are counted by the hooks.
-    assert!(shown + dropped >= EVENTS, "{shown} + {dropped} < {EVENTS}");
-    let metrics = agent.get("/metrics");
-    let happened = counted(&metrics) - before;
-    assert!(
-        all + dropped <= happened,
-        "{all} + {dropped} of {happened} that happened"
-    );
-    // Counts stay exact, whatever was dropped.
-    for port in ports {
-        for (cause, direction) in [("reset_sent", "outbound"), ("reset_received", "inbound")] {
-            let labels = format!(
-                "halfopen_deaths_total{{owner=\"\",direction=\"{direction}\",port=\"{port}\",cause=\"{cause}\"}} "
-            );
-            let line = metrics.lines().find(|line| line.starts_with(&labels));
-            assert_eq!(line.map(value), Some(EACH), "{labels}");
-        }
-    }
-}
-
-#[test]
-#[ignore = "needs root"]
-fn a_flood_seen_by_hooks_of_its_own() {
-    let mut agent = Agent::start(&[]);
-    a_flood_is_accounted_for(&mut agent, &[]);
-}
-
-#[test]
-#[ignore = "needs root"]
-fn a_flood_seen_by_way_of_an_agent() {
-    let mut agent = Agent::start(&[]);
-    let from = format!("http://{}", agent.address);
-    a_flood_is_accounted_for(&mut agent, &["--from", &from]);
-    assert_eq!(agent.end("-TERM").code(), Some(0));
 }
