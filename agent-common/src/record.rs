@@ -120,6 +120,14 @@ impl Record {
         }
     }
 
+    /// Whether something waits for an answer that can still come: of a connection that has ended, the
+    /// socket's times mean nothing any more (`tcp_disconnect` clears them).
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_waiting(&self) -> bool {
+        self.outstanding != Outstanding::NONE && self.ending == crate::Ending::None as u8
+    }
+
     /// Whether the peer's being heard now is a recovery: something stayed unanswered before. A probe is
     /// unanswered when the next one is sent; a retransmission timeout says so by itself.
     #[must_use]

@@ -244,7 +244,7 @@ pub fn answer(sock: Sock, record: *mut Record) {
     }
     // SAFETY: points into a live map value.
     let answered = unsafe { &*record };
-    if answered.heard != 0 || answered.outstanding == Outstanding::NONE {
+    if answered.heard != 0 || !answered.is_waiting() {
         return;
     }
     let what = if answered.recovers() {

@@ -164,7 +164,7 @@ pub fn count(group: &GroupKey, event: Event, n: u64) {
 /// If a probe is outstanding and the peer was heard since, counts the answer.
 #[inline(never)]
 pub fn settle(sock: Sock, record: &mut Record) -> Option<()> {
-    if record.outstanding == Outstanding::NONE {
+    if !record.is_waiting() {
         return Some(());
     }
     if record.heard != 0 || sock.heard_since(record.probe_jiffies)? {

@@ -2,11 +2,9 @@
 //! since no hook sees an answer come: marks the record, which the next hook counts, and hands out
 //! what the socket looks like now.
 
-use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
-use halfopen_common::Outstanding;
-
 use super::facts;
 use crate::{maps, notice, sock::Sock};
+use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 
 /// Returns 0 when the socket was handed out.
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
@@ -16,7 +14,7 @@ fn look(ctx: RawTracePointContext) -> i32 {
         // SAFETY: points into a live map value.
         let record = unsafe { &mut *known };
         let probed = record.probe_jiffies;
-        if record.outstanding != Outstanding::NONE && sock.heard_since(probed) == Some(true) {
+        if record.is_waiting() && sock.heard_since(probed) == Some(true) {
             notice::answer(sock, known);
             // A probe sent meanwhile has not been answered by what was heard before it.
             record.heard = u8::from(record.probe_jiffies == probed);
