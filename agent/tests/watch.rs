@@ -35,7 +35,7 @@ fn ss((local, remote): (SocketAddr, SocketAddr)) -> (u64, u64, u64) {
     let output = Command::new("ss")
         .args(["-tneH", &filter])
         .output()
-        .unwrap();
+        .expect("ss of iproute2");
     let text = String::from_utf8(output.stdout).unwrap();
     let words: Vec<&str> = text.split_whitespace().collect();
     assert_eq!(words[0], "ESTAB", "{text}");

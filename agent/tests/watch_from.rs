@@ -231,6 +231,8 @@ fn signals_end_it_though_its_reader_does_not_read() {
             (Some(0), None),
             "{signal:?}"
         );
+        // So that the next one is waited for, not this.
+        wait("its place stays taken", || !server.feed.is_watched());
     }
     server.stop();
 }
