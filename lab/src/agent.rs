@@ -37,7 +37,7 @@ pub const THRESHOLDS: [&str; 6] = [
     "--close-wait-threshold",
     "2s",
     "--deaths-kept",
-    "100000",
+    "1000000",
 ];
 
 const STOPS_WITHIN: Duration = Duration::from_secs(60);

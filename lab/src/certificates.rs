@@ -90,6 +90,17 @@ impl Certificate {
         }
     }
 
+    /// The same of another connection.
+    #[cfg(test)]
+    pub(crate) fn between(mut self, local: SocketAddr, remote: SocketAddr) -> Self {
+        let [local, remote] = [local, remote].map(|end| Address {
+            address: end.ip(),
+            port: end.port(),
+        });
+        (self.local, self.remote) = (local, remote);
+        self
+    }
+
     /// The local end.
     #[must_use]
     pub const fn local(&self) -> SocketAddr {
@@ -118,6 +129,8 @@ impl Certificate {
 pub struct Certificates {
     /// How many there were since it began.
     pub arrived: u64,
+    /// How many it keeps at most.
+    pub kept_at_most: u64,
     /// Matching ones that the answer has no room for.
     pub beyond_limit: u64,
     /// The newest first.
@@ -151,6 +164,24 @@ impl Certificates {
             return Err(Error::TooFewKept {
                 arrived: certificates.arrived.saturating_sub(since),
                 told,
+            });
+        }
+        Ok(certificates)
+    }
+
+    /// The same of those that match a filter: others may die on this host meanwhile.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn ask_matching(origin: &Origin, since: u64, filter: &str) -> Result<Self, Error> {
+        let filter = filter.replace(' ', "+");
+        let path = format!("/api/v1/deaths?limit={MOST}&since={since}&filter={filter}");
+        let certificates = Self::parse(&origin.text(&path)?)?;
+        let arrived = certificates.arrived.saturating_sub(since);
+        if arrived > certificates.kept_at_most || certificates.beyond_limit > 0 {
+            return Err(Error::TooFewKept {
+                arrived,
+                told: certificates.deaths.len() as u64,
             });
         }
         Ok(certificates)

@@ -34,7 +34,7 @@ impl End {
     }
 
     /// What the agent must call a connection seen from this end.
-    const fn direction(self) -> &'static str {
+    pub(crate) const fn direction(self) -> &'static str {
         match self {
             Self::Client => "outbound",
             Self::Server => "inbound",

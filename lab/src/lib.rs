@@ -23,6 +23,7 @@ pub mod session;
 mod snmp;
 mod sockets;
 pub mod stage;
+pub mod storm;
 pub mod totals;
 mod turn;
 mod wait;

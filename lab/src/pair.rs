@@ -14,6 +14,13 @@ use crate::{
     wait::{self, LIMIT, Look},
 };
 
+/// The type of service of packets that [`Pair::swallow_marked`] drops: DSCP 46, as it stands in the
+/// header's byte.
+pub(crate) const MARK: u32 = 46 << 2;
+
+/// Drops the packets of sockets that have set [`MARK`], IPv4 alone.
+const NO_MARKED: &str = "policy accept; ip dscp 46 drop;";
+
 /// The name of each host's end of the cable.
 const LINK: &str = "lab0";
 
@@ -197,6 +204,17 @@ impl Pair {
     /// When `nft` refuses.
     pub fn deafen_client(&self) -> Result<(), Error> {
         self.client.nft(&filter("input", NO_TCP))
+    }
+
+    /// Both firewalls swallow what arrives from sockets that have set their type of service to
+    /// [`MARK`]: each socket can fall silent by itself, while others still connect.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub(crate) fn swallow_marked(&self) -> Result<(), Error> {
+        let rules = filter("input", NO_MARKED);
+        self.client.nft(&rules)?;
+        self.server.nft(&rules)
     }
 
     /// The client's own firewall swallows what it sends.

@@ -54,10 +54,8 @@ impl Row {
         };
         match &performance.outcome {
             Ok(()) => {}
-            Err(Error::Unsupported(why)) => {
-                (row.ok, row.skipped, row.why) = (true, true, why.clone());
-            }
-            Err(error) => (row.ok, row.why) = (false, error.to_string()),
+            Err(Error::Unsupported(why)) => row.skip(why),
+            Err(error) => row.fail(error),
         }
         row
     }
@@ -78,7 +76,17 @@ impl Row {
         )
     }
 
-    fn of_verdict(scenario: String, title: String, verdict: Verdict) -> Self {
+    /// It could not be played.
+    pub(crate) fn skip(&mut self, why: &str) {
+        (self.ok, self.skipped, self.why) = (true, true, why.to_owned());
+    }
+
+    /// It was not played to its end.
+    pub(crate) fn fail(&mut self, error: &Error) {
+        (self.ok, self.why) = (false, error.to_string());
+    }
+
+    pub(crate) fn of_verdict(scenario: String, title: String, verdict: Verdict) -> Self {
         let Verdict {
             expected,
             counted,

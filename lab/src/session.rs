@@ -142,15 +142,22 @@ pub fn run(origin: &Origin, numbers: &[u16], terms: &Terms) -> Result<Report, Er
     let performances = perform::perform(numbers, Some(&witness));
     interrupt::check()?;
     let sockets = census::judge(&performances, &witness)?;
+    settle(|| {
+        let text = origin.text("/metrics")?;
+        let certificates = Certificates::ask(origin, before.certificates)?;
+        let told = Told { text, certificates };
+        assess(&performances, &before, told, policy, terms, &sockets)
+    })
+}
+
+/// Assesses again and again until the counts have settled.
+pub(crate) fn settle(mut assess: impl FnMut() -> Result<Report, Error>) -> Result<Report, Error> {
     let started = Instant::now();
     let mut since = started;
     let mut last: Option<Report> = None;
     loop {
         interrupt::check()?;
-        let text = origin.text("/metrics")?;
-        let certificates = Certificates::ask(origin, before.certificates)?;
-        let account = Told { text, certificates };
-        let report = assess(&performances, &before, account, policy, terms, &sockets)?;
+        let report = assess()?;
         let same = last.as_ref().is_some_and(|last| last.counts_as(&report));
         if !same {
             since = Instant::now();
@@ -168,7 +175,8 @@ pub fn run(origin: &Origin, numbers: &[u16], terms: &Terms) -> Result<Report, Er
     }
 }
 
-fn implied(metrics: &Metrics) -> Policy {
+/// How exact an agent can be with the mechanisms that it reports.
+pub(crate) fn implied(metrics: &Metrics) -> Policy {
     let inexact = metrics.hooks().iter().any(|(hook, mechanism)| {
         mechanism == "tracepoint" && INEXACT_BY_TRACEPOINT.contains(&hook.as_str())
     });

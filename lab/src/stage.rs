@@ -3,7 +3,7 @@
 
 mod eye;
 mod locked;
-mod open;
+pub(crate) mod open;
 pub mod unreachable;
 
 use std::{

@@ -6,6 +6,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -18,6 +19,7 @@ use halfopen_lab::{
     judgement::Thresholds,
     report::Report,
     session::{self, Terms},
+    storm::{self, Storm},
 };
 
 use crate::{cli::Hooks, commands};
@@ -34,6 +36,16 @@ pub struct SelftestArgs {
     /// Only the scenarios with these numbers
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = session::number)]
     scenario: Vec<u16>,
+    /// A storm instead of the scenarios: so many connections die of every cause within two minutes, and
+    /// each death's certificate is held against what was done
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "10000",
+          value_parser = clap::value_parser!(u32).range(100..=30_000),
+          conflicts_with = "scenario")]
+    storm: Option<u32>,
+    /// In how many seconds
+    #[arg(long, value_name = "N", default_value_t = 120, hide = true, requires = "storm",
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    storm_seconds: u64,
     /// Test the agent that answers here instead of starting one
     #[arg(long, value_name = "URL", conflicts_with = "hooks")]
     from: Option<String>,
@@ -42,7 +54,8 @@ pub struct SelftestArgs {
     json: bool,
     /// Expect another figure than the table's, to see the self-test fail: '7 outbound
     /// keepalive_probes=4'
-    #[arg(long, value_name = "EXPECTATION", hide = true, value_parser = session::falsified)]
+    #[arg(long, value_name = "EXPECTATION", hide = true, conflicts_with = "storm",
+          value_parser = session::falsified)]
     falsify: Vec<(String, String, u64)>,
     /// Write the agent's metrics, as they were judged, to this file
     #[arg(long, value_name = "FILE")]
@@ -55,10 +68,20 @@ pub struct SelftestArgs {
 /// When the result cannot be written.
 pub fn run(args: &SelftestArgs) -> anyhow::Result<ExitCode> {
     if !args.json {
+        let (many, takes) = args.storm().map_or_else(
+            || (String::new(), "about a minute".to_owned()),
+            |storm| {
+                let seconds = storm.lasts.as_secs() + 20;
+                (
+                    format!("{} ", storm.connections),
+                    format!("about {seconds} s"),
+                )
+            },
+        );
         // Where standard error is closed there is nobody to tell.
         drop(writeln!(
             io::stderr(),
-            "connections are dying in private network namespaces; this takes about a minute"
+            "{many}connections are dying in private network namespaces; this takes {takes}"
         ));
     }
     let report = match test(args) {
@@ -83,6 +106,23 @@ pub fn run(args: &SelftestArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
+impl SelftestArgs {
+    fn storm(&self) -> Option<Storm> {
+        self.storm.map(|connections| Storm {
+            connections,
+            lasts: Duration::from_secs(self.storm_seconds),
+        })
+    }
+
+    /// Lets the agent at `origin` watch what is to be played.
+    fn play(&self, origin: &Origin, terms: &Terms) -> Result<Report, Error> {
+        match self.storm() {
+            Some(storm) => storm::run(origin, storm, terms.policy),
+            None => session::run(origin, &self.scenario, terms),
+        }
+    }
+}
+
 fn test(args: &SelftestArgs) -> Result<Report, Error> {
     let _turn = session::prepare()?;
     if let Some(url) = &args.from {
@@ -91,7 +131,7 @@ fn test(args: &SelftestArgs) -> Result<Report, Error> {
             thresholds: Thresholds::Theirs,
             falsified: args.falsify.clone(),
         };
-        return session::run(&Origin::parse(url)?, &args.scenario, &terms);
+        return args.play(&Origin::parse(url)?, &terms);
     }
     let (mechanism, policy) = match args.hooks {
         Hooks::Auto => (args.hooks, None),
@@ -119,7 +159,7 @@ fn test(args: &SelftestArgs) -> Result<Report, Error> {
         thresholds: Thresholds::Ours,
         falsified: args.falsify.clone(),
     };
-    let report = session::run(agent.origin(), &args.scenario, &terms)?;
+    let report = args.play(agent.origin(), &terms)?;
     if report.tally().1 > 0 {
         for line in agent.logged() {
             drop(writeln!(io::stderr(), "agent: {line}"));

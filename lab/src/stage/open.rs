@@ -35,7 +35,7 @@ impl Watch {
     }
 
     /// Settings alone: keepalive itself stays off.
-    fn prepare(self, socket: &Socket) -> io::Result<()> {
+    pub(crate) fn prepare(self, socket: &Socket) -> io::Result<()> {
         if let Some((idle, interval, count)) = self.keepalive {
             let settings = TcpKeepalive::new()
                 .with_time(Duration::from_secs(idle))
@@ -127,7 +127,7 @@ fn multipath(address: SocketAddr) -> io::Result<Socket> {
 }
 
 /// Sends the SYN and leaves it at that.
-pub(super) fn knock(from: SocketAddr, to: SocketAddr, watch: Watch) -> io::Result<Socket> {
+pub(crate) fn knock(from: SocketAddr, to: SocketAddr, watch: Watch) -> io::Result<Socket> {
     let socket = stream(to)?;
     watch.prepare(&socket)?;
     socket.set_keepalive(watch.keepalive.is_some())?;
@@ -157,7 +157,7 @@ pub(super) fn knock_with_data(from: SocketAddr, to: SocketAddr) -> io::Result<So
     Ok(socket)
 }
 
-fn stream(address: SocketAddr) -> io::Result<Socket> {
+pub(crate) fn stream(address: SocketAddr) -> io::Result<Socket> {
     Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -166,6 +166,6 @@ fn stream(address: SocketAddr) -> io::Result<Socket> {
 }
 
 /// No call on a socket of the lab waits for ever.
-fn patient(socket: &Socket) -> io::Result<()> {
+pub(crate) fn patient(socket: &Socket) -> io::Result<()> {
     SockRef::from(socket).set_read_timeout(Some(LIMIT))
 }

@@ -26,19 +26,31 @@ pub fn main(args: &Args) -> Result<()> {
         None => dist::build(None)?,
     };
     let (mut report, mut selftests) = (Report::default(), Vec::new());
-    stage(&mut report, &mut selftests, &binary, &args.choice);
-    conclude(&report, &selftests);
+    stage(
+        "virtual machines",
+        &mut report,
+        &mut selftests,
+        &binary,
+        &args.choice,
+    );
+    let what = if args.choice.is_storm() {
+        "a storm"
+    } else {
+        "every scenario"
+    };
+    conclude(&report, &[(what, &selftests)]);
     Ok(())
 }
 
 /// Runs the guests as one stage, telling of each as it ends.
 pub fn stage(
+    name: &str,
     report: &mut Report,
     selftests: &mut Vec<Selftest>,
     binary: &Path,
     choice: &vm::Choice,
 ) {
-    report.stage("scenarios, virtual machines", || {
+    report.stage(name, || {
         let mut tally = Tally::default();
         for run in vm::run_all(binary, choice, |run| println!("{}", tell(run)))? {
             tally.add(keep(selftests, read(&run)));

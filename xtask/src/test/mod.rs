@@ -6,6 +6,7 @@ mod report;
 mod rows;
 mod table;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,9 @@ use anyhow::{Context, Result, bail};
 use crate::{apt, dist, ebpf, process, vm, workspace};
 use report::{Report, Tally};
 use rows::Selftest;
+
+/// Connections of a storm: each cause has its dozens.
+const STORM: u32 = 10_000;
 
 /// What `cargo xtask test` was asked.
 #[derive(clap::Args)]
@@ -32,18 +36,21 @@ pub fn main(args: &Args) -> Result<()> {
     report.check("format", cargo::format);
     report.check("lints", cargo::clippy);
     report.stage("pure tests, without root", cargo::unprivileged);
-    let mut selftests = Vec::new();
+    let (mut selftests, mut storms) = (Vec::new(), Vec::new());
     if !args.fast {
-        full(args, &mut report, &mut selftests);
+        full(args, &mut report, &mut selftests, &mut storms);
     }
-    conclude(&report, &selftests);
+    conclude(
+        &report,
+        &[("every scenario", &selftests), ("a storm", &storms)],
+    );
     Ok(())
 }
 
 /// Prints what came out, and ends the process with a failure where there is one.
-fn conclude(report: &Report, selftests: &[Selftest]) {
-    if !selftests.is_empty() {
-        println!("\n=== every scenario, as counted on each kernel by each mechanism\n");
+fn conclude(report: &Report, played: &[(&str, &[Selftest])]) {
+    for (what, selftests) in played.iter().filter(|(_, selftests)| !selftests.is_empty()) {
+        println!("\n=== {what}, as counted on each kernel by each mechanism\n");
         print!("{}", table::draw(selftests));
     }
     if report.print().failed > 0 {
@@ -52,7 +59,12 @@ fn conclude(report: &Report, selftests: &[Selftest]) {
     }
 }
 
-fn full(args: &Args, report: &mut Report, selftests: &mut Vec<Selftest>) {
+fn full(
+    args: &Args,
+    report: &mut Report,
+    selftests: &mut Vec<Selftest>,
+    storms: &mut Vec<Selftest>,
+) {
     let object = report
         .check("kernel object equals a rebuild", rebuilt_object)
         .flatten();
@@ -70,8 +82,15 @@ fn full(args: &Args, report: &mut Report, selftests: &mut Vec<Selftest>) {
     };
     let metrics = workspace::target().join("selftest-metrics.txt");
     report.stage("scenarios, this kernel", || {
-        let selftest = on_this_kernel(&binary, &metrics)?;
+        let out = [OsStr::new("--metrics-out"), metrics.as_os_str()];
+        let _ = fs::remove_file(&metrics);
+        let selftest = on_this_kernel(&binary, &out)?;
         Ok(keep(selftests, selftest))
+    });
+    report.stage("storm, this kernel", || {
+        let storm = STORM.to_string();
+        let selftest = on_this_kernel(&binary, &[OsStr::new("--storm"), OsStr::new(&storm)])?;
+        Ok(keep(storms, selftest))
     });
     report.check("promtool check metrics", || {
         cargo::promtool(&promtool()?, &metrics)
@@ -79,7 +98,11 @@ fn full(args: &Args, report: &mut Report, selftests: &mut Vec<Selftest>) {
     if args.host_only {
         return;
     }
-    guests::stage(report, selftests, &binary, &vm::Choice::default());
+    let scenarios = vm::Choice::default();
+    let name = "scenarios, virtual machines";
+    guests::stage(name, report, selftests, &binary, &scenarios);
+    let storm = vm::Choice::storm(STORM);
+    guests::stage("storm, virtual machines", report, storms, &binary, &storm);
 }
 
 fn keep(selftests: &mut Vec<Selftest>, selftest: Selftest) -> Tally {
@@ -108,13 +131,12 @@ fn rebuilt_object() -> Result<Option<PathBuf>> {
     }
 }
 
-fn on_this_kernel(binary: &Path, metrics: &Path) -> Result<Selftest> {
+fn on_this_kernel(binary: &Path, args: &[&OsStr]) -> Result<Selftest> {
     apt::ensure(&apt::LAB)?;
     let mut command = process::as_root(binary, "loading programs into the kernel")?;
     command
-        .args(["selftest", "--hooks", "auto", "--json", "--metrics-out"])
-        .arg(metrics);
-    let _ = fs::remove_file(metrics);
+        .args(["selftest", "--hooks", "auto", "--json"])
+        .args(args);
     let mut text = String::new();
     let status = process::lines(&mut command, |line| {
         println!("{line}");

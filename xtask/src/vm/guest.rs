@@ -32,7 +32,13 @@ pub struct Outcome {
 pub const WAKEUP: &str = "wakeup";
 
 /// Boots a guest and waits for its end.
-pub fn boot(kernel: &Path, initrd: &Path, mechanism: &str, logs: &Path) -> Result<Outcome> {
+pub fn boot(
+    kernel: &Path,
+    initrd: &Path,
+    mechanism: &str,
+    storm: Option<u32>,
+    logs: &Path,
+) -> Result<Outcome> {
     let (console, rows) = (logs.join("console.log"), logs.join("rows.jsonl"));
     let errors = logs.join("qemu.log");
     let qemu = process::find("qemu-system-x86_64").context("qemu-system-x86_64 is not there")?;
@@ -73,9 +79,10 @@ pub fn boot(kernel: &Path, initrd: &Path, mechanism: &str, logs: &Path) -> Resul
         WAKEUP => "HOOKS=fentry HALFOPEN_WITHOUT_HOOK=tcp_xmit_probe_skb".to_owned(),
         mechanism => format!("HOOKS={mechanism}"),
     };
-    command
-        .arg("-append")
-        .arg(format!("console=ttyS0 panic=-1 quiet {environment}"));
+    let storm = storm.map_or(String::new(), |connections| format!("STORM={connections}"));
+    command.arg("-append").arg(format!(
+        "console=ttyS0 panic=-1 quiet {environment} {storm}"
+    ));
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command
         .stderr(File::create(&errors).with_context(|| format!("creating {}", errors.display()))?);

@@ -27,6 +27,9 @@ const KERNELS: [(&str, &str); 2] = [
 
 const MECHANISMS: [&str; 4] = ["fentry", "kprobe", "tracepoint", guest::WAKEUP];
 
+/// Where a storm passes when nothing is chosen: one mechanism that hooks functions a kernel line.
+const STORMS: [(&str, &str); 2] = [("6.1", "kprobe"), ("6.12", "fentry")];
+
 /// More would only take turns on two cores.
 const SIDE_BY_SIDE: usize = 2;
 
@@ -54,6 +57,32 @@ pub struct Choice {
     /// Only this hook mechanism.
     #[arg(long)]
     hooks: Option<String>,
+    /// A storm of so many connections instead of the scenarios.
+    #[arg(long, value_name = "N")]
+    storm: Option<u32>,
+}
+
+impl Choice {
+    /// A storm where the storms pass.
+    pub fn storm(connections: u32) -> Self {
+        Self {
+            storm: Some(connections),
+            ..Self::default()
+        }
+    }
+
+    /// Whether it is not the scenarios that are played.
+    pub const fn is_storm(&self) -> bool {
+        self.storm.is_some()
+    }
+
+    fn is_wanted(&self, kernel: &str, mechanism: &str) -> bool {
+        if self.is_storm() && self.kernel.is_none() && self.hooks.is_none() {
+            return STORMS.contains(&(kernel, mechanism));
+        }
+        let wanted = |choice: &Option<String>, name| choice.as_deref().is_none_or(|it| it == name);
+        wanted(&self.kernel, kernel) && wanted(&self.hooks, mechanism)
+    }
 }
 
 /// One kernel with one mechanism, and how it went.
@@ -71,6 +100,7 @@ struct Job {
     mechanism: &'static str,
     vmlinuz: PathBuf,
     initrd: PathBuf,
+    storm: Option<u32>,
 }
 
 /// Boots the chosen kernels with the chosen mechanisms; `done` is told of each run as it ends.
@@ -79,26 +109,26 @@ pub fn run_all(binary: &Path, choice: &Choice, done: impl Fn(&Run) + Sync) -> Re
     let folder = workspace::target().join("vm");
     let busybox = apt::unpack("busybox-static", &folder)?.join("bin/busybox");
     let mut jobs = VecDeque::new();
-    let wanted =
-        |choice: &Option<String>, name: &str| choice.as_deref().is_none_or(|only| only == name);
-    for (name, meta) in KERNELS
-        .into_iter()
-        .filter(|kernel| wanted(&choice.kernel, kernel.0))
-    {
+    for (name, meta) in KERNELS {
+        let mechanisms = MECHANISMS.into_iter();
+        let mut mechanisms = mechanisms
+            .filter(|it| choice.is_wanted(name, it))
+            .peekable();
+        if mechanisms.peek().is_none() {
+            continue;
+        }
         let kernel = kernel::fetch(meta, &folder)?;
         let initrd = folder.join(format!("initramfs-{name}.cpio"));
         image::write(&initrd, binary, &busybox, &kernel)
             .with_context(|| format!("making the initramfs for kernel {name}"))?;
-        for mechanism in MECHANISMS
-            .into_iter()
-            .filter(|name| wanted(&choice.hooks, name))
-        {
+        for mechanism in mechanisms {
             let vmlinuz = kernel.vmlinuz.clone();
             jobs.push_back(Job {
                 kernel: name,
                 mechanism,
                 vmlinuz,
                 initrd: initrd.clone(),
+                storm: choice.storm,
             });
         }
     }
@@ -130,12 +160,13 @@ pub fn run_all(binary: &Path, choice: &Choice, done: impl Fn(&Run) + Sync) -> Re
 }
 
 fn run(job: &Job, folder: &Path) -> Run {
+    let storm = job.storm.map_or("", |_| "-storm");
     let logs = folder
         .join("logs")
-        .join(format!("{}-{}", job.kernel, job.mechanism));
+        .join(format!("{}-{}{storm}", job.kernel, job.mechanism));
     let outcome = fs::create_dir_all(&logs)
         .with_context(|| format!("creating {}", logs.display()))
-        .and_then(|()| guest::boot(&job.vmlinuz, &job.initrd, job.mechanism, &logs));
+        .and_then(|()| guest::boot(&job.vmlinuz, &job.initrd, job.mechanism, job.storm, &logs));
     Run {
         kernel: job.kernel,
         mechanism: job.mechanism,
