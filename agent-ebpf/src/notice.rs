@@ -27,7 +27,8 @@ pub fn is_watched() -> bool {
 pub fn event(what: u8, sock: Sock, record: Option<*mut Record>, detail: u8) {
     if is_watched() {
         let record = record.map_or(core::ptr::null(), <*mut Record>::cast_const);
-        tell(what, sock, record, detail, state::CLOSE);
+        let state = sock.state().unwrap_or(state::CLOSE);
+        tell(what, sock, record, detail, state);
     }
 }
 

@@ -266,6 +266,18 @@ pub fn timed_out(sock: Sock) -> Option<()> {
     Some(())
 }
 
+/// Notes the state before a change to CLOSE, if the record was made after it.
+#[inline(always)]
+pub fn was_in(touched: &Touched, before: u8) {
+    if let Some(record) = touched.record {
+        // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
+        let record = unsafe { &mut *record };
+        if record.state == state::CLOSE {
+            record.state = before;
+        }
+    }
+}
+
 /// Counts a reset sent in a connection's group, `OutRsts` apart.
 #[inline(always)]
 pub fn reset_sent(sock: Sock, touched: &Touched, reason: u32) {

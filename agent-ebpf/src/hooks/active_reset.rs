@@ -39,6 +39,12 @@ fn try_sent(ctx: &impl EbpfContext, sock: Sock, told: u32) -> Option<()> {
         ctx,
         "reset sent: reason {}, state {}, sock {:x}", reason, state, sock.0
     );
+    let before = if state == state::CLOSE {
+        state_before_close(sock)
+    } else {
+        state
+    };
+    record::was_in(&touched, before);
     record::reset_sent(sock, &touched, reason);
     if let Some(bracket) = inside {
         // What it means is told by the change to CLOSE that follows.
@@ -46,12 +52,7 @@ fn try_sent(ctx: &impl EbpfContext, sock: Sock, told: u32) -> Option<()> {
         return Some(());
     }
     if state == state::CLOSE {
-        record::ended(
-            sock,
-            &touched,
-            Ending::ResetSent as u8,
-            state_before_close(sock),
-        );
+        record::ended(sock, &touched, Ending::ResetSent as u8, before);
         return Some(());
     }
     let ending = if reason == ResetReason::STATE || reason == kernel!(reason_state) {
