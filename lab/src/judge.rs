@@ -124,8 +124,9 @@ pub fn kernel(scenario: &Scenario, counters: &[Counters; 2]) -> Verdict {
     verdict
 }
 
-/// The kernel notes in jiffies when it heard a peer: up to 10 ms each, at the beginning and at the end.
-const COARSE_MS: u64 = 20;
+/// The kernel notes in jiffies when it heard a peer, and where a machine is emulated these may fall
+/// behind the clock that ages are taken from.
+const COARSE_MS: u64 = 500;
 
 /// Expectations put in place of the table's, by side and key: to see that a wrong one is noticed.
 pub type Falsified = BTreeMap<String, u64>;
@@ -167,7 +168,10 @@ pub fn judge(
             let named = format!("{name} {key}");
             verdict.counted.insert(named.clone(), counted.into());
             let told = falsified.get(&named).copied().map(Count::Exactly);
-            let from_table = expected.get(key).copied().unwrap_or(Count::Exactly(0));
+            let from_table = expected
+                .get(key)
+                .copied()
+                .unwrap_or_else(|| unnamed(key, account));
             let must: Value = match told.unwrap_or(from_table) {
                 Count::Exactly(exact) => {
                     verdict.compare(&named, exact, counted, policy);
@@ -248,6 +252,16 @@ fn certified(
         verdict.wrong.push(format!(
             "{name} certificate: silent for {silent} ms at an age of {age} ms, {least} ms at least expected"
         ));
+    }
+}
+
+/// What the table does not name is 0. But a slow machine may time a segment out that is answered then:
+/// where the kernel has counted a timeout there may be a recovery, which it does not count.
+fn unnamed(key: &str, account: &Account) -> Count {
+    if key == "recoveries{retransmission}" && account.kernel.get("TCPTimeouts") > 0 {
+        Count::Open
+    } else {
+        Count::Exactly(0)
     }
 }
 
