@@ -119,7 +119,17 @@ fn totals(sums: &Sums, evidence: &Evidence<'_>, policy: Policy) -> Verdict {
         |metrics: &Metrics| metrics.sum("halfopen_resets_sent_total", &[("direction", "none")]);
     let stray = stray(evidence.after).saturating_sub(stray(evidence.before));
     let lab = sums.lab(stray);
-    totals::judge(&lab, evidence.before, evidence.after, policy)
+    let mut verdict = totals::judge(&lab, evidence.before, evidence.after, policy);
+    // The kernel skips a program where another one runs already: the reason for what is missing.
+    let misses = evidence.grown("halfopen_hook_misses_total");
+    if misses > 0 {
+        verdict
+            .counted
+            .insert("hook_misses".to_owned(), misses.into());
+        let told = format!("{misses} runs of hooks were skipped by the kernel");
+        verdict.short.push(told);
+    }
+    verdict
 }
 
 fn certificates(evidence: &Evidence<'_>, policy: Policy) -> Verdict {
