@@ -137,10 +137,12 @@ pub fn run_all(binary: &Path, choice: &Choice, done: impl Fn(&Run) + Sync) -> Re
         bail!("no such guest: the kernels are {kernels:?}, the mechanisms {MECHANISMS:?}");
     }
     let (jobs, runs) = (Mutex::new(jobs), Mutex::new(Vec::new()));
+    // Apart from the loop, which would hold the lock for as long as a guest runs.
+    let next = || lock(&jobs).pop_front();
     thread::scope(|scope| {
         for _ in 0..SIDE_BY_SIDE {
             scope.spawn(|| {
-                while let Some(job) = lock(&jobs).pop_front() {
+                while let Some(job) = next() {
                     let run = run(&job, &folder);
                     done(&run);
                     lock(&runs).push(run);
