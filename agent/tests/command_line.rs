@@ -55,6 +55,11 @@ fn usage_errors() {
     usage(&["agent", "--web.telemetry-path", "/-/ready"], &["taken"]);
     usage(&["agent", "--walk-interval", "often"], &["auto, or a time"]);
     usage(&["agent", "--idle-threshold", "5"], &["--idle-threshold"]);
+    usage(&["selftest", "--storm", "5"], &["100..=30000"]);
+    usage(
+        &["selftest", "--storm", "100", "--scenario", "7"],
+        &["--storm", "--scenario"],
+    );
 }
 
 #[test]
