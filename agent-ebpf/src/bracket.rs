@@ -2,7 +2,7 @@
 //! a change to CLOSE gets its meaning.
 //! It must never outlive the timer's run: every opening has a closing, and an opening overwrites.
 
-use halfopen_common::{Ending, Loss};
+use halfopen_common::{Ending, Loss, ResetReason, Tally, switch};
 
 use crate::{maps, record, sock::Sock};
 
@@ -75,6 +75,8 @@ pub struct Bracket {
     pub ending: u8,
     /// Whether the timeout that ended it is still to be counted, likewise.
     pub uncounted_timeout: u8,
+    /// Whether the reset that the keepalive timer sent is.
+    pub uncounted_reset: u8,
 }
 
 /// Opens the bracket around a timer's run.
@@ -141,11 +143,72 @@ pub fn clear(kind: u8) {
     if let Some(bracket) = close(0)
         && bracket.kind == kind
     {
+        if bracket.make_up().is_none() {
+            maps::lose(Loss::Unreadable);
+        }
         bracket.sock = 0;
     }
 }
 
+/// Counts and tells the end that was put down in the running processor's bracket; `state` is the one
+/// that the socket was in.
+#[inline(never)]
+pub fn end(sock: Sock, state: u8) -> Option<()> {
+    let current = maps::bracket()?;
+    // SAFETY: per-CPU value; the borrow ends with the program.
+    let current = unsafe { &mut *current };
+    // SAFETY: a field of a live map value.
+    let ending = unsafe { core::ptr::read_volatile(&raw const current.ending) };
+    if ending == Ending::None as u8 {
+        return Some(());
+    }
+    // SAFETY: as above.
+    if unsafe { core::ptr::read_volatile(&raw const current.uncounted_timeout) } != 0 {
+        // Before the end is told, of which it is a part.
+        record::timed_out(sock)?;
+    }
+    let touched = record::touch(sock)?;
+    // SAFETY: as above.
+    if unsafe { core::ptr::read_volatile(&raw const current.uncounted_reset) } != 0 {
+        maps::tally(&touched.net, Tally::OutRsts, 1);
+        record::reset_sent(sock, &touched, ResetReason::KEEPALIVE_TIMEOUT);
+    }
+    record::ended(sock, &touched, ending, state);
+    Some(())
+}
+
 impl Bracket {
+    /// Puts down what a change to CLOSE inside this bracket means.
+    #[inline(always)]
+    pub fn closes(&mut self, sock: Sock) -> Option<()> {
+        self.ending = Ending::None as u8;
+        self.uncounted_timeout = 0;
+        self.uncounted_reset = 0;
+        if let Some(ending) = self.find_ending(sock) {
+            let timed_out =
+                maps::switched(switch::TIMER_RETRANSMISSIONS) && self.retransmitted(sock)?;
+            self.uncounted_timeout = u8::from(timed_out);
+            // Before tcp_write_err() the keepalive timer always sends a reset.
+            let reset = self.kind == kind::KEEPALIVE && self.timed_out && self.resets == 0;
+            self.uncounted_reset = u8::from(reset);
+            self.ending = ending as u8;
+        }
+        Some(())
+    }
+
+    /// Tells the end of a socket that has closed inside this bracket while the kernel did not run the
+    /// program that sees changes of state: it interrupted that very program, run for a process.
+    #[inline(always)]
+    pub fn make_up(&mut self) -> Option<()> {
+        let sock = Sock(self.sock);
+        let state = halfopen_common::state::CLOSE;
+        if self.closed || self.state == state || sock.state()? != state {
+            return Some(());
+        }
+        self.closes(sock)?;
+        end(sock, self.state)
+    }
+
     /// What a change to CLOSE inside this bracket means, and notes it.
     #[inline(always)]
     pub fn find_ending(&mut self, sock: Sock) -> Option<Ending> {
@@ -163,8 +226,9 @@ impl Bracket {
                 (false, false) => Ending::Keepalive,
             });
         }
-        // tcp_write_err() sets sk_err before the state; tcp_out_of_resources() sets none.
-        if sock.err()? == 0 {
+        // tcp_write_err() sets sk_err before the state; tcp_out_of_resources(), of orphans alone, sets
+        // none. Whoever holds the socket may have read it meanwhile.
+        if self.dead && sock.err()? == 0 {
             return Some(Ending::OrphanMemory);
         }
         self.timed_out = true;

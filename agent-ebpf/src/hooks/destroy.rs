@@ -7,10 +7,19 @@ use aya_ebpf::{
     programs::{FEntryContext, ProbeContext, RawTracePointContext},
 };
 
-use crate::{maps, record, sock::Sock};
+use halfopen_common::Loss;
+
+use crate::{bracket, maps, record, sock::Sock};
 
 #[inline(always)]
 fn destroyed(sock: u64) {
+    // An orphan is destroyed in the same run of a timer that ended its connection.
+    if let Some(bracket) = bracket::around(Sock(sock)) {
+        if bracket.make_up().is_none() {
+            maps::lose(Loss::Unreadable);
+        }
+        bracket.closed = true;
+    }
     if let Some(known) = maps::record(sock) {
         // SAFETY: points into a live map value; nobody else holds the socket any more.
         record::settle(Sock(sock), unsafe { &mut *known });

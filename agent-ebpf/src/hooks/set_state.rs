@@ -8,11 +8,11 @@ use aya_ebpf::{
     programs::{FEntryContext, ProbeContext, RawTracePointContext},
 };
 use aya_log_ebpf::debug;
-use halfopen_common::{Ending, Loss, state, switch};
+use halfopen_common::{Ending, Loss, state};
 
 use crate::{
-    bracket::Bracket,
-    maps, record,
+    bracket::{self, Bracket},
+    maps,
     sock::{SHUTDOWN_MASK, Sock},
 };
 
@@ -49,40 +49,21 @@ fn closed(ctx: &impl EbpfContext, sock: Sock, old: u8) -> Option<()> {
     let current = maps::bracket()?;
     // SAFETY: per-CPU value; the borrow ends with the program.
     let current = unsafe { &mut *current };
-    current.ending = Ending::None as u8;
-    current.uncounted_timeout = 0;
-    find(current, sock, old)?;
-    // SAFETY: a field of a live map value.
-    let ending = unsafe { core::ptr::read_volatile(&raw const current.ending) };
-    if ending == Ending::None as u8 {
-        return Some(());
+    if current.sock == sock.0 {
+        current.closes(sock)?;
+    } else {
+        outside(current, sock, old)?;
     }
-    // SAFETY: as above.
-    if unsafe { core::ptr::read_volatile(&raw const current.uncounted_timeout) } != 0 {
-        // Before the end is told, of which it is a part.
-        record::timed_out(sock)?;
-    }
-    let touched = record::touch(sock)?;
-    record::ended(sock, &touched, ending, old);
-    debug!(
-        ctx,
-        "ended: path {}, state {}, sock {:x}", ending, old, sock.0
-    );
-    Some(())
+    debug!(ctx, "closed: state {}, sock {:x}", old, sock.0);
+    bracket::end(sock, old)
 }
 
-/// Finds out what the change to CLOSE means.
+/// Puts down what a change to CLOSE outside every frame means.
 #[inline(always)]
-fn find(current: &mut Bracket, sock: Sock, old: u8) -> Option<()> {
-    if current.sock == sock.0 {
-        if let Some(ending) = current.find_ending(sock) {
-            let timed_out =
-                maps::switched(switch::TIMER_RETRANSMISSIONS) && current.retransmitted(sock)?;
-            current.uncounted_timeout = u8::from(timed_out);
-            current.ending = ending as u8;
-        }
-        return Some(());
-    }
+fn outside(current: &mut Bracket, sock: Sock, old: u8) -> Option<()> {
+    current.ending = Ending::None as u8;
+    current.uncounted_timeout = 0;
+    current.uncounted_reset = 0;
     if current.reset == sock.0 {
         current.reset = 0;
         return Some(());

@@ -49,9 +49,10 @@ fn tp_timer_expire_exit(ctx: RawTracePointContext) -> i32 {
 /// The socket may be gone too when it was closed inside; until a grace period has passed its memory
 /// still reads as a socket.
 #[inline(always)]
-fn count(bracket: &Bracket) -> Option<()> {
+fn count(bracket: &mut Bracket) -> Option<()> {
     let sock = Sock(bracket.sock);
-    // What closed inside has been counted by the change of state.
+    bracket.make_up()?;
+    // What closed inside has been counted.
     if bracket.closed {
         return Some(());
     }
