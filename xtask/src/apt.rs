@@ -166,7 +166,7 @@ fn apt_cache() -> Command {
 }
 
 /// Refreshes the package lists once; old lists are tried when that fails.
-fn update() {
+pub fn update() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let refreshed =

@@ -6,6 +6,7 @@ mod bench;
 mod dist;
 mod ebpf;
 mod process;
+mod programs;
 mod run;
 mod test;
 mod vm;

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use super::report::Tally;
-use crate::{ebpf, process, workspace};
+use crate::{ebpf, process, programs, workspace};
 
 /// rustfmt on everything, the kernel side included; names the files that differ.
 pub fn format() -> Result<()> {
@@ -53,14 +53,23 @@ pub fn unprivileged() -> Result<Tally> {
     count(cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]))
 }
 
-/// The tests marked as needing root, one at a time since they change the machine's network.
-pub fn as_root(object: Option<&Path>) -> Result<Tally> {
-    let runner = process::as_root("env", "loading programs into the kernel")?;
+/// The tests marked as needing root, one at a time since they change the machine's network; with the
+/// root of real programs, where there is one.
+pub fn as_root(object: Option<&Path>, programs: Option<&Path>) -> Result<Tally> {
+    let mut runner = process::as_root("env", "loading programs into the kernel")?;
     let mut cargo = workspace::cargo();
+    if let Some(root) = programs {
+        cargo.env(programs::ROOT_VARIABLE, root);
+        // sudo hands no variable on.
+        runner.arg(format!("{}={}", programs::ROOT_VARIABLE, root.display()));
+    }
     // Only the test programs become root, not the compiler: its files stay the caller's.
     if !process::is_root() {
-        let runner = process::describe(&runner);
-        cargo.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", runner);
+        let words = std::iter::once(runner.get_program()).chain(runner.get_args());
+        let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+        cargo
+            .arg("--config")
+            .arg(format!("target.{}.runner={words:?}", workspace::HOST));
     }
     if let Some(object) = object {
         cargo.env(ebpf::OBJECT_VARIABLE, object);
@@ -98,7 +107,10 @@ fn count(cargo: &mut Command) -> Result<Tally> {
     let status = process::lines(cargo, |line| {
         println!("{line}");
         tally.add(counts_of(line).unwrap_or_default());
+        tally.skipped.extend(skipped(line));
     })?;
+    // To the test harness, what ends without failing has passed.
+    tally.passed = tally.passed.saturating_sub(tally.skipped.len());
     if !status.success() && tally.failed == 0 {
         bail!(
             "`{}` failed before its tests could: {status}",
@@ -119,12 +131,18 @@ fn counts_of(line: &str) -> Option<Tally> {
     Some(Tally {
         passed: number("passed")?,
         failed: number("failed")?,
+        skipped: Vec::new(),
     })
+}
+
+/// A test that could not run says so on a line of its own, with its name and the reason.
+fn skipped(line: &str) -> Option<String> {
+    line.strip_prefix("skipped: ").map(str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Tally, counts_of};
+    use super::{Tally, counts_of, skipped};
 
     #[test]
     fn counts_come_from_result_lines_only() {
@@ -134,10 +152,13 @@ mod tests {
             counts_of(line),
             Some(Tally {
                 passed: 12,
-                failed: 3
+                failed: 3,
+                skipped: Vec::new()
             })
         );
         assert_eq!(counts_of("test a::b ... ok"), None);
         assert_eq!(counts_of("running 3 tests"), None);
+        assert_eq!(skipped("skipped: a: b"), Some("a: b".to_owned()));
+        assert_eq!(skipped("test a ... ok"), None);
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{apt, dist, ebpf, process, vm, workspace};
+use crate::{apt, dist, ebpf, process, programs, vm, workspace};
 use report::{Report, Tally};
 use rows::Selftest;
 
@@ -71,8 +71,10 @@ fn full(
     let binary = report.check("release binary is static", || {
         dist::build(object.as_deref())
     });
+    let programs = report.check("real programs, not installed", programs::provide);
     report.stage("tests as root, this kernel", || {
-        cargo::as_root(object.as_deref())
+        apt::ensure(&apt::LAB)?;
+        cargo::as_root(object.as_deref(), programs.as_deref())
     });
     let Some(binary) = binary else {
         report.check("scenarios", || -> Result<()> {
@@ -109,6 +111,7 @@ fn keep(selftests: &mut Vec<Selftest>, selftest: Selftest) -> Tally {
     let tally = Tally {
         passed: selftest.passed(),
         failed: selftest.failed(),
+        ..Tally::default()
     };
     selftests.push(selftest);
     tally

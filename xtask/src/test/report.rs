@@ -7,12 +7,14 @@ use anyhow::Result;
 use super::table::align;
 
 /// Tests that held and tests that did not.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Tally {
     /// Held.
     pub passed: usize,
     /// Did not.
     pub failed: usize,
+    /// Could not be run, each with the reason.
+    pub skipped: Vec<String>,
 }
 
 impl Tally {
@@ -20,6 +22,7 @@ impl Tally {
     pub fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.skipped.extend(other.skipped);
     }
 }
 
@@ -45,8 +48,8 @@ impl Report {
             Ok(tally) => (tally, None),
             Err(error) => (
                 Tally {
-                    passed: 0,
                     failed: 1,
+                    ..Tally::default()
                 },
                 Some(format!("{error:#}")),
             ),
@@ -83,10 +86,16 @@ impl Report {
                 .to_vec(),
         ];
         for stage in &self.0 {
-            total.add(stage.tally);
-            let state = match (&stage.error, stage.tally) {
+            total.add(stage.tally.clone());
+            let state = match (&stage.error, &stage.tally) {
                 (Some(_), _) => "FAILED (see above)",
-                (None, Tally { failed: 0, .. }) => "ok",
+                (
+                    None,
+                    Tally {
+                        failed: 0, skipped, ..
+                    },
+                ) if skipped.is_empty() => "ok",
+                (None, Tally { failed: 0, .. }) => "ok, but some skipped (see below)",
                 (None, _) => "FAILED",
             };
             lines.push(vec![
@@ -98,7 +107,15 @@ impl Report {
             ]);
         }
         println!("\n{}", align(&lines));
-        println!("{} passed, {} failed", total.passed, total.failed);
+        for skipped in &total.skipped {
+            println!("skipped: {skipped}");
+        }
+        println!(
+            "{} passed, {} failed, {} skipped",
+            total.passed,
+            total.failed,
+            total.skipped.len()
+        );
         total
     }
 }
@@ -113,7 +130,8 @@ mod tests {
         report.stage("tests", || {
             Ok(Tally {
                 passed: 4,
-                failed: 0,
+                skipped: vec!["one: it is not here".to_owned()],
+                ..Tally::default()
             })
         });
         assert_eq!(report.check("fine", || Ok(7)), Some(7));
@@ -125,7 +143,8 @@ mod tests {
             report.print(),
             Tally {
                 passed: 4,
-                failed: 1
+                failed: 1,
+                skipped: vec!["one: it is not here".to_owned()],
             }
         );
     }
