@@ -84,6 +84,30 @@ pub enum Error {
         /// Its last words.
         said: String,
     },
+    /// A real program ended by itself.
+    #[error(
+        "{program} ended before its peer could vanish ({status}): {said}; if that does not tell why, remove the programs' root and let `cargo xtask test` make it again"
+    )]
+    ProgramEnded {
+        /// Which.
+        program: &'static str,
+        /// How, in words.
+        status: String,
+        /// Its last words.
+        said: String,
+    },
+    /// A real program did not answer its client as it should.
+    #[error(
+        "{program} did not greet its client: {source}; it says: {said}; check its configuration in the lab"
+    )]
+    ProgramMute {
+        /// Which.
+        program: &'static str,
+        /// What came instead.
+        source: io::Error,
+        /// Its last words.
+        said: String,
+    },
     /// This kernel cannot play the scenario.
     #[error("{0}")]
     Unsupported(String),

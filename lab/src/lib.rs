@@ -17,6 +17,7 @@ pub mod judge;
 pub mod judgement;
 mod pair;
 pub mod perform;
+pub mod programs;
 pub mod report;
 pub mod scenarios;
 pub mod session;

@@ -25,20 +25,20 @@ use crate::{
     witness::Witness,
 };
 
-const SCRAPE_EVERY: Duration = Duration::from_millis(500);
+pub(crate) const SCRAPE_EVERY: Duration = Duration::from_millis(500);
 
 /// How long right counts must stay right: one that is counted twice comes late.
-const STAYS_RIGHT: Duration = Duration::from_secs(2);
+pub(crate) const STAYS_RIGHT: Duration = Duration::from_secs(2);
 
 /// How long counts that are short, but accounted for, must stay the same: more than two of the agent's
 /// readings of the kernel's counters, every 5 s by default.
-const STAYS_SHORT: Duration = Duration::from_secs(12);
+pub(crate) const STAYS_SHORT: Duration = Duration::from_secs(12);
 
 /// The same for wrong counts: on a slow machine each of those readings takes its time.
-const STAYS_WRONG: Duration = Duration::from_secs(45);
+pub(crate) const STAYS_WRONG: Duration = Duration::from_secs(45);
 
 /// When counts that never settle are judged as they are.
-const SETTLES_WITHIN: Duration = Duration::from_secs(120);
+pub(crate) const SETTLES_WITHIN: Duration = Duration::from_secs(120);
 
 /// The functions whose events tracepoints may miss.
 const INEXACT_BY_TRACEPOINT: [&str; 5] = [

@@ -1,0 +1,131 @@
+//! Real programs whose peer vanishes: their settings, the kernel's counters and the agent must agree.
+//! It must never pass a program that was not there: the report says that it was skipped, and why.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{
+    env,
+    io::{self, Write as _},
+    path::Path,
+    sync::OnceLock,
+};
+
+use halfopen_lab::{
+    Error,
+    agent::Agent,
+    programs::{self, Outcome, Report},
+    session,
+};
+
+/// The private root in which the programs are; `cargo xtask test` makes it.
+const ROOT: &str = "HALFOPEN_PROGRAMS_ROOT";
+
+/// All play at once, before one agent, for the first test that asks.
+fn report() -> Option<&'static Report> {
+    static REPORT: OnceLock<Option<Result<Report, Error>>> = OnceLock::new();
+    let played = REPORT.get_or_init(|| env::var_os(ROOT).map(|root| play(Path::new(&root))));
+    let report = played.as_ref()?.as_ref();
+    Some(report.unwrap_or_else(|error| panic!("{error}")))
+}
+
+fn play(root: &Path) -> Result<Report, Error> {
+    let _turn = session::prepare()?;
+    let agent = Agent::start(
+        Path::new(env!("CARGO_BIN_EXE_halfopen")),
+        &[
+            "agent",
+            "--web.listen-address",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+            // Others may let connections die by the thousand on this machine meanwhile.
+            "--deaths-kept",
+            "100000",
+        ],
+    )?;
+    let report = programs::run(agent.origin(), root)?;
+    agent.stop()?;
+    Ok(report)
+}
+
+/// Past the test harness, which keeps what a passing test prints to itself.
+fn skip(name: &str, why: &str) {
+    let mut report = io::stdout().lock();
+    report
+        .write_all(format!("\nskipped: {name}: {why}\n").as_bytes())
+        .unwrap();
+}
+
+fn check(name: &str) {
+    let Some(report) = report() else {
+        return skip(
+            name,
+            &format!("{ROOT} is not set: `cargo xtask test` sets it"),
+        );
+    };
+    let named = |(program, _): &&(programs::Program, _)| program.name == name;
+    match report.programs.iter().find(named) {
+        None => panic!("the lab has no program {name}"),
+        Some((_, Outcome::Missing(why))) => skip(name, why),
+        Some((_, Outcome::Failed(error))) => panic!("{error}"),
+        Some((_, Outcome::Judged(verdict))) => {
+            println!("{verdict:#?}");
+            assert!(verdict.wrong.is_empty(), "{name}: {:#?}", verdict.wrong);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn nginx() {
+    check("nginx");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn haproxy() {
+    check("haproxy");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn sshd() {
+    check("sshd");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn redis() {
+    check("redis");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn postgresql() {
+    check("postgresql");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn node() {
+    check("node");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn gunicorn() {
+    check("gunicorn");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn what_was_missed_is_accounted_for() {
+    let Some(report) = report() else {
+        return skip(
+            "totals",
+            &format!("{ROOT} is not set: `cargo xtask test` sets it"),
+        );
+    };
+    println!("{:#?}", report.totals);
+    assert!(report.totals.wrong.is_empty(), "{:#?}", report.totals.wrong);
+}

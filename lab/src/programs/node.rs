@@ -1,0 +1,38 @@
+//! node: an application sets the idle time, node itself the rest.
+//! It must never set more than the one number that the call has.
+
+use std::{io, net::TcpStream};
+
+use super::{Keepalive, Program, hear};
+
+/// `socket.setKeepAlive(enable, initialDelay)`: TCP_KEEPIDLE is the delay, TCP_KEEPINTVL 1 second,
+/// TCP_KEEPCNT 10 (documentation of `net`; uv__tcp_keepalive() in libuv).
+const SERVER: &str = "\
+require('net').createServer((socket) => {
+    socket.setKeepAlive(true, 2000);
+    socket.on('error', () => socket.destroy());
+    socket.write('ok\\n');
+}).listen(@PORT@, '192.0.2.2');
+";
+
+pub(super) const NODE: Program = Program {
+    name: "node",
+    port: 7706,
+    binary: "usr/bin/node",
+    user: "root",
+    files: &[("server.js", SERVER)],
+    script: "exec node /run/server.js",
+    sysctls: &[],
+    greet,
+    keepalive: Keepalive {
+        setting: "custom",
+        idle_s: 2,
+        interval_s: 1,
+        probes: 10,
+    },
+    behind: None,
+};
+
+fn greet(stream: &mut TcpStream) -> io::Result<()> {
+    hear(stream, b"ok\n").map(drop)
+}
