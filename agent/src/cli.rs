@@ -153,7 +153,7 @@ pub enum Hooks {
     Auto,
     /// BTF trampolines.
     Fentry,
-    /// kprobe and kretprobe.
+    /// kprobe and kretprobe on functions; tracepoints for what the kernel publishes.
     Kprobe,
     /// Raw tracepoints.
     Tracepoint,

@@ -117,6 +117,10 @@ impl SelftestArgs {
     /// Lets the agent at `origin` watch what is to be played.
     fn play(&self, origin: &Origin, terms: &Terms) -> Result<Report, Error> {
         match self.storm() {
+            // While the agent reads a map, the kernel runs no kprobe's program on that processor.
+            Some(storm) if self.hooks == Hooks::Kprobe => {
+                storm::run(origin, storm, Some(Policy::NeverOver))
+            }
             Some(storm) => storm::run(origin, storm, terms.policy),
             None => session::run(origin, &self.scenario, terms),
         }

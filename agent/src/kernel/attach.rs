@@ -71,11 +71,7 @@ impl Attaching<'_> {
     fn hook(&mut self, hook: &'static Hook) -> Result<Attached, Error> {
         let mut refused = Vec::new();
         for way in self.ordered(hook) {
-            if self
-                .options
-                .hooks
-                .is_some_and(|forced| forced != way.mechanism)
-            {
+            if !self.is_allowed(hook, way) {
                 continue;
             }
             match self.ruled_out(hook, way) {
@@ -99,6 +95,20 @@ impl Attaching<'_> {
             refused,
             links: Vec::new(),
         })
+    }
+
+    /// Whether the mechanism that was asked for, if any, may be this one. A kernel that has kprobes has
+    /// what it publishes as tracepoints too: there a kprobe would run for processes, with soft
+    /// interrupts on, and while one runs the kernel runs none for what interrupts it.
+    fn is_allowed(&self, hook: &Hook, way: &Way) -> bool {
+        match self.options.hooks {
+            None => true,
+            Some(forced) if forced == way.mechanism => true,
+            Some(Mechanism::Kprobe) => {
+                way.mechanism == Mechanism::Tracepoint && hook.role.is_published()
+            }
+            Some(_) => false,
+        }
     }
 
     /// Best first. The tracepoint of 6.11+ comes after the functions' early returns, which hooks on

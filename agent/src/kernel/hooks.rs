@@ -45,6 +45,20 @@ pub enum Role {
     Requests,
 }
 
+impl Role {
+    /// Whether the kernel itself publishes the event, as a tracepoint of that very meaning.
+    pub const fn is_published(self) -> bool {
+        matches!(
+            self,
+            Self::ActiveResets
+                | Self::ReplyResets
+                | Self::ResetsReceived
+                | Self::States
+                | Self::Ends
+        )
+    }
+}
+
 /// One hook.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Hook {
@@ -195,11 +209,11 @@ pub const HOOKS: [Hook; 10] = [
                 Fentry,
                 &[("fentry_send_active_reset", "tcp_send_active_reset")],
             ),
+            shared(TRACE_RESETS, switch::TRACE_ACTIVE_RESETS),
             way(
                 Kprobe,
                 &[("kprobe_send_active_reset", "tcp_send_active_reset")],
             ),
-            shared(TRACE_RESETS, switch::TRACE_ACTIVE_RESETS),
         ],
     },
     Hook {
