@@ -104,6 +104,11 @@ pub(super) const KERNEL: [&str; 11] = [
     "TCPAbortFailed",
 ];
 
+const UNGUARDED: Watch = Watch {
+    keepalive: None,
+    user_timeout: None,
+};
+
 const ONE: Figure = Figure::Exactly(1);
 
 const QUIET: Part = Part {
@@ -183,13 +188,7 @@ pub(super) const FRONTS: [Front; 13] = [
         family: Family::Ipv4,
         sysctls: &[],
         ends: Dying::Either,
-        act: Act::Speak(
-            Watch {
-                keepalive: None,
-                user_timeout: None,
-            }
-            .user_timeout(2),
-        ),
+        act: Act::Speak(UNGUARDED.user_timeout(2)),
         dying: unacknowledged(Fate::new("user_timeout", "data")),
         other: QUIET,
     },
@@ -200,10 +199,7 @@ pub(super) const FRONTS: [Front; 13] = [
         family: Family::Ipv4,
         sysctls: &[("ipv4/tcp_retries2", "3")],
         ends: Dying::Either,
-        act: Act::Speak(Watch {
-            keepalive: None,
-            user_timeout: None,
-        }),
+        act: Act::Speak(UNGUARDED),
         dying: unacknowledged(Fate::new("retransmission", "data")),
         other: QUIET,
     },
