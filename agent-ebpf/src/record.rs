@@ -80,8 +80,10 @@ pub fn touch(sock: Sock) -> Option<Touched> {
     })
 }
 
+/// Whether the socket at a record's address is still the one that the record is of: its destruction
+/// may not have been seen.
 #[inline(always)]
-fn is_same(record: &Record, sock: Sock) -> Option<bool> {
+pub fn is_same(record: &Record, sock: Sock) -> Option<bool> {
     let remote = sock.remote_port()?;
     // tcp_disconnect() clears the remote port after its reset.
     Some(remote == 0 || remote == record.remote_port && sock.local_port()? == record.local_port)
@@ -164,7 +166,7 @@ pub fn count(group: &GroupKey, event: Event, n: u64) {
 /// If a probe is outstanding and the peer was heard since, counts the answer.
 #[inline(never)]
 pub fn settle(sock: Sock, record: &mut Record) -> Option<()> {
-    if !record.is_waiting() {
+    if !record.is_waiting() || !is_same(record, sock)? {
         return Some(());
     }
     if record.heard != 0 || sock.heard_since(record.probe_jiffies)? {

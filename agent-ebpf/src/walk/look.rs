@@ -3,7 +3,7 @@
 //! what the socket looks like now.
 
 use super::facts;
-use crate::{maps, notice, sock::Sock};
+use crate::{maps, notice, record, sock::Sock};
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 
 /// Returns 0 when the socket was handed out.
@@ -14,7 +14,10 @@ fn look(ctx: RawTracePointContext) -> i32 {
         // SAFETY: points into a live map value.
         let record = unsafe { &mut *known };
         let probed = record.probe_jiffies;
-        if record.is_waiting() && sock.heard_since(probed) == Some(true) {
+        if record.is_waiting()
+            && record::is_same(record, sock) == Some(true)
+            && sock.heard_since(probed) == Some(true)
+        {
             notice::answer(sock, known);
             // A probe sent meanwhile has not been answered by what was heard before it.
             record.heard = u8::from(record.probe_jiffies == probed);
