@@ -10,6 +10,13 @@ use crate::{maps, record, sock::Sock};
 const ICSK_TIME_RETRANS: u8 = 1;
 const ICSK_TIME_PROBE0: u8 = 3;
 
+/// A bracket this old was left open: the kernel did not let the program run that closes it. A timer
+/// runs for microseconds, if nothing keeps the processor from it.
+const STALE_NS: u64 = 1_000_000_000;
+/// The same where the socket alone speaks for an end: it must not have had time for another timer's
+/// run, on another processor (TCP_RTO_MIN, 200 ms).
+const MADE_UP_NS: u64 = 100_000_000;
+
 /// Which timer is running.
 pub mod kind {
     /// `tcp_keepalive_timer`.
@@ -30,7 +37,9 @@ pub struct Bracket {
     pub timer: u64,
     /// The socket for which a reset was accepted and whose change to CLOSE follows.
     pub reset: u64,
-    /// Likewise for tcp_xmit_probe_skb or tcp_write_wakeup.
+    /// When the timer's run began.
+    pub opened_ns: u64,
+    /// The socket that tcp_xmit_probe_skb or tcp_write_wakeup runs for.
     pub probing: u64,
     /// The socket that last changed to CLOSE without an explanation: a reset of ours may follow.
     pub closing: u64,
@@ -110,6 +119,7 @@ fn try_open(kind: u8, sock: Sock, timer: u64) -> Option<()> {
         bracket.sends_data = sock.would_send_data()?;
     }
     bracket.timer = timer;
+    bracket.opened_ns = maps::now_ns();
     bracket.kind = kind;
     bracket.sock = sock.0;
     record::settle_known(sock);
@@ -122,7 +132,7 @@ pub fn around(sock: Sock) -> Option<&'static mut Bracket> {
     let bracket = maps::bracket()?;
     // SAFETY: per-CPU value; the borrow ends with the program.
     let bracket = unsafe { &mut *bracket };
-    (bracket.sock == sock.0).then_some(bracket)
+    (bracket.sock == sock.0 && bracket.is_younger(STALE_NS)).then_some(bracket)
 }
 
 /// Closes the bracket after `timer`'s run (0: whichever is open) and gives what it held.
@@ -178,6 +188,12 @@ pub fn end(sock: Sock, state: u8) -> Option<()> {
 }
 
 impl Bracket {
+    /// Whether the timer's run began so recently.
+    #[inline(always)]
+    pub fn is_younger(&self, age_ns: u64) -> bool {
+        maps::now_ns().wrapping_sub(self.opened_ns) < age_ns
+    }
+
     /// Puts down what a change to CLOSE inside this bracket means.
     #[inline(always)]
     pub fn closes(&mut self, sock: Sock) -> Option<()> {
@@ -202,7 +218,11 @@ impl Bracket {
     pub fn make_up(&mut self) -> Option<()> {
         let sock = Sock(self.sock);
         let state = halfopen_common::state::CLOSE;
-        if self.closed || self.state == state || sock.state()? != state {
+        if self.closed
+            || self.state == state
+            || sock.state()? != state
+            || !self.is_younger(MADE_UP_NS)
+        {
             return Some(());
         }
         self.closes(sock)?;

@@ -49,7 +49,7 @@ fn closed(ctx: &impl EbpfContext, sock: Sock, old: u8) -> Option<()> {
     let current = maps::bracket()?;
     // SAFETY: per-CPU value; the borrow ends with the program.
     let current = unsafe { &mut *current };
-    if current.sock == sock.0 {
+    if bracket::around(sock).is_some() {
         current.closes(sock)?;
     } else {
         outside(current, sock, old)?;
