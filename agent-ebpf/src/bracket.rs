@@ -65,7 +65,7 @@ pub struct Bracket {
     pub retransmits: u8,
     /// `icsk_probes_out`.
     pub probes_out: u8,
-    /// Held by its user: the handler only defers.
+    /// Held by its user: the handler only defers, or runs as that one lets go.
     pub owned: bool,
     /// Data outstanding.
     pub in_flight: bool,
@@ -106,6 +106,7 @@ fn try_open(kind: u8, sock: Sock, timer: u64) -> Option<()> {
     bracket.dead = sock.is_dead()?;
     bracket.pending = sock.pending()?;
     bracket.in_flight = sock.packets_out()? != 0;
+    bracket.owned = sock.owned()? != 0;
     bracket.resets = 0;
     bracket.closed = false;
     bracket.timed_out = false;
@@ -115,7 +116,6 @@ fn try_open(kind: u8, sock: Sock, timer: u64) -> Option<()> {
         bracket.rcv_nxt = sock.rcv_nxt()?;
         bracket.retransmits = sock.retransmits()?;
         bracket.probes_out = sock.probes_out()?;
-        bracket.owned = sock.owned()? != 0;
         bracket.sends_data = sock.would_send_data()?;
     }
     bracket.timer = timer;
@@ -132,7 +132,7 @@ pub fn around(sock: Sock) -> Option<&'static mut Bracket> {
     let bracket = maps::bracket()?;
     // SAFETY: per-CPU value; the borrow ends with the program.
     let bracket = unsafe { &mut *bracket };
-    (bracket.sock == sock.0 && bracket.is_younger(STALE_NS)).then_some(bracket)
+    (bracket.sock == sock.0 && bracket.is_open(sock)).then_some(bracket)
 }
 
 /// Closes the bracket after `timer`'s run (0: whichever is open) and gives what it held.
@@ -188,6 +188,13 @@ pub fn end(sock: Sock, state: u8) -> Option<()> {
 }
 
 impl Bracket {
+    /// Whether this is still the timer's run. A process that holds its socket now cannot have taken it
+    /// from a timer that had it: that one holds the socket's spin lock.
+    #[inline(always)]
+    fn is_open(&self, sock: Sock) -> bool {
+        self.is_younger(STALE_NS) && sock.owned().is_some_and(|owned| (owned != 0) == self.owned)
+    }
+
     /// Whether the timer's run began so recently.
     #[inline(always)]
     pub fn is_younger(&self, age_ns: u64) -> bool {
