@@ -38,9 +38,6 @@ fn play(root: &Path) -> Result<Report, Error> {
             "127.0.0.1:0",
             "--log-format",
             "json",
-            // Others may let connections die by the thousand on this machine meanwhile.
-            "--deaths-kept",
-            "100000",
         ],
     )?;
     let report = programs::run(agent.origin(), root)?;

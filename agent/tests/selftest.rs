@@ -92,6 +92,16 @@ fn a_falsified_expectation_fails_with_a_clear_difference() {
     is_again(&before);
 }
 
+/// TCP sockets of the whole host that no process holds any more (the kernel's own count is one for all
+/// network namespaces).
+fn orphans() -> u64 {
+    let text = fs::read_to_string("/proc/net/sockstat").unwrap();
+    let line = text.lines().find(|line| line.starts_with("TCP:")).unwrap();
+    let mut words = line.split_whitespace();
+    words.find(|word| *word == "orphan").unwrap();
+    words.next().unwrap().parse().unwrap()
+}
+
 struct Running(Child);
 
 impl Drop for Running {
@@ -106,7 +116,7 @@ impl Drop for Running {
 #[ignore = "needs root"]
 fn an_interrupted_one_leaves_nothing_behind() {
     for signal in [Signal::INT, Signal::TERM] {
-        let before = host();
+        let (before, orphans_before) = (host(), orphans());
         let mut child = halfopen(&["selftest"]);
         child.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = Running(child.spawn().unwrap());
@@ -122,5 +132,11 @@ fn an_interrupted_one_leaves_nothing_behind() {
         let status = child.0.wait().unwrap();
         assert_eq!(status.code(), Some(130), "{signal:?}");
         is_again(&before);
+        // One that is left would live for minutes, and its namespace with it.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while orphans() > orphans_before {
+            assert!(Instant::now() < deadline, "{} orphans are left", orphans());
+            thread::sleep(Duration::from_millis(100));
+        }
     }
 }

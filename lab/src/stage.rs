@@ -293,13 +293,21 @@ impl Stage {
 }
 
 impl Drop for Stage {
-    /// Left to themselves, connections whose peer is silent would live on for minutes, and an agent
-    /// would count how they die under the ports of the next lab.
+    /// Left to themselves, connections whose peer is silent would live on for minutes, and their
+    /// namespaces with them; an agent would count how they die under the ports of the next lab.
     fn drop(&mut self) {
         let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
         for socket in kept.drain(..) {
             // A listener, and what has ended, need none.
             let _ = socket.set_linger(Some(Duration::ZERO));
+        }
+        // What an interrupted scenario has closed meanwhile, which nobody holds any more.
+        for (host, local, remote) in [
+            (&self.pair.client, self.client, self.server),
+            (&self.pair.server, self.server, self.client),
+        ] {
+            // Where there is none, or no way to, there is nothing more to be done.
+            let _ = host.run(move || destroy::destroy(local, remote));
         }
     }
 }
