@@ -30,8 +30,10 @@ const MECHANISMS: [&str; 4] = ["fentry", "kprobe", "tracepoint", guest::WAKEUP];
 /// Where a storm passes when nothing is chosen: one mechanism that hooks functions a kernel line.
 const STORMS: [(&str, &str); 2] = [("6.1", "kprobe"), ("6.12", "fentry")];
 
-/// More would only take turns on two cores.
-const SIDE_BY_SIDE: usize = 2;
+/// Guests at a time. Scenarios have times to keep, and a guest has two processors, as we have; a storm
+/// takes the time that it takes.
+const SCENARIO_GUESTS: usize = 1;
+const STORM_GUESTS: usize = 2;
 
 const NEEDS: [Need; 4] = [
     Need {
@@ -140,7 +142,11 @@ pub fn run_all(binary: &Path, choice: &Choice, done: impl Fn(&Run) + Sync) -> Re
     // Apart from the loop, which would hold the lock for as long as a guest runs.
     let next = || lock(&jobs).pop_front();
     thread::scope(|scope| {
-        for _ in 0..SIDE_BY_SIDE {
+        let guests = match choice.storm {
+            Some(_) => STORM_GUESTS,
+            None => SCENARIO_GUESTS,
+        };
+        for _ in 0..guests {
             scope.spawn(|| {
                 while let Some(job) = next() {
                     let run = run(&job, &folder);
