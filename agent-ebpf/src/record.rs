@@ -1,4 +1,4 @@
-//! A socket's record: found or made, updated, and sent out when the socket is destroyed.
+//! A socket's record: found or made, updated, and forgotten when the socket is destroyed.
 //! It must never be created for a socket to which nothing happened.
 
 use halfopen_common::{

@@ -25,7 +25,7 @@ use halfopen::{
 use halfopen_common::Ending;
 use serde_json::Value;
 use stream::{Events, Frame};
-use support::{Fake, Server, body, status};
+use support::{Fake, Server, body, status, wait};
 
 /// Tests that fill memory, so that one of them can tell how much of it is its own.
 static HEAVY: Mutex<()> = Mutex::new(());
@@ -61,15 +61,6 @@ fn deaths(server: &Server, query: &str) -> Value {
 fn numbers(report: &Value) -> Vec<u64> {
     let deaths = report["deaths"].as_array().unwrap().iter();
     deaths.map(|it| it["number"].as_u64().unwrap()).collect()
-}
-
-/// Waits for what happens on another thread.
-fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]

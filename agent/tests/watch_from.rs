@@ -28,7 +28,7 @@ use halfopen::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use server::{Fake, Server};
+use server::{Fake, Server, wait};
 
 fn serve() -> (Server, halfopen::serve::Sampler) {
     Server::start(Limits::default(), Fake::default())
@@ -105,14 +105,6 @@ impl Drop for Watch {
         // It may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -1,15 +1,21 @@
 //! Reads the agent's certificates of deaths, as far as causes and figures go.
 //! It must never guess: a list in another form is an error, since a death might hide in it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use serde::Deserialize;
 
-use crate::{Error, http::Origin};
+use crate::{
+    Error,
+    form::{Address, Form},
+    http::Origin,
+};
 
-/// The form that is understood.
-const FORMAT: &str = "halfopen.deaths";
-const VERSION: u32 = 1;
+const FORM: Form = Form {
+    name: "halfopen.deaths",
+    version: 1,
+    what: "the agent's certificates",
+};
 
 /// What is asked of an agent at most.
 const MOST: usize = 100_000;
@@ -58,20 +64,11 @@ pub struct Keepalive {
     pub probes: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct Address {
-    address: IpAddr,
-    port: u16,
-}
-
 impl Certificate {
     /// One that was made by hand.
     #[cfg(test)]
     pub(crate) fn fixture(cause: &str, keepalive_probes: u64) -> Self {
-        let [local, remote] = [1, 2].map(|host| Address {
-            address: IpAddr::from([192, 0, 2, host]),
-            port: 7070,
-        });
+        let [local, remote] = [1, 2].map(|host| SocketAddr::from(([192, 0, 2, host], 7070)).into());
         Self {
             number: 1,
             cause: cause.to_owned(),
@@ -93,33 +90,29 @@ impl Certificate {
     /// The same of another connection.
     #[cfg(test)]
     pub(crate) fn between(mut self, local: SocketAddr, remote: SocketAddr) -> Self {
-        let [local, remote] = [local, remote].map(|end| Address {
-            address: end.ip(),
-            port: end.port(),
-        });
-        (self.local, self.remote) = (local, remote);
+        (self.local, self.remote) = (local.into(), remote.into());
         self
     }
 
     /// The local end.
     #[must_use]
     pub const fn local(&self) -> SocketAddr {
-        SocketAddr::new(self.local.address, self.local.port)
+        self.local.socket()
     }
 
     /// The remote end.
     #[must_use]
     pub const fn remote(&self) -> SocketAddr {
-        SocketAddr::new(self.remote.address, self.remote.port)
+        self.remote.socket()
     }
 
     /// The service's port.
     #[must_use]
     pub fn port(&self) -> u16 {
         if self.direction == "inbound" {
-            self.local.port
+            self.local().port()
         } else {
-            self.remote.port
+            self.remote().port()
         }
     }
 }
@@ -135,12 +128,6 @@ pub struct Certificates {
     pub beyond_limit: u64,
     /// The newest first.
     pub deaths: Vec<Certificate>,
-}
-
-#[derive(Deserialize)]
-struct Form {
-    format: String,
-    format_version: u32,
 }
 
 impl Certificates {
@@ -192,18 +179,7 @@ impl Certificates {
     /// # Errors
     /// When it is none, or of another version.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        // A list of another version may hold anything else.
-        let form: Form = serde_json::from_str(text).map_err(|e| failed(e.to_string()))?;
-        if (form.format.as_str(), form.format_version) != (FORMAT, VERSION) {
-            let Form {
-                format,
-                format_version,
-            } = form;
-            return Err(failed(format!(
-                "it is {format} {format_version}, not {FORMAT} {VERSION}"
-            )));
-        }
-        serde_json::from_str(text).map_err(|e| failed(e.to_string()))
+        FORM.parse(text)
     }
 
     /// Those of one side of the connections with this server's port, in one namespace.
@@ -213,13 +189,6 @@ impl Certificates {
             (one.direction.as_str(), one.port(), one.netns) == (direction, port, netns)
         };
         self.deaths.iter().filter(mine).cloned().collect()
-    }
-}
-
-fn failed(why: String) -> Error {
-    Error::Format {
-        what: "the agent's certificates".to_owned(),
-        why,
     }
 }
 

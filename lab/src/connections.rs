@@ -1,15 +1,20 @@
 //! Reads the agent's list of connections, as far as judgements and addresses go.
 //! It must never guess: a list in another form is an error, since a connection might hide in it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use serde::Deserialize;
 
-use crate::Error;
+use crate::{
+    Error,
+    form::{Address, Form},
+};
 
-/// The form that is understood.
-const FORMAT: &str = "halfopen.list";
-const VERSION: u32 = 1;
+const FORM: Form = Form {
+    name: "halfopen.list",
+    version: 1,
+    what: "the agent's list of connections",
+};
 
 /// One connection, as the agent tells of it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -29,12 +34,6 @@ pub struct Connection {
     /// The judgement's reason, for people.
     pub why: String,
     detect: Limits,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct Address {
-    address: IpAddr,
-    port: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -68,13 +67,13 @@ impl Connection {
     /// The local end.
     #[must_use]
     pub const fn local(&self) -> SocketAddr {
-        SocketAddr::new(self.local.address, self.local.port)
+        self.local.socket()
     }
 
     /// The remote end.
     #[must_use]
     pub const fn remote(&self) -> SocketAddr {
-        SocketAddr::new(self.remote.address, self.remote.port)
+        self.remote.socket()
     }
 
     /// How long it would take to find its peer dead as long as nobody writes, where that is known.
@@ -88,12 +87,6 @@ impl Connection {
 }
 
 #[derive(Deserialize)]
-struct Form {
-    format: String,
-    format_version: u32,
-}
-
-#[derive(Deserialize)]
 struct List {
     connections: Vec<Connection>,
 }
@@ -103,23 +96,7 @@ struct List {
 /// # Errors
 /// When it is none, or of another version.
 pub fn parse(text: &str) -> Result<Vec<Connection>, Error> {
-    let failed = |why: String| Error::Format {
-        what: "the agent's list of connections".to_owned(),
-        why,
-    };
-    // A list of another version may hold anything else.
-    let form: Form = serde_json::from_str(text).map_err(|e| failed(e.to_string()))?;
-    if (form.format.as_str(), form.format_version) != (FORMAT, VERSION) {
-        let Form {
-            format,
-            format_version,
-        } = form;
-        return Err(failed(format!(
-            "it is {format} {format_version}, not {FORMAT} {VERSION}"
-        )));
-    }
-    let List { connections } = serde_json::from_str(text).map_err(|e| failed(e.to_string()))?;
-    Ok(connections)
+    FORM.parse(text).map(|List { connections }| connections)
 }
 
 #[cfg(test)]

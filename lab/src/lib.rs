@@ -10,6 +10,7 @@ pub mod demo;
 mod destroy;
 mod error;
 pub mod exposition;
+mod form;
 mod host;
 pub mod http;
 pub mod interrupt;

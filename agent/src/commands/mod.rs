@@ -10,9 +10,12 @@ pub mod selftest;
 pub mod watch;
 
 use std::{
-    io::{self, Write},
+    env,
+    io::{self, IsTerminal, Write},
     process::ExitCode,
 };
+
+use clap::ColorChoice;
 
 use crate::{
     kernel::{self, Monitor},
@@ -53,6 +56,17 @@ pub fn sentence(error: &anyhow::Error) -> String {
         }
         sentence
     })
+}
+
+/// Whether data on standard output is coloured (<https://no-color.org>).
+#[must_use]
+pub fn is_colored(choice: ColorChoice) -> bool {
+    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => io::stdout().is_terminal() && !no_color,
+    }
 }
 
 /// Writes data to standard output; a reader that has closed it wants no more, which is no error.

@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use halfopen::{
@@ -127,6 +127,15 @@ impl Server {
     /// Tells the server to end, which it may have done already.
     pub fn tell_to_stop(&self) {
         let _ = self.stop.send(true);
+    }
+}
+
+/// Waits for what happens on another thread.
+pub fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

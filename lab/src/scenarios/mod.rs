@@ -62,6 +62,13 @@ pub const QUIET: Side = Side {
     agent: &[],
 };
 
+/// What a kernel counts that gives data in flight up.
+const GIVEN_UP: &[(&str, Figure)] = &[
+    ("TCPTimeouts", Figure::AtLeast(2)),
+    ("TCPAbortOnTimeout", Figure::Exactly(1)),
+    ("EstabResets", Figure::Exactly(1)),
+];
+
 /// A side that accepts a reset.
 pub const RESET: Side = Side {
     kernel: &[("EstabResets", Figure::Exactly(1))],

@@ -1,7 +1,9 @@
 //! Connections with data to deliver whose peer falls silent.
 //! It must never wait for a time: that a timer has run out is what the kernel's counters say.
 
-use super::{Count, Figure, HEALTHY, IDLE_UNGUARDED, QUIET, Scenario, Side, V4_ONLY, ZERO_WINDOW};
+use super::{
+    Count, Figure, GIVEN_UP, HEALTHY, IDLE_UNGUARDED, QUIET, Scenario, Side, V4_ONLY, ZERO_WINDOW,
+};
 use crate::{
     Error,
     judgement::{Due, End, suspect},
@@ -11,6 +13,12 @@ use crate::{
 const ONE: Count = Count::Exactly(1);
 
 const UNREACHABLE: u16 = 26;
+
+/// Until it was given up it retransmits.
+const RETRANSMITTING: &[Due] = &[
+    End::Client.is(suspect("retransmission")),
+    End::Client.may_be(HEALTHY),
+];
 
 const CLOSED_WINDOW: &[(&str, Figure)] = &[
     ("TCPWinProbe", Figure::AtLeast(2)),
@@ -33,18 +41,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "data in flight, tcp_retries2 = 5, peer gone",
         forms: V4_ONLY,
         client: Side {
-            kernel: &[
-                ("TCPTimeouts", Figure::AtLeast(2)),
-                ("TCPAbortOnTimeout", Figure::Exactly(1)),
-                ("EstabResets", Figure::Exactly(1)),
-            ],
+            kernel: GIVEN_UP,
             agent: &[("deaths{retransmission}", ONE)],
         },
         server: QUIET,
-        judged: &[
-            End::Client.is(suspect("retransmission")),
-            End::Client.may_be(HEALTHY),
-        ],
+        judged: RETRANSMITTING,
         trigger: in_flight,
     },
     // Beyond the table: the error that the application gets is another one, the cause is not.
@@ -55,18 +56,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "data in flight, tcp_retries2 = 5, host unreachable by ICMP",
         forms: V4_ONLY,
         client: Side {
-            kernel: &[
-                ("TCPTimeouts", Figure::AtLeast(2)),
-                ("TCPAbortOnTimeout", Figure::Exactly(1)),
-                ("EstabResets", Figure::Exactly(1)),
-            ],
+            kernel: GIVEN_UP,
             agent: &[("deaths{retransmission}", ONE)],
         },
         server: QUIET,
-        judged: &[
-            End::Client.is(suspect("retransmission")),
-            End::Client.may_be(HEALTHY),
-        ],
+        judged: RETRANSMITTING,
         trigger: unreachable,
     },
     Scenario {
@@ -77,11 +71,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "idle, user timeout 10 s, then a send into silence",
         forms: V4_ONLY,
         client: Side {
-            kernel: &[
-                ("TCPTimeouts", Figure::AtLeast(2)),
-                ("TCPAbortOnTimeout", Figure::Exactly(1)),
-                ("EstabResets", Figure::Exactly(1)),
-            ],
+            kernel: GIVEN_UP,
             agent: &[("deaths{user_timeout}", ONE)],
         },
         server: QUIET,

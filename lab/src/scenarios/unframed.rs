@@ -3,7 +3,7 @@
 
 use std::{thread, time::Duration};
 
-use super::{Count, Figure, HEALTHY, IDLE_GUARDED, QUIET, Scenario, Side, V4_ONLY};
+use super::{Count, Figure, GIVEN_UP, HEALTHY, IDLE_GUARDED, QUIET, Scenario, Side, V4_ONLY};
 use crate::{
     Error,
     judgement::{End, suspect},
@@ -20,12 +20,8 @@ pub(super) const BY_ICMP: u16 = 31;
 
 const USER_TIMEOUT_S: u64 = 3;
 
-const GIVEN_UP: Side = Side {
-    kernel: &[
-        ("TCPTimeouts", Figure::AtLeast(2)),
-        ("TCPAbortOnTimeout", Figure::Exactly(1)),
-        ("EstabResets", Figure::Exactly(1)),
-    ],
+const BY_USER_TIMEOUT: Side = Side {
+    kernel: GIVEN_UP,
     agent: &[("deaths{user_timeout}", ONE)],
 };
 
@@ -36,7 +32,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         offset: 0,
         title: "data in flight, user timeout 3 s, peer gone; its process holds the socket meanwhile",
         forms: V4_ONLY,
-        client: GIVEN_UP,
+        client: BY_USER_TIMEOUT,
         server: QUIET,
         judged: &[
             End::Client.may_be(suspect("retransmission")),
@@ -77,7 +73,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         offset: 0,
         title: "data in flight, user timeout set late, peer gone; then ICMP: host unreachable",
         forms: V4_ONLY,
-        client: GIVEN_UP,
+        client: BY_USER_TIMEOUT,
         server: QUIET,
         judged: &[
             End::Client.may_be(suspect("retransmission")),

@@ -16,7 +16,7 @@ use clap::{Args, ColorChoice, ValueEnum};
 
 pub use filter::FilterArg;
 
-use super::print;
+use super::{is_colored, print};
 use crate::{
     cli::ThresholdArgs,
     filter::Filter,
@@ -207,7 +207,6 @@ fn choose(args: &ListArgs, filter: &Filter, mut reading: Reading) -> Chosen {
 
 fn options(args: &ListArgs) -> Options {
     let terminal = io::stdout().is_terminal();
-    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     Options {
         width: args
             .width
@@ -219,11 +218,7 @@ fn options(args: &ListArgs) -> Options {
             // A terminal that does not know its size says 0.
             .filter(|width| *width > 0),
         header: !args.no_header,
-        color: match args.color {
-            ColorChoice::Always => true,
-            ColorChoice::Never => false,
-            ColorChoice::Auto => terminal && !no_color,
-        },
+        color: is_colored(args.color),
     }
 }
 

@@ -6,13 +6,7 @@ mod follow;
 mod hooks;
 mod output;
 
-use std::{
-    env,
-    io::{self, IsTerminal},
-    process::ExitCode,
-    thread,
-    time::Duration,
-};
+use std::{io, process::ExitCode, thread, time::Duration};
 
 use anyhow::{Context, anyhow};
 use clap::{Args, ColorChoice};
@@ -23,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{agent::Signals, list::FilterArg};
+use super::{agent::Signals, is_colored, list::FilterArg};
 use crate::{cli::HookArgs, render::events::Options};
 use address::Address;
 use output::Output;
@@ -153,15 +147,10 @@ fn reader_gone() {
 }
 
 fn options(args: &WatchArgs) -> Options {
-    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     Options {
         zone: TimeZone::system(),
         date: args.since_start,
         header: !args.no_header,
-        color: match args.color {
-            ColorChoice::Always => true,
-            ColorChoice::Never => false,
-            ColorChoice::Auto => io::stdout().is_terminal() && !no_color,
-        },
+        color: is_colored(args.color),
     }
 }
