@@ -156,6 +156,10 @@ pub struct ClassSum {
     pub memory: u64,
 }
 
+/// Set in what a program returns that hands out a whole map, when it stopped for want of room: the
+/// rest of the bits are how many entries it has passed.
+pub const DUMP_STOPPED: u32 = 1 << 31;
+
 /// Which chains a table has: values of [`Walk::table`].
 pub mod table {
     /// `inet_hashinfo.ehash`: connections, TIME_WAIT and requests.

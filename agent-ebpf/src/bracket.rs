@@ -204,9 +204,7 @@ impl Bracket {
     /// Puts down what a change to CLOSE inside this bracket means.
     #[inline(always)]
     pub fn closes(&mut self, sock: Sock) -> Option<()> {
-        self.ending = Ending::None as u8;
-        self.uncounted_timeout = 0;
-        self.uncounted_reset = 0;
+        self.clear_ending();
         if let Some(ending) = self.find_ending(sock) {
             let timed_out =
                 maps::switched(switch::TIMER_RETRANSMISSIONS) && self.retransmitted(sock)?;
@@ -217,6 +215,14 @@ impl Bracket {
             self.ending = ending as u8;
         }
         Some(())
+    }
+
+    /// Forgets what an earlier change to CLOSE was found to be.
+    #[inline(always)]
+    pub fn clear_ending(&mut self) {
+        self.ending = Ending::None as u8;
+        self.uncounted_timeout = 0;
+        self.uncounted_reset = 0;
     }
 
     /// Tells the end of a socket that has closed inside this bracket while the kernel did not run the

@@ -1,10 +1,15 @@
 //! The maps and the constants handed over at load: one static and one accessor each.
 //! It must never know what is counted, only where.
 
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
+use core::{
+    ffi::c_void,
+    intrinsics::{AtomicOrdering, atomic_xadd},
+};
 
 use aya_ebpf::{
-    bindings::{BPF_NOEXIST, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    bindings::{
+        BPF_F_MMAPABLE, BPF_NOEXIST, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP,
+    },
     helpers::bpf_ktime_get_ns,
     macros::map,
     maps::{Array, HashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
@@ -37,7 +42,7 @@ static GROUPS: HashMap<GroupKey, GroupCounts> = HashMap::with_max_entries(4_096,
 #[map]
 static NETS: HashMap<NetKey, NetCounts> = HashMap::with_max_entries(8_192, 0);
 #[map]
-static LOSSES: Array<u64> = Array::with_max_entries(Loss::COUNT, 0);
+static LOSSES: Array<u64> = Array::with_max_entries(Loss::COUNT, BPF_F_MMAPABLE);
 #[map]
 static SWITCHES: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
@@ -50,7 +55,7 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 #[map]
 static BIRTHS: HashMap<u64, u64> = HashMap::with_max_entries(65_536, 0);
 #[map]
-static SILENCES: Array<SilenceTable> = Array::with_max_entries(1, 0);
+static SILENCES: Array<SilenceTable> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// One constant of the running kernel.
 macro_rules! kernel {
@@ -197,6 +202,24 @@ pub fn new_record(sock: u64) -> Option<*mut Record> {
         return None;
     }
     SOCKETS.get_ptr_mut(sock)
+}
+
+/// The records, as helpers that go through a whole map want them.
+#[inline(always)]
+pub fn sockets() -> *const c_void {
+    (&raw const SOCKETS).cast()
+}
+
+/// The groups, likewise.
+#[inline(always)]
+pub fn groups() -> *const c_void {
+    (&raw const GROUPS).cast()
+}
+
+/// The namespaces, likewise.
+#[inline(always)]
+pub fn nets() -> *const c_void {
+    (&raw const NETS).cast()
 }
 
 /// Forgets a record.

@@ -9,7 +9,7 @@ use crate::{
     maps::{self, kernel},
     read::Reader,
     record::{self, Touched},
-    sock::{Segment, Sock, jiffies},
+    sock::{Segment, Sock, jiffies, span_ns},
 };
 
 /// What a notice of a socket without a record starts from: too large for the stack.
@@ -115,7 +115,8 @@ fn describe(sock: Sock, notice: &mut Notice) {
     let heard = now.wrapping_sub(half);
     reader.field(&raw mut half, kernel!(lrcvtime));
     let data = now.wrapping_sub(half);
-    notice.silence_ns = jiffies_ns(if heard < data { heard } else { data });
+    let silence = span_ns(if heard < data { heard } else { data });
+    notice.silence_ns = silence.unwrap_or(Notice::UNKNOWN);
     reader.field(&raw mut word, kernel!(net));
     notice.born_ns = maps::born(sock.0);
     // Those of the namespace where the socket has none.
@@ -151,17 +152,6 @@ fn describe(sock: Sock, notice: &mut Notice) {
 #[inline(always)]
 const fn is_set(word: u32) -> u8 {
     ((word | word.wrapping_neg()) >> 31) as u8
-}
-
-/// Nanoseconds of so many jiffies; [`Notice::UNKNOWN`] where the length of one is not known.
-#[inline(always)]
-fn jiffies_ns(jiffies: u32) -> u64 {
-    let jiffy: u64 = kernel!(jiffy_ns);
-    if jiffy == 0 {
-        Notice::UNKNOWN
-    } else {
-        u64::from(jiffies) * jiffy
-    }
 }
 
 /// Tells that a request socket has ended; `record` holds whose it was, since when, and how it ended.

@@ -250,7 +250,7 @@ pub fn jiffies() -> u32 {
 
 /// Nanoseconds of so many jiffies; `None` where the length of one is not known.
 #[inline(always)]
-fn span_ns(jiffies: u32) -> Option<u64> {
+pub fn span_ns(jiffies: u32) -> Option<u64> {
     let jiffy: u64 = kernel!(jiffy_ns);
     (jiffy != 0).then(|| u64::from(jiffies) * jiffy)
 }

@@ -18,7 +18,7 @@ use std::{
 
 use halfopen::{
     kernel::{Monitor, Options},
-    model::snapshot::Walk,
+    model::snapshot::{Cause, Counts, Direction, Group, Walk},
 };
 use halfopen_common::{Record, direction, state};
 use nix::sched::{CloneFlags, unshare};
@@ -317,4 +317,43 @@ fn records_are_counted_where_no_walk_succeeds() {
         counts.keepalive_probes_answered, counts.keepalive_probes,
         "answers are looked for"
     );
+}
+
+/// More groups and more records with news than one run of a program has room to hand out.
+#[test]
+#[ignore = "needs root"]
+fn many_groups_and_records_are_read_in_several_runs() {
+    const MANY: u16 = 900;
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    let up = Command::new("ip")
+        .args(["link", "set", "lo", "up"])
+        .status();
+    assert!(up.unwrap().success());
+    let mut monitor = Monitor::start(&Options::default()).unwrap();
+    let ports = 20_000..20_000 + MANY;
+    let refused = |port| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let error = socket.connect(&address.into()).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+        // As long as it lives, so does its record.
+        socket
+    };
+    let kept: Vec<Socket> = ports.clone().map(refused).collect();
+    let snapshot = monitor.snapshot();
+    for port in ports {
+        let is_it = |(group, _): &(&Group, &Counts)| {
+            group.port == Some(port) && group.direction == Direction::Outbound
+        };
+        let (_, counts) = snapshot.groups.iter().find(is_it).unwrap();
+        assert_eq!(counts.deaths, [(Cause::Refused, 1)].into(), "{port}");
+        assert_eq!(counts.resets_received, 1, "{port}");
+    }
+    let own = |record: &&Record| (20_000..20_000 + MANY).contains(&record.remote_port);
+    assert_eq!(
+        monitor.records().iter().filter(own).count(),
+        usize::from(MANY)
+    );
+    assert!(snapshot.records >= u64::from(MANY), "{}", snapshot.records);
+    drop(kept);
 }

@@ -61,9 +61,7 @@ fn closed(ctx: &impl EbpfContext, sock: Sock, old: u8) -> Option<()> {
 /// Puts down what a change to CLOSE outside every frame means.
 #[inline(always)]
 fn outside(current: &mut Bracket, sock: Sock, old: u8) -> Option<()> {
-    current.ending = Ending::None as u8;
-    current.uncounted_timeout = 0;
-    current.uncounted_reset = 0;
+    current.clear_ending();
     if current.reset == sock.0 {
         current.reset = 0;
         return Some(());

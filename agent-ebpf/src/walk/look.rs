@@ -1,16 +1,27 @@
-//! Never attached: the agent runs it (BPF_PROG_TEST_RUN) for one socket to which something happened,
+//! Never attached: the agent runs it (BPF_PROG_TEST_RUN) for a socket to which something happened,
 //! since no hook sees an answer come: marks the record, which the next hook counts, and hands out
 //! what the socket looks like now.
 
-use super::facts;
+use super::{facts, hand_out};
 use crate::{maps, notice, record, sock::Sock};
-use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+use halfopen_common::Record;
 
-/// Returns 0 when the socket was handed out.
-#[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
-fn look(ctx: RawTracePointContext) -> i32 {
-    let sock = Sock(ctx.arg(0));
-    if let Some(known) = maps::record(sock.0) {
+by_hand! {
+    /// One socket, by its address: [`at`].
+    fn look(ctx) -> u32 {
+        let sock: u64 = ctx.arg(0);
+        at(sock, maps::record(sock));
+        0
+    }
+}
+
+/// Hands out, one after another: the address; the record, if there is one; the socket, if it could be
+/// read.
+#[inline(always)]
+pub fn at(sock: u64, known: Option<*mut Record>) {
+    hand_out(&sock);
+    let sock = Sock(sock);
+    if let Some(known) = known {
         // SAFETY: points into a live map value.
         let record = unsafe { &mut *known };
         let probed = record.probe_jiffies;
@@ -22,6 +33,8 @@ fn look(ctx: RawTracePointContext) -> i32 {
             // A probe sent meanwhile has not been answered by what was heard before it.
             record.heard = u8::from(record.probe_jiffies == probed);
         }
+        // SAFETY: as above.
+        hand_out(unsafe { &*known });
     }
-    i32::from(!facts::tell(sock.0))
+    facts::tell(sock.0);
 }

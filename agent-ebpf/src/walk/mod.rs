@@ -6,17 +6,31 @@
 //! socket, perhaps another one, in another chain; its hash and the chain's end tell
 //! (Documentation/RCU/rculist_nulls.rst).
 
+/// The entry point of a program that is run by hand, whose return value its runner gets; that of
+/// [`aya_ebpf::macros::raw_tracepoint`] returns 0 whatever the function does.
+macro_rules! by_hand {
+    ($(#[$doc:meta])* fn $name:ident($ctx:ident) -> u32 $body:block) => {
+        $(#[$doc])*
+        #[unsafe(no_mangle)]
+        #[unsafe(link_section = "raw_tp/tcp_destroy_sock")]
+        fn $name(context: *mut core::ffi::c_void) -> u32 {
+            let $ctx = aya_ebpf::programs::RawTracePointContext::new(context);
+            $body
+        }
+    };
+}
+
+mod dump;
 mod facts;
 mod look;
 mod nets;
 mod sum;
 
 use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP,
+    bindings::{BPF_F_MMAPABLE, BPF_RB_NO_WAKEUP},
     helpers::generated::bpf_loop,
-    macros::{map, raw_tracepoint},
+    macros::map,
     maps::{Array, HashMap, PerCpuArray, RingBuf},
-    programs::RawTracePointContext,
 };
 use halfopen_common::{Class, ClassSum, Quick, Walk, table};
 
@@ -36,7 +50,7 @@ const HEADS: usize = 32;
 const WALKED_BYTES: u32 = 1 << 18;
 
 #[map]
-static WALK: Array<Walk> = Array::with_max_entries(1, 0);
+static WALK: Array<Walk> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static WALKED: RingBuf = RingBuf::with_byte_size(WALKED_BYTES, 0);
 #[map]
@@ -98,38 +112,40 @@ struct Cursor {
     stretch: u32,
 }
 
-#[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
-fn walk(_ctx: RawTracePointContext) -> i32 {
-    let Some(progress) = WALK.get_ptr_mut(0) else {
-        return 0;
-    };
-    // SAFETY: points into a live map value; the agent waits while the program runs.
-    let progress = unsafe { &mut *progress };
-    progress.found = 0;
-    progress.done = 0;
-    let Some(cursor) = CURSOR.get_ptr_mut(0) else {
-        return 0;
-    };
-    // SAFETY: per-CPU value; the program is not preempted.
-    let cursor = unsafe { &mut *cursor };
-    cursor.net = 0;
-    cursor.cgroup = 0;
-    cursor.cgroup_id = 0;
-    cursor.node = 0;
-    cursor.passed = 0;
-    cursor.buckets = 0;
-    cursor.inum = 0;
-    cursor.stretch = u32::MAX;
-    // SAFETY: `step` has the signature that bpf_loop() asks for; it is handed nothing.
-    unsafe {
-        bpf_loop(
-            MOST_STEPS,
-            step as *mut core::ffi::c_void,
-            core::ptr::null_mut(),
-            0,
-        );
+by_hand! {
+    /// One run: reads a stretch of the table.
+    fn walk(_ctx) -> u32 {
+        let Some(progress) = WALK.get_ptr_mut(0) else {
+            return 0;
+        };
+        // SAFETY: points into a live map value; the agent waits while the program runs.
+        let progress = unsafe { &mut *progress };
+        progress.found = 0;
+        progress.done = 0;
+        let Some(cursor) = CURSOR.get_ptr_mut(0) else {
+            return 0;
+        };
+        // SAFETY: per-CPU value; the program is not preempted.
+        let cursor = unsafe { &mut *cursor };
+        cursor.net = 0;
+        cursor.cgroup = 0;
+        cursor.cgroup_id = 0;
+        cursor.node = 0;
+        cursor.passed = 0;
+        cursor.buckets = 0;
+        cursor.inum = 0;
+        cursor.stretch = u32::MAX;
+        // SAFETY: `step` has the signature that bpf_loop() asks for; it is handed nothing.
+        unsafe {
+            bpf_loop(
+                MOST_STEPS,
+                step as *mut core::ffi::c_void,
+                core::ptr::null_mut(),
+                0,
+            );
+        }
+        0
     }
-    0
 }
 
 const GO_ON: i64 = 0;

@@ -2,11 +2,7 @@
 //! is in and no mount keeps.
 //! It must never take the ring's head, which is no namespace, for one.
 
-use aya_ebpf::{
-    helpers::{bpf_get_current_task, generated::bpf_loop},
-    macros::raw_tracepoint,
-    programs::RawTracePointContext,
-};
+use aya_ebpf::helpers::{bpf_get_current_task, generated::bpf_loop};
 use halfopen_common::{ABSENT, Net, NetKey};
 use zerocopy::FromZeros as _;
 
@@ -29,10 +25,11 @@ struct Ring {
     ops: u64,
 }
 
-/// Returns 0 when every namespace was handed out.
-#[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
-fn nets(_ctx: RawTracePointContext) -> i32 {
-    i32::from(try_nets().is_none())
+by_hand! {
+    /// Returns 0 when every namespace was handed out.
+    fn nets(_ctx) -> u32 {
+        u32::from(try_nets().is_none())
+    }
 }
 
 #[inline(always)]

@@ -135,10 +135,8 @@ fn test(args: &SelftestArgs) -> Result<Report, Error> {
     }
     let (mechanism, policy) = match args.hooks {
         Hooks::Auto => (args.hooks, None),
-        Hooks::Fentry => (args.hooks, Some(Policy::Exact)),
-        // While the agent reads a map, the kernel runs no kprobe's program on that processor
-        // (bpf_disable_instrumentation() in kernel/bpf/syscall.c): what is missing is accounted for.
-        Hooks::Kprobe | Hooks::Tracepoint => (args.hooks, Some(Policy::NeverOver)),
+        Hooks::Fentry | Hooks::Kprobe => (args.hooks, Some(Policy::Exact)),
+        Hooks::Tracepoint => (args.hooks, Some(Policy::NeverOver)),
     };
     let mechanism = mechanism.to_possible_value();
     let mechanism = mechanism.as_ref().map_or("auto", |value| value.get_name());

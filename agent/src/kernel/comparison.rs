@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aya::Ebpf;
 use halfopen_common::NetKey;
 use tracing::warn;
 
@@ -46,14 +47,14 @@ impl Comparison {
     }
 
     /// Compares if it is time.
-    pub fn keep_up(&mut self, maps: &mut Maps) {
+    pub fn keep_up(&mut self, ebpf: &Ebpf, maps: &mut Maps) {
         if !self.pace.is_due() {
             return;
         }
         let began = Instant::now();
-        let before = maps.nets().collect();
+        let before = maps.nets(ebpf);
         let (kernel, existing) = self.read_kernel(&before);
-        let after = maps.nets().collect();
+        let after = maps.nets(ebpf);
         let mut round = Round {
             before,
             kernel,
@@ -62,7 +63,7 @@ impl Comparison {
         };
         if self.books.has_new_shortfall(&round) {
             thread::sleep(SETTLE);
-            round.after = maps.nets().collect();
+            round.after = maps.nets(ebpf);
         }
         for gone in self.books.enter(&round) {
             maps.forget_net(&gone);

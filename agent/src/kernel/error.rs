@@ -58,7 +58,7 @@ pub enum Error {
     },
     /// The kernel refused the object.
     #[error(
-        "the kernel refused the maps of the BPF programs: {0:#}; Linux 5.12 or newer is needed, with CONFIG_BPF_SYSCALL=y"
+        "the kernel refused the maps of the BPF programs: {0:#}; Linux 5.13 or newer is needed, with CONFIG_BPF_SYSCALL=y"
     )]
     Load(#[source] aya::EbpfError),
     /// A map or program is not in the object: it was built from other sources.
@@ -71,6 +71,24 @@ pub enum Error {
         name: &'static str,
         /// Why.
         source: aya::maps::MapError,
+    },
+    /// A map could not be mapped into memory.
+    #[error("cannot map the BPF array {name} into memory: {source}")]
+    Mapping {
+        /// Its name.
+        name: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// A program that is run by hand, and without which nothing can be read, was refused.
+    #[error(
+        "the kernel refused the program {name}, by which counters are read: {reason}; Linux 5.13 or newer is needed"
+    )]
+    Unreadable {
+        /// Its name.
+        name: &'static str,
+        /// Why.
+        reason: String,
     },
     /// Not one hook attached.
     #[error(
@@ -107,11 +125,13 @@ impl Error {
             | Self::NoBtf { .. }
             | Self::BtfLacks { .. }
             | Self::Load(_)
+            | Self::Unreadable { .. }
             | Self::NothingAttached { .. } => 4,
             Self::BadBtf { .. }
             | Self::ForeignBtf { .. }
             | Self::Object(_)
             | Self::Map { .. }
+            | Self::Mapping { .. }
             | Self::Walk { .. }
             | Self::Thread { .. } => 1,
         }

@@ -7,18 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aya::{
-    Ebpf,
-    maps::{MapData, RingBuf},
-};
-use halfopen_common::{Outstanding, Record, Socket};
+use aya::Ebpf;
+use halfopen_common::{Record, Socket};
 use rustix::time::{ClockId, clock_gettime};
 use tracing::warn;
 use zerocopy::FromBytes as _;
 
 use super::{
-    Error,
-    maps::{self, Maps},
+    handed::Entries,
+    maps::Maps,
     paced::Paced,
     programs,
     walk::{self, Converter, NETS},
@@ -31,8 +28,10 @@ use crate::model::{
     snapshot::Suspects,
 };
 
-/// The program that is run by hand, never attached.
+/// The program that looks at one socket, run by hand, never attached …
 const LOOK: &str = "look";
+/// … and at all whose record has news.
+const LOOK_AROUND: &str = "look_around";
 /// Suspects are never shown older than this, whatever a look costs: with tens of thousands of sockets
 /// in trouble it takes a tenth of a second or two.
 const OLDEST: Duration = Duration::from_secs(1);
@@ -51,7 +50,6 @@ pub struct Looked {
 /// The running look-out.
 pub struct Look {
     pace: Paced,
-    seen: RingBuf<MapData>,
     works: bool,
     /// The kernel's clock at the look before.
     before_ns: u64,
@@ -65,26 +63,24 @@ pub struct Look {
 }
 
 impl Look {
-    /// Loads the program.
-    ///
-    /// # Errors
-    /// When the object has no such map.
-    pub fn new(ebpf: &mut Ebpf) -> Result<Self, Error> {
+    /// Loads the programs.
+    pub fn new(ebpf: &mut Ebpf) -> Self {
         let mut load = |name| {
             let told = |error: &_| warn!(%error, program = name, "answers show late and suspects are unknown: the kernel refused a program that looks at sockets");
             programs::load_to_run(ebpf, name).inspect_err(told)
         };
-        let works = load(LOOK).and_then(|()| load(NETS)).is_ok();
-        Ok(Self {
+        let works = [LOOK, LOOK_AROUND, NETS]
+            .into_iter()
+            .all(|name| load(name).is_ok());
+        Self {
             pace: Paced::default(),
-            seen: maps::take(ebpf, "WALKED")?,
             works,
             before_ns: 0,
             suspicious: BTreeSet::new(),
             adopted: BTreeMap::new(),
             suspects: Suspects::new(),
             records: 0,
-        })
+        }
     }
 
     /// Whether suspects can be known.
@@ -107,7 +103,7 @@ impl Look {
     pub fn look(
         &mut self,
         ebpf: &Ebpf,
-        maps: &Maps,
+        maps: &mut Maps,
         converter: Option<&mut Converter>,
         thresholds: &Thresholds,
     ) -> Looked {
@@ -126,7 +122,7 @@ impl Look {
     fn look_now(
         &mut self,
         ebpf: &Ebpf,
-        maps: &Maps,
+        maps: &mut Maps,
         mut converter: Option<&mut Converter>,
         thresholds: &Thresholds,
     ) -> Pending {
@@ -134,24 +130,19 @@ impl Look {
         let before_ns = std::mem::replace(&mut self.before_ns, now_ns().saturating_sub(SLACK_NS));
         let suspicious = std::mem::take(&mut self.suspicious);
         self.suspects.clear();
-        let records = maps.records();
-        self.records = records.len() as u64;
-        for (sock, record) in &records {
-            let news = record.outstanding != Outstanding::NONE
-                || record.last_ns >= before_ns
-                || suspicious.contains(sock);
-            if !news {
-                continue;
-            }
-            let seen = self.see(ebpf, *sock);
-            if let Some(record) = maps.record(*sock) {
-                groups::add_pending(&mut pending, &record);
-            }
-            let same = seen.filter(|socket| is_of(socket, record));
+        let (mut met, records) = self.look_around(ebpf, maps, before_ns);
+        self.records = records;
+        let others = suspicious.iter().filter(|sock| !met.contains_key(sock));
+        let others: Vec<_> = others.map(|sock| (*sock, see(ebpf, maps, *sock))).collect();
+        met.extend(others);
+        for Met { socket, record } in met.into_values() {
+            let Some(record) = record else { continue };
+            groups::add_pending(&mut pending, &record);
+            let same = socket.filter(|socket| is_of(socket, &record));
             let (Some(socket), Some(converter)) = (same, converter.as_deref_mut()) else {
                 continue;
             };
-            self.meet(ebpf, converter, socket.net.inum);
+            meet(ebpf, maps, converter, socket.net.inum);
             if let Some(connection) = converter.connection(&socket) {
                 self.note(&connection, thresholds);
             }
@@ -163,25 +154,43 @@ impl Look {
         };
         let mut adopted = std::mem::take(&mut self.adopted);
         adopted.retain(|sock, known| {
-            if records.contains_key(sock) {
+            let met = see(ebpf, maps, *sock);
+            if met.record.is_some() {
                 return false;
             }
-            let now = self
-                .see(ebpf, *sock)
-                .and_then(|socket| converter.connection(&socket));
+            let now = met.socket.and_then(|socket| converter.connection(&socket));
             now.is_some_and(|now| is_same(&now, known) && self.note(&now, thresholds))
         });
         self.adopted = adopted;
         pending
     }
 
-    /// A namespace younger than the latest walk is one whose settings are not known yet.
-    fn meet(&mut self, ebpf: &Ebpf, converter: &mut Converter, netns: u32) {
-        if !converter.knows(netns)
-            && let Ok(nets) = walk::nets(ebpf, &mut self.seen)
-        {
-            converter.learn(&nets);
+    /// Looks at every socket whose record has news since then; and how many records there are.
+    fn look_around(
+        &self,
+        ebpf: &Ebpf,
+        maps: &mut Maps,
+        since_ns: u64,
+    ) -> (BTreeMap<u64, Met>, u64) {
+        let mut all = BTreeMap::new();
+        if !self.works {
+            // Said when the programs were refused.
+            return (all, maps.records().len() as u64);
         }
+        let mut latest = 0;
+        let passed = maps
+            .handed
+            .through(ebpf, LOOK_AROUND, since_ns, Entries::Kept, |item| {
+                if let Ok(sock) = u64::read_from_bytes(item) {
+                    latest = sock;
+                }
+                all.entry(latest).or_insert_with(Met::default).take(item);
+            });
+        let records = passed.unwrap_or_else(|error| {
+            warn!(%error, "answers show late and suspects are unknown");
+            0
+        });
+        (all, records.into())
     }
 
     /// Counts a suspect; whether it is one.
@@ -194,16 +203,42 @@ impl Look {
         self.suspicious.insert(connection.sock);
         true
     }
+}
 
-    /// Marks the record of a socket that was heard, and reads what the socket looks like.
-    fn see(&mut self, ebpf: &Ebpf, sock: u64) -> Option<Socket> {
-        // Refused at load already, and said so then; the hooks count the answer at the next firing.
-        programs::run(ebpf, LOOK, sock).ok()?;
-        let mut seen = None;
-        while let Some(item) = self.seen.next() {
-            seen = Socket::read_from_bytes(&item).ok();
+/// What was met at one address.
+#[derive(Debug, Default)]
+struct Met {
+    socket: Option<Socket>,
+    record: Option<Record>,
+}
+
+impl Met {
+    /// One of the items that are handed out, which differ in size.
+    fn take(&mut self, item: &[u8]) {
+        if let Ok(record) = Record::read_from_bytes(item) {
+            self.record = Some(record);
+        } else if let Ok(socket) = Socket::read_from_bytes(item) {
+            self.socket = Some(socket);
         }
-        seen
+    }
+}
+
+/// Marks the record of a socket that was heard, and reads what both look like.
+fn see(ebpf: &Ebpf, maps: &mut Maps, sock: u64) -> Met {
+    let mut met = Met::default();
+    // Refused at load already, and said so then; the hooks count the answer at the next firing.
+    let _ = maps
+        .handed
+        .run(ebpf, LOOK, [sock, 0], |item| met.take(item));
+    met
+}
+
+/// A namespace younger than the latest walk is one whose settings are not known yet.
+fn meet(ebpf: &Ebpf, maps: &mut Maps, converter: &mut Converter, netns: u32) {
+    if !converter.knows(netns)
+        && let Ok(nets) = walk::nets(ebpf, &mut maps.handed)
+    {
+        converter.learn(&nets);
     }
 }
 

@@ -15,9 +15,14 @@ use halfopen_common::{
     SilenceTable, Silences, switch,
 };
 use tracing::warn;
-use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes};
+use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes, KnownLayout};
 
-use super::Error;
+use super::{
+    Error,
+    handed::{Entries, Handed},
+    mapped::Mapped,
+    programs,
+};
 
 /// A shared type as aya wants it.
 #[repr(transparent)]
@@ -28,24 +33,31 @@ pub(super) struct Wire<T>(pub T);
 // without interior mutability (`Immutable`), and `Wire` is transparent.
 unsafe impl<T: FromBytes + IntoBytes + Immutable + Copy + 'static> Pod for Wire<T> {}
 
-/// The maps the agent reads and writes.
+/// The maps the agent reads and writes. What is read again and again is read without system calls: see
+/// [`Handed`] and [`Mapped`].
 pub struct Maps {
     sockets: HashMap<MapData, u64, Wire<Record>>,
     groups: HashMap<MapData, Wire<GroupKey>, Wire<GroupCounts>>,
     nets: HashMap<MapData, Wire<NetKey>, Wire<NetCounts>>,
-    silences: Array<MapData, Wire<SilenceTable>>,
+    silences: Mapped,
     losses: Losses,
     switches: Switches,
+    /// What programs that are run by hand hand out.
+    pub handed: Handed,
 }
+
+/// The programs that hand out whole maps.
+const GROUPS: &str = "dump_groups";
+const NETS: &str = "dump_counted_nets";
 
 /// What was lost, for all who need to know.
 #[derive(Clone)]
-pub struct Losses(Arc<Array<MapData, u64>>);
+pub struct Losses(Arc<Mapped>);
 
 impl Losses {
     /// One loss, counted since start.
     pub fn of(&self, loss: Loss) -> u64 {
-        self.0.get(&(loss as u32), 0).unwrap_or(0)
+        self.0.read(loss as usize)
     }
 }
 
@@ -115,13 +127,22 @@ impl Maps {
             sockets: take(ebpf, "SOCKETS")?,
             groups: take(ebpf, "GROUPS")?,
             nets: take(ebpf, "NETS")?,
-            silences: take(ebpf, "SILENCES")?,
-            losses: Losses(Arc::new(take(ebpf, "LOSSES")?)),
+            silences: Mapped::new::<SilenceTable>(ebpf.take_map("SILENCES"), "SILENCES", 1)?,
+            losses: Losses(Arc::new(Mapped::new::<u64>(
+                ebpf.take_map("LOSSES"),
+                "LOSSES",
+                Loss::COUNT as usize,
+            )?)),
             switches: Switches(Arc::new(Mutex::new(Bits {
                 map: take(ebpf, "SWITCHES")?,
                 set: 0,
             }))),
+            handed: Handed::take(ebpf)?,
         };
+        for name in [GROUPS, NETS] {
+            programs::load_to_run(ebpf, name)
+                .map_err(|reason| Error::Unreadable { name, reason })?;
+        }
         maps.groups
             .insert(Wire(overflow_group()), Wire(GroupCounts::new_zeroed()), 0)
             .map_err(|source| Error::Map {
@@ -158,38 +179,40 @@ impl Maps {
     }
 
     /// Silences before deaths on each path.
-    pub fn silences(&self) -> impl Iterator<Item = (Ending, Silences)> {
-        let table = self.silences.get(&0, 0).ok();
-        let of = move |ending: Ending| Some((ending, table?.0.0[ending as usize]));
-        Ending::ALL.into_iter().filter_map(of)
+    pub fn silences(&self) -> impl Iterator<Item = (Ending, Silences)> + use<> {
+        let table: SilenceTable = self.silences.read(0);
+        Ending::ALL
+            .into_iter()
+            .map(move |ending| (ending, table.0[ending as usize]))
     }
 
     /// Every group and its counts.
-    pub fn groups(&self) -> impl Iterator<Item = (GroupKey, GroupCounts)> {
-        self.groups
-            .iter()
-            .filter_map(Result::ok)
-            .map(|(key, counts)| (key.0, counts.0))
+    pub fn groups(&mut self, ebpf: &Ebpf) -> BTreeMap<GroupKey, GroupCounts> {
+        self.pairs(ebpf, GROUPS)
     }
 
-    /// Every record, by the address of its socket. One that is destroyed meanwhile is left out.
+    /// Every network namespace and its counts.
+    pub fn nets(&mut self, ebpf: &Ebpf) -> BTreeMap<NetKey, NetCounts> {
+        self.pairs(ebpf, NETS)
+    }
+
+    fn pairs<K, V>(&mut self, ebpf: &Ebpf, name: &str) -> BTreeMap<K, V>
+    where
+        K: FromBytes + KnownLayout + Immutable + Ord + Copy,
+        V: FromBytes + KnownLayout + Immutable,
+    {
+        let pairs = self.handed.pairs(ebpf, name, Entries::Kept);
+        pairs.unwrap_or_else(|error| {
+            warn!(%error, program = name, "the kernel's counters cannot be read");
+            BTreeMap::new()
+        })
+    }
+
+    /// Every record, by the address of its socket: by system calls, for those who compare.
     pub fn records(&self) -> BTreeMap<u64, Record> {
         // A map that changes while it is read may come round again.
         let records = self.sockets.iter().filter_map(Result::ok);
         records.map(|(sock, record)| (sock, record.0)).collect()
-    }
-
-    /// One record.
-    pub fn record(&self, sock: u64) -> Option<Record> {
-        self.sockets.get(&sock, 0).ok().map(|record| record.0)
-    }
-
-    /// Every network namespace and its counts.
-    pub fn nets(&self) -> impl Iterator<Item = (NetKey, NetCounts)> {
-        self.nets
-            .iter()
-            .filter_map(Result::ok)
-            .map(|(key, counts)| (key.0, counts.0))
     }
 
     /// Forgets a namespace that is gone.

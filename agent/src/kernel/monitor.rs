@@ -93,7 +93,7 @@ impl Monitor {
         if attached.iter().all(|attached| attached.way.is_none()) {
             return Err(nothing(&attached, &ebpf));
         }
-        let look = Look::new(&mut ebpf)?;
+        let look = Look::new(&mut ebpf);
         let walks = Walks::start(reader, options.thresholds, options.walk_interval)?;
         trim();
         let statistics = options
@@ -104,7 +104,7 @@ impl Monitor {
                 result.inspect_err(told).ok()
             });
         let mut comparison = Comparison::new(options.compare_interval);
-        comparison.keep_up(&mut maps);
+        comparison.keep_up(&ebpf, &mut maps);
         Ok(Self {
             ebpf,
             maps,
@@ -125,14 +125,14 @@ impl Monitor {
 
     /// Reads everything.
     pub fn snapshot(&mut self) -> Snapshot {
-        self.comparison.keep_up(&mut self.maps);
+        self.comparison.keep_up(&self.ebpf, &mut self.maps);
         // Before the pending answers: an answer must not be counted twice.
-        let counters = self.maps.groups().collect();
+        let counters = self.maps.groups(&self.ebpf);
         let walk = self.walk();
         let converter = self.converter.as_mut();
         let looked = self
             .look
-            .look(&self.ebpf, &self.maps, converter, &self.thresholds);
+            .look(&self.ebpf, &mut self.maps, converter, &self.thresholds);
         let groups = self.ledger.show(&counters, &looked.pending, &self.reasons);
         let coverage = coverage(&self.attached);
         Snapshot {

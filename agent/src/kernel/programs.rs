@@ -93,11 +93,11 @@ pub fn load_to_run(ebpf: &mut Ebpf, name: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// Why the kernel would not.
-pub fn run(ebpf: &Ebpf, name: &str, argument: u64) -> Result<u32, String> {
+pub fn run(ebpf: &Ebpf, name: &str, arguments: [u64; 2]) -> Result<u32, String> {
     let result = match ebpf.program(name) {
         Some(Program::RawTracePoint(program)) => {
             let mut options = RawTracePointRunOptions::new();
-            options.args[0] = argument;
+            options.args[..arguments.len()].copy_from_slice(&arguments);
             program.test_run(options)
         }
         Some(_) => Err(ProgramError::UnexpectedProgramType),

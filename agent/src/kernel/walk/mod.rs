@@ -7,10 +7,7 @@ mod tables;
 
 use std::collections::BTreeMap;
 
-use aya::{
-    Ebpf,
-    maps::{Array, HashMap, MapData, RingBuf},
-};
+use aya::Ebpf;
 pub use convert::{Converter, hz};
 use halfopen_common::{Class, ClassSum, Net, Socket, Walk};
 use tables::Table;
@@ -19,12 +16,15 @@ use zerocopy::FromBytes;
 use super::{
     Error, Options,
     btf::{self, Layout},
-    maps::{self, Wire},
+    handed::{Entries, Handed},
+    mapped::Mapped,
     object, privileges, programs,
 };
 
 /// The program that reads a stretch of a table.
 const WALK: &str = "walk";
+/// The program that hands out the sums and forgets them.
+const CLASSES: &str = "take_classes";
 /// Sockets read in one run of the program, which the kernel does not preempt: some 100 µs.
 const SOCKETS_PER_RUN: u32 = 128;
 /// Runs without progress after which the walk gives up.
@@ -57,9 +57,8 @@ pub struct Walked {
 /// The loaded programs.
 pub struct Walker {
     ebpf: Ebpf,
-    progress: Array<MapData, Wire<Walk>>,
-    classes: HashMap<MapData, Wire<Class>, Wire<ClassSum>>,
-    walked: RingBuf<MapData>,
+    progress: Mapped,
+    handed: Handed,
 }
 
 impl Walker {
@@ -75,13 +74,12 @@ impl Walker {
     /// The same where the kernel's layout is known already.
     pub(super) fn load_for(layout: &Layout) -> Result<Self, Error> {
         let mut ebpf = object::load_for_walk(layout)?;
-        for name in [NETS, WALK] {
+        for name in [NETS, WALK, CLASSES] {
             programs::load_to_run(&mut ebpf, name).map_err(|reason| Error::Walk { reason })?;
         }
         Ok(Self {
-            progress: maps::take(&mut ebpf, "WALK")?,
-            classes: maps::take(&mut ebpf, "CLASSES")?,
-            walked: maps::take(&mut ebpf, "WALKED")?,
+            progress: Mapped::new::<Walk>(ebpf.take_map("WALK"), "WALK", 1)?,
+            handed: Handed::take(&mut ebpf)?,
             ebpf,
         })
     }
@@ -104,7 +102,7 @@ impl Walker {
             .try_for_each(|table| self.table(table, request, &mut walked, &mut each, &mut between));
         if request.sums {
             // After a failure too: the next walk adds to whatever stands there.
-            walked.classes = self.take_classes();
+            walked.classes = take(&self.ebpf, &mut self.handed)?;
         }
         done.map(|()| walked)
     }
@@ -114,7 +112,7 @@ impl Walker {
     /// # Errors
     /// When the kernel refuses.
     pub fn nets(&mut self) -> Result<Vec<Net>, Error> {
-        nets(&self.ebpf, &mut self.walked)
+        nets(&self.ebpf, &mut self.handed)
     }
 
     fn table(
@@ -139,26 +137,16 @@ impl Walker {
         let mut stuck = 0;
         while progress.done == 0 {
             let before = (progress.bucket, progress.skip);
-            self.progress
-                .set(0, Wire(progress), 0)
-                .map_err(|source| Error::Map {
-                    name: "WALK",
-                    source,
-                })?;
-            run(&self.ebpf, WALK)?;
-            progress = self
-                .progress
-                .get(&0, 0)
-                .map_err(|source| Error::Map {
-                    name: "WALK",
-                    source,
-                })?
-                .0;
-            while let Some(item) = self.walked.next() {
-                if let Ok(socket) = Socket::ref_from_bytes(&item) {
+            self.progress.write(&progress);
+            let hand = |item: &[u8]| {
+                if let Ok(socket) = Socket::ref_from_bytes(item) {
                     each(socket);
                 }
-            }
+            };
+            self.handed
+                .run(&self.ebpf, WALK, [0; 2], hand)
+                .map_err(failed)?;
+            progress = self.progress.read(0);
             walked.found += u64::from(progress.found);
             stuck = if before == (progress.bucket, progress.skip) {
                 stuck + 1
@@ -166,12 +154,10 @@ impl Walker {
                 0
             };
             if stuck > PATIENCE {
-                return Err(Error::Walk {
-                    reason: format!(
-                        "it does not get past bucket {} of {}",
-                        progress.bucket, progress.mask
-                    ),
-                });
+                return Err(failed(format!(
+                    "it does not get past bucket {} of {}",
+                    progress.bucket, progress.mask
+                )));
             }
             between();
         }
@@ -179,38 +165,32 @@ impl Walker {
         walked.unreadable += u64::from(progress.unreadable);
         Ok(())
     }
-
-    fn take_classes(&mut self) -> BTreeMap<Class, ClassSum> {
-        let read = self.classes.iter().filter_map(Result::ok);
-        let classes: BTreeMap<Class, ClassSum> =
-            read.map(|(class, sum)| (class.0, sum.0)).collect();
-        for class in classes.keys() {
-            // Only this walk makes them: it is there.
-            let _ = self.classes.remove(&Wire(*class));
-        }
-        classes
-    }
 }
 
 /// The program that lists the network namespaces.
 pub(super) const NETS: &str = "nets";
 
-/// Every network namespace and what it decides, by the loaded program [`NETS`] and the ring buffer
-/// through which it hands them out.
-pub(super) fn nets(ebpf: &Ebpf, walked: &mut RingBuf<MapData>) -> Result<Vec<Net>, Error> {
-    let incomplete = run(ebpf, NETS)?;
+/// Every network namespace and what it decides, by the loaded program [`NETS`].
+pub(super) fn nets(ebpf: &Ebpf, handed: &mut Handed) -> Result<Vec<Net>, Error> {
     let mut nets = Vec::new();
-    while let Some(item) = walked.next() {
-        nets.extend(Net::read_from_bytes(&item).ok());
-    }
+    let incomplete = handed
+        .run(ebpf, NETS, [0; 2], |item| {
+            nets.extend(Net::read_from_bytes(item).ok());
+        })
+        .map_err(failed)?;
     if incomplete != 0 || nets.is_empty() {
-        return Err(Error::Walk {
-            reason: "the list of network namespaces could not be read to its end".into(),
-        });
+        return Err(failed(
+            "the list of network namespaces could not be read to its end".into(),
+        ));
     }
     Ok(nets)
 }
 
-fn run(ebpf: &Ebpf, name: &str) -> Result<u32, Error> {
-    programs::run(ebpf, name, 0).map_err(|reason| Error::Walk { reason })
+/// The sums of the walk, which start anew then.
+fn take(ebpf: &Ebpf, handed: &mut Handed) -> Result<BTreeMap<Class, ClassSum>, Error> {
+    handed.pairs(ebpf, CLASSES, Entries::Taken).map_err(failed)
+}
+
+const fn failed(reason: String) -> Error {
+    Error::Walk { reason }
 }

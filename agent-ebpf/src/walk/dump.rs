@@ -1,0 +1,166 @@
+//! Hands whole maps out, entry by entry: while the kernel reads a map for a process it runs no
+//! kprobe's program on that processor (`bpf_disable_instrumentation()`, include/linux/bpf.h), and an
+//! event then would be missed. A program that is run by hand has no such effect.
+//! It must never lose an entry for want of room: it stops, and goes on from there when run again.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::BPF_RB_AVAIL_DATA, helpers::generated::bpf_for_each_map_elem, macros::map,
+    maps::PerCpuArray, programs::RawTracePointContext,
+};
+use halfopen_common::{Class, ClassSum, DUMP_STOPPED, Outstanding, Record};
+
+use super::{CLASSES, GO_ON, STOP, WALKED, WALKED_BYTES, hand_out, look};
+use crate::maps;
+
+/// More than any entry takes, with its headers.
+const ENTRY_BYTES: u32 = 2_048;
+
+/// Where a run stands. In a map like the walk's cursor, for the same reason.
+#[repr(C)]
+struct Position {
+    /// Records without news since then are passed over.
+    since_ns: u64,
+    /// Entries that an earlier run handed out.
+    skip: u32,
+    /// Entries passed.
+    passed: u32,
+    /// Whether there was no room for the next: 0 or 1.
+    stopped: u32,
+    padding: u32,
+}
+
+#[map]
+static POSITION: PerCpuArray<Position> = PerCpuArray::with_max_entries(1, 0);
+
+by_hand! {
+    /// Every group: its key, then its counts.
+    fn dump_groups(ctx) -> u32 {
+        run(&ctx, maps::groups(), tell_group as *mut c_void)
+    }
+}
+
+by_hand! {
+    /// Every network namespace: its key, then its counts.
+    fn dump_counted_nets(ctx) -> u32 {
+        run(&ctx, maps::nets(), tell_net as *mut c_void)
+    }
+}
+
+by_hand! {
+    /// Every class of the walk: the class, then its sums. They are removed: the next walk starts anew.
+    fn take_classes(ctx) -> u32 {
+        run(&ctx, (&raw const CLASSES).cast(), take_class as *mut c_void)
+    }
+}
+
+by_hand! {
+    /// Looks at every socket whose record has news, see [`look::at`]; what it hands out is told there.
+    fn look_around(ctx) -> u32 {
+        run(&ctx, maps::sockets(), look_at as *mut c_void)
+    }
+}
+
+/// The entries passed, with [`DUMP_STOPPED`] when some are left. The arguments are how many to skip,
+/// and since when a record must have news.
+#[inline(always)]
+fn run(ctx: &RawTracePointContext, map: *const c_void, each: *mut c_void) -> u32 {
+    let begin = Position {
+        since_ns: ctx.arg(1),
+        skip: ctx.arg(0),
+        passed: 0,
+        stopped: 0,
+        padding: 0,
+    };
+    if POSITION.set(0, &begin, 0).is_err() {
+        return DUMP_STOPPED;
+    }
+    // SAFETY: `map` is a map of this object, and `each` has the signature for its entries.
+    unsafe { bpf_for_each_map_elem(map.cast_mut(), each, core::ptr::null_mut(), 0) };
+    // Asked for anew: the callbacks have written it.
+    let Some(position) = POSITION.get(0) else {
+        return DUMP_STOPPED;
+    };
+    let stopped = if position.stopped == 0 {
+        0
+    } else {
+        DUMP_STOPPED
+    };
+    position.passed | stopped
+}
+
+/// Passes one entry, handing it out unless an earlier run did.
+#[inline(always)]
+fn pass(tell: impl FnOnce(&Position)) -> i64 {
+    let Some(position) = POSITION.get_ptr_mut(0) else {
+        return STOP;
+    };
+    // SAFETY: per-CPU value; the program is not preempted.
+    let position = unsafe { &mut *position };
+    if position.passed >= position.skip {
+        if WALKED.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(WALKED_BYTES - ENTRY_BYTES) {
+            position.stopped = 1;
+            return STOP;
+        }
+        tell(position);
+    }
+    position.passed += 1;
+    GO_ON
+}
+
+/// Called for each entry, live for as long as the call lasts.
+macro_rules! tell_pairs {
+    ($name:ident, $key:ty, $value:ty) => {
+        extern "C" fn $name(
+            _map: *mut c_void,
+            key: &$key,
+            value: &$value,
+            _nothing: *mut c_void,
+        ) -> i64 {
+            pass(|_| {
+                hand_out(key);
+                hand_out(value);
+            })
+        }
+    };
+}
+tell_pairs!(
+    tell_group,
+    halfopen_common::GroupKey,
+    halfopen_common::GroupCounts
+);
+tell_pairs!(
+    tell_net,
+    halfopen_common::NetKey,
+    halfopen_common::NetCounts
+);
+
+extern "C" fn take_class(
+    _map: *mut c_void,
+    class: &Class,
+    sum: &ClassSum,
+    _nothing: *mut c_void,
+) -> i64 {
+    pass(|_| {
+        hand_out(class);
+        hand_out(sum);
+        // It stays readable until the program ends.
+        let _ = CLASSES.remove(class);
+    })
+}
+
+extern "C" fn look_at(
+    _map: *mut c_void,
+    sock: &u64,
+    record: *mut Record,
+    _nothing: *mut c_void,
+) -> i64 {
+    pass(|position| {
+        // SAFETY: the kernel hands over a live entry of that map.
+        let known = unsafe { &*record };
+        if known.outstanding != Outstanding::NONE || known.last_ns >= position.since_ns {
+            look::at(*sock, Some(record));
+        }
+    })
+}
