@@ -37,6 +37,7 @@ mod value;
 use std::time::Duration;
 
 pub use error::FilterError;
+pub use value::glob;
 
 use crate::model::{event::Event, judged::Judged, liveness::Thresholds};
 use condition::{Condition, Truth};

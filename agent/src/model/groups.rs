@@ -12,13 +12,11 @@ use halfopen_common::{
 };
 
 use super::{
+    budget::OTHER,
     death,
     liveness::Evidence,
     snapshot::{Counts, Direction, Group},
 };
-
-/// Owner of the group that takes what the kernel's table had no room for.
-pub const OVERFLOW_OWNER: &str = "other";
 
 /// Names of the reasons of resets, by the index the hooks count under.
 #[derive(Debug, Clone)]
@@ -145,7 +143,7 @@ fn group(key: &GroupKey) -> Group {
     let (owner, direction, port) = match key.direction {
         direction::INBOUND => ("", Direction::Inbound, port),
         direction::OUTBOUND => ("", Direction::Outbound, port),
-        GROUP_OVERFLOW_DIRECTION => (OVERFLOW_OWNER, Direction::None, None),
+        GROUP_OVERFLOW_DIRECTION => (OTHER, Direction::None, None),
         _ => ("", Direction::None, None),
     };
     Group {

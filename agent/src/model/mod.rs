@@ -2,6 +2,7 @@
 //! It must never read a clock, a file, a socket or the environment.
 
 pub mod accounting;
+pub mod budget;
 pub mod census;
 pub mod connection;
 pub mod death;
