@@ -12,5 +12,6 @@ pub mod event;
 pub mod groups;
 pub mod judged;
 pub mod liveness;
+pub mod owner;
 pub mod silences;
 pub mod snapshot;
