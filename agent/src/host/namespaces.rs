@@ -14,6 +14,8 @@ use std::{
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use super::mounts;
+
 /// Where `ip netns` and container engines keep namespaces by name.
 const NAMED: [&str; 2] = ["/run/netns", "/run/docker/netns"];
 
@@ -83,24 +85,20 @@ fn is_number(path: &Path) -> bool {
 
 /// Namespaces mounted elsewhere: mounts of nsfs whose root is `net:[…]`.
 fn mounted() -> Vec<PathBuf> {
-    let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    text.lines().filter_map(mount_point).collect()
+    named(&fs::read(mounts::MOUNTINFO).unwrap_or_default())
 }
 
-/// Fields 4 and 5 of mountinfo are root and mount point (man 5 proc).
-fn mount_point(line: &str) -> Option<PathBuf> {
-    let mut fields = line.split(' ').skip(3);
-    let (root, point) = (fields.next()?, fields.next()?);
-    root.starts_with("net:[").then(|| unescape(point).into())
-}
-
-/// mountinfo writes space, tab, newline and backslash as \ooo.
-fn unescape(field: &str) -> String {
-    field
-        .replace("\\040", " ")
-        .replace("\\011", "\t")
-        .replace("\\012", "\n")
-        .replace("\\134", "\\")
+fn named(mountinfo: &[u8]) -> Vec<PathBuf> {
+    mounts::all(mountinfo)
+        .filter(|mount| {
+            mount
+                .root
+                .as_os_str()
+                .as_encoded_bytes()
+                .starts_with(b"net:[")
+        })
+        .map(|mount| mount.point)
+        .collect()
 }
 
 /// What came of one namespace: what the visitor returned there, or why it could not be entered.
@@ -150,8 +148,9 @@ mod tests {
 
     #[test]
     fn finds_mounts_of_network_namespaces() {
-        let check = |line, expected: Option<&str>| {
-            assert_eq!(mount_point(line), expected.map(PathBuf::from), "{line}");
+        let check = |line: &str, expected: Option<&str>| {
+            let expected: Vec<_> = expected.map(PathBuf::from).into_iter().collect();
+            assert_eq!(named(line.as_bytes()), expected, "{line}");
         };
         check(
             "66 22 0:4 net:[4026532299] /run/netns/a\\040b rw shared:9 - nsfs nsfs rw",
