@@ -8,6 +8,7 @@ mod comparison;
 mod drain;
 mod error;
 mod handed;
+pub(crate) mod handle;
 mod hooks;
 mod look;
 mod mapped;

@@ -1,0 +1,34 @@
+//! The tree of cgroups, for those who may not open one by its id.
+//! It must never go on without end: somebody may be making cgroups faster than it reads.
+
+use std::{
+    fs,
+    os::unix::fs::DirEntryExt,
+    path::{Path, PathBuf},
+};
+
+/// Cgroups that are looked at in one walk. The largest hosts have some 10,000.
+const MOST: usize = 262_144;
+
+/// Shows each cgroup below `root`, parents first, by its id and the path of its directory. What
+/// cannot be read, or goes away meanwhile, is passed over.
+pub fn walk(root: &Path, mut found: impl FnMut(u64, &Path)) {
+    let mut ahead: Vec<PathBuf> = vec![root.to_owned()];
+    let mut seen = 0;
+    while let Some(directory) = ahead.pop() {
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            // Of kernfs, readdir(3) tells the type and the whole id (kernfs_fop_readdir() in
+            // fs/kernfs/dir.c): nothing has to be asked of each.
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            seen += 1;
+            if seen > MOST {
+                return;
+            }
+            let path = entry.path();
+            found(entry.ino(), &path);
+            ahead.push(path);
+        }
+    }
+}
