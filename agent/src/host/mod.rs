@@ -2,6 +2,7 @@
 //! It must never know what our hooks counted.
 
 pub mod cgroups;
+pub mod kubernetes;
 mod mounts;
 pub mod namespaces;
 pub mod prog_info;

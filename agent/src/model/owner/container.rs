@@ -134,7 +134,7 @@ fn bare(above: &[&[u8]], segment: &str) -> Option<Container> {
         let whole = is_hex(task, 32) && digits;
         return whole.then(|| Container::new(segment, None));
     }
-    if !is_hex(segment, 64) {
+    if !is_id(segment) {
         return None;
     }
     let runtime = match above {
@@ -151,13 +151,13 @@ fn bare(above: &[&[u8]], segment: &str) -> Option<Container> {
 /// `SLICE:PREFIX:ID` of runc given a path for systemd without being told to use systemd.
 fn prefixed(above: &[&[u8]], segment: &str) -> Option<Container> {
     if let [slice, prefix, id] = segment.split(':').collect::<Vec<_>>()[..] {
-        let whole = slice.ends_with(".slice") && is_hex(id, 64);
+        let whole = slice.ends_with(".slice") && is_id(id);
         return whole.then(|| Container::new(id, runtime(prefix)));
     }
     let scope = segment.strip_suffix(".scope");
     let (prefix, id) = scope.unwrap_or(segment).rsplit_once('-')?;
     // conmon, the monitor of CRI-O and Podman: crio-conmon-ID, libpod-conmon-ID.
-    if !is_hex(id, 64) || prefix == "conmon" || prefix.ends_with("-conmon") {
+    if !is_id(id) || prefix == "conmon" || prefix.ends_with("-conmon") {
         return None;
     }
     let runtime = runtime(prefix);
@@ -200,6 +200,12 @@ fn garden(above: &[&[u8]], segment: &str) -> Option<Container> {
         _ => false,
     };
     whole.then(|| Container::named(segment.as_bytes(), Runtime::Garden))
+}
+
+/// Whether it is an id as Docker, containerd, CRI-O and Podman give: 64 hexadecimal digits.
+#[must_use]
+pub fn is_id(text: &str) -> bool {
+    is_hex(text, 64)
 }
 
 /// Whether it is that many hexadecimal digits, as runtimes write them.

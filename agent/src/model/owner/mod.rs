@@ -8,8 +8,8 @@ mod unit;
 
 use std::{fmt, sync::Arc};
 
-pub use container::{Container, Runtime};
-pub use pod::{Pod, Qos};
+pub use container::{Container, Runtime, is_id as is_container_id};
+pub use pod::{Pod, Qos, uid as pod_uid};
 pub use unit::{Manager, Unit};
 
 #[cfg(test)]

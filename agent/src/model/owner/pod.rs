@@ -78,8 +78,9 @@ pub fn of_segment(above: &[&[u8]], segment: &[u8]) -> Option<Pod> {
     })
 }
 
-/// A UID as Kubernetes shows it, if it is one.
-fn uid(text: &str) -> Option<String> {
+/// The UID of a pod as Kubernetes shows it ([`Pod::uid`]), if it is one, with dashes or underscores.
+#[must_use]
+pub fn uid(text: &str) -> Option<String> {
     let is_hex = |part: &str| part.bytes().all(is_digit);
     if text.len() == 32 && is_hex(text) {
         return Some(text.to_owned());
