@@ -1,7 +1,7 @@
 //! Containers, as their runtimes name cgroups.
 //! It must never take for a container the process that watches it.
 
-use super::{name, unit};
+use super::{is_hex, name, unit};
 
 /// Who runs a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -206,10 +206,4 @@ fn garden(above: &[&[u8]], segment: &str) -> Option<Container> {
 #[must_use]
 pub fn is_id(text: &str) -> bool {
     is_hex(text, 64)
-}
-
-/// Whether it is that many hexadecimal digits, as runtimes write them.
-fn is_hex(text: &str, digits: usize) -> bool {
-    let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    text.len() == digits && text.bytes().all(is_digit)
 }

@@ -153,3 +153,9 @@ fn within(segments: &[&[u8]]) -> (Option<Container>, Option<Pod>) {
     }
     (container, pod)
 }
+
+/// Whether it is that many hexadecimal digits, as runtimes write them.
+fn is_hex(text: &str, digits: usize) -> bool {
+    let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == digits && text.bytes().all(is_digit)
+}

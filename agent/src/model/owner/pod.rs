@@ -1,6 +1,8 @@
 //! Pods of Kubernetes, as the kubelet's cgroups name them.
 //! It must never take for a pod what the kubelet has not named.
 
+use super::is_hex;
+
 /// Class of a pod's quality of service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Qos {
@@ -81,15 +83,12 @@ pub fn of_segment(above: &[&[u8]], segment: &[u8]) -> Option<Pod> {
 /// The UID of a pod as Kubernetes shows it ([`Pod::uid`]), if it is one, with dashes or underscores.
 #[must_use]
 pub fn uid(text: &str) -> Option<String> {
-    let is_hex = |part: &str| part.bytes().all(is_digit);
-    if text.len() == 32 && is_hex(text) {
+    if is_hex(text, 32) {
         return Some(text.to_owned());
     }
     let parts: Vec<&str> = text.split(['-', '_']).collect();
-    let whole = parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12]);
-    (whole && parts.iter().all(|part| is_hex(part))).then(|| parts.join("-"))
-}
-
-const fn is_digit(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+    let digits = [8, 4, 4, 4, 12];
+    let whole = parts.len() == digits.len()
+        && (parts.iter().zip(digits)).all(|(part, digits)| is_hex(part, digits));
+    whole.then(|| parts.join("-"))
 }
