@@ -86,6 +86,20 @@ pub struct Bracket {
     pub uncounted_timeout: u8,
     /// Whether the reset that the keepalive timer sent is.
     pub uncounted_reset: u8,
+    /// Whether this processor is in the midst of the program that sees changes of state: 0 or 1. What
+    /// interrupts it is a timer's run for which the kernel does not run that program again.
+    pub changing: u8,
+}
+
+/// Notes that the program that sees changes of state begins or ends on this processor.
+#[inline(always)]
+pub fn set_changing(changing: bool) {
+    if let Some(bracket) = maps::bracket() {
+        // SAFETY: points into a live map value; no reference is made.
+        let noted = unsafe { &raw mut (*bracket).changing };
+        // SAFETY: as above; volatile, for whoever interrupts.
+        unsafe { noted.write_volatile(u8::from(changing)) };
+    }
 }
 
 /// Opens the bracket around a timer's run.
@@ -226,20 +240,28 @@ impl Bracket {
     }
 
     /// Tells the end of a socket that has closed inside this bracket while the kernel did not run the
-    /// program that sees changes of state: it interrupted that very program, run for a process.
+    /// program that sees changes of state: it interrupted that very program, run for a process. At
+    /// any other time that program has told, or another processor's has: it may close a socket for
+    /// whose lock the timer's run waits.
     #[inline(always)]
     pub fn make_up(&mut self) -> Option<()> {
         let sock = Sock(self.sock);
         let state = halfopen_common::state::CLOSE;
-        if self.closed
+        // SAFETY: a field of a live map value.
+        let changing = unsafe { core::ptr::read_volatile(&raw const self.changing) };
+        if changing == 0
+            || self.closed
             || self.state == state
             || sock.state()? != state
             || !self.is_younger(MADE_UP_NS)
         {
             return Some(());
         }
-        self.closes(sock)?;
-        end(sock, self.state)
+        // What the interrupted program has put down is still to be read by it.
+        let interrupted = [self.ending, self.uncounted_timeout, self.uncounted_reset];
+        let told = self.closes(sock).and_then(|()| end(sock, self.state));
+        [self.ending, self.uncounted_timeout, self.uncounted_reset] = interrupted;
+        told
     }
 
     /// What a change to CLOSE inside this bracket means, and notes it.

@@ -25,6 +25,13 @@ fn changed(ctx: &impl EbpfContext, sock: u64, old: Option<u8>, new: i32) {
     if !begins && new != i32::from(state::CLOSE) {
         return;
     }
+    bracket::set_changing(true);
+    begins_or_closes(ctx, sock, old, begins);
+    bracket::set_changing(false);
+}
+
+#[inline(always)]
+fn begins_or_closes(ctx: &impl EbpfContext, sock: u64, old: Option<u8>, begins: bool) {
     let sock = Sock(sock);
     let Some(old) = old.or_else(|| sock.state()) else {
         maps::lose(Loss::Unreadable);
