@@ -247,21 +247,34 @@ impl Bracket {
     pub fn make_up(&mut self) -> Option<()> {
         let sock = Sock(self.sock);
         let state = halfopen_common::state::CLOSE;
-        // SAFETY: a field of a live map value.
-        let changing = unsafe { core::ptr::read_volatile(&raw const self.changing) };
-        if changing == 0
-            || self.closed
+        if self.closed
             || self.state == state
             || sock.state()? != state
             || !self.is_younger(MADE_UP_NS)
+            || !self.is_untold(sock)?
         {
             return Some(());
         }
+        maps::close(sock.0);
         // What the interrupted program has put down is still to be read by it.
         let interrupted = [self.ending, self.uncounted_timeout, self.uncounted_reset];
         let told = self.closes(sock).and_then(|()| end(sock, self.state));
         [self.ending, self.uncounted_timeout, self.uncounted_reset] = interrupted;
         told
+    }
+
+    /// Whether the change to CLOSE was not seen. Where no beginning was noted either, it is taken for
+    /// that when the program that sees it was interrupted for sure, or when the error is the one that
+    /// tcp_write_err() alone sets and no end was told.
+    #[inline(always)]
+    fn is_untold(&self, sock: Sock) -> Option<bool> {
+        const ETIMEDOUT: i32 = 110;
+        if let Some(seen) = maps::was_closed(sock.0) {
+            return Some(!seen);
+        }
+        // SAFETY: a field of a live map value.
+        let changing = unsafe { core::ptr::read_volatile(&raw const self.changing) };
+        Some(changing != 0 || sock.err()? == ETIMEDOUT && !record::has_ended(sock))
     }
 
     /// What a change to CLOSE inside this bracket means, and notes it.

@@ -51,7 +51,7 @@ static BRACKETS: PerCpuArray<Bracket> = PerCpuArray::with_max_entries(1, 0);
 static PENDING: PerCpuArray<Pending> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
-/// When connections began, by the address of their `struct sock`.
+/// When connections began, by the address of their `struct sock`; the lowest bit is [`CLOSED`].
 #[map]
 static BIRTHS: HashMap<u64, u64> = HashMap::with_max_entries(65_536, 0);
 #[map]
@@ -114,10 +114,13 @@ pub fn pending() -> Option<*mut Pending> {
     PENDING.get_ptr_mut(0)
 }
 
+/// Set in a connection's beginning, at the cost of a nanosecond, when its change to CLOSE was seen.
+const CLOSED: u64 = 1;
+
 /// Notes that a connection begins.
 #[inline(always)]
 pub fn begin(sock: u64) {
-    if BIRTHS.insert(sock, now_ns(), 0).is_err() {
+    if BIRTHS.insert(sock, now_ns() & !CLOSED, 0).is_err() {
         lose(Loss::BirthsFull);
     }
 }
@@ -127,6 +130,22 @@ pub fn begin(sock: u64) {
 pub fn born(sock: u64) -> u64 {
     // SAFETY: only read, and copied at once.
     unsafe { BIRTHS.get(sock) }.copied().unwrap_or(0)
+}
+
+/// Notes that a connection's change to CLOSE was seen.
+#[inline(always)]
+pub fn close(sock: u64) {
+    if let Some(born) = BIRTHS.get_ptr_mut(sock) {
+        // SAFETY: points into a live map value; no other program changes it once it is made.
+        unsafe { *born |= CLOSED };
+    }
+}
+
+/// Whether a connection's change to CLOSE was seen; `None` where its beginning was not.
+#[inline(always)]
+pub fn was_closed(sock: u64) -> Option<bool> {
+    let born = born(sock);
+    (born != 0).then_some(born & CLOSED != 0)
 }
 
 /// Forgets when a connection began.

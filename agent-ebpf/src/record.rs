@@ -303,6 +303,15 @@ pub fn count_reset(group: &GroupKey, reason: u32) {
     }
 }
 
+/// Whether an end of this socket's connection was told.
+#[inline(always)]
+pub fn has_ended(sock: Sock) -> bool {
+    maps::record(sock.0).is_some_and(|known| {
+        // SAFETY: points into a live map value.
+        unsafe { (*known).ending != Ending::None as u8 }
+    })
+}
+
 /// Counts how a connection ended and tells of it, once; `state` is the one it was in.
 #[inline(never)]
 pub fn ended(sock: Sock, touched: &Touched, ending: u8, state: u8) {

@@ -49,6 +49,7 @@ fn begins_or_closes(ctx: &impl EbpfContext, sock: u64, old: Option<u8>, begins: 
     if closed(ctx, sock, old).is_none() {
         maps::lose(Loss::Unreadable);
     }
+    maps::close(sock.0);
 }
 
 #[inline(always)]
