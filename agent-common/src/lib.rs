@@ -6,6 +6,7 @@
 
 mod counts;
 mod ending;
+mod held;
 mod notice;
 mod offsets;
 mod record;
@@ -16,6 +17,7 @@ pub use counts::{
     Tally, direction,
 };
 pub use ending::Ending;
+pub use held::Held;
 pub use notice::{Notice, SILENCE_BOUNDS_S, SilenceTable, Silences, keepalive, told, what};
 pub use offsets::{ABSENT, Kernel, Quick, Stretch, switch};
 pub use record::{Outstanding, Record, state};

@@ -258,6 +258,30 @@ pub struct Kernel {
     /// sock: end of the last field of its `sock_common` that a walk needs; what lies beyond may be
     /// on another cache line.
     pub common_size: u32,
+    /// sock: `sk_type`, u16; may be absent, as may all that follow.
+    pub sock_type: u32,
+    /// socket: `sk`, pointer to sock.
+    pub socket_sk: u32,
+    /// task_struct: `group_leader`, pointer to task_struct.
+    pub task_leader: u32,
+    /// task_struct: `comm`, 16 bytes.
+    pub task_comm: u32,
+    /// task_struct: `thread_pid`, pointer to pid.
+    pub task_pid: u32,
+    /// pid: `level`, unsigned int.
+    pub pid_level: u32,
+    /// pid: `numbers`, an upid for each level.
+    pub pid_numbers: u32,
+    /// Size of a `upid`.
+    pub upid_size: u32,
+    /// upid: `nr`, int.
+    pub upid_number: u32,
+    /// mptcp_sock: `conn_list`, list_head of the subflows.
+    pub mptcp_subflows: u32,
+    /// mptcp_subflow_context: `node`, its place in that list.
+    pub subflow_node: u32,
+    /// mptcp_subflow_context: `tcp_sock`, pointer to sock.
+    pub subflow_sock: u32,
 }
 
 /// Stretches of a socket that are copied at once: each goes to its own place, [`Quick::PLACE`] bytes

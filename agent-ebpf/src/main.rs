@@ -13,6 +13,7 @@
 )]
 
 mod bracket;
+mod held;
 mod hooks;
 mod maps;
 mod notice;

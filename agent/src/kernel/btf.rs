@@ -193,6 +193,18 @@ impl Index<'_> {
             sysctl_synack_retries: self.may("net", "ipv4.sysctl_tcp_synack_retries"),
             sysctl_fin_timeout: self.may("net", "ipv4.sysctl_tcp_fin_timeout"),
             common_size: self.common_end()?,
+            sock_type: self.may("sock", "sk_type"),
+            socket_sk: self.may("socket", "sk"),
+            task_leader: self.may("task_struct", "group_leader"),
+            task_comm: self.may("task_struct", "comm"),
+            task_pid: self.may("task_struct", "thread_pid"),
+            pid_level: self.may("pid", "level"),
+            pid_numbers: self.may("pid", "numbers"),
+            upid_size: self.size("upid"),
+            upid_number: self.may("upid", "nr"),
+            mptcp_subflows: self.may("mptcp_sock", "conn_list"),
+            subflow_node: self.may("mptcp_subflow_context", "node"),
+            subflow_sock: self.may("mptcp_subflow_context", "tcp_sock"),
         };
         let functions = self
             .functions

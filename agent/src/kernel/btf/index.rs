@@ -22,7 +22,7 @@ const FUNCTIONS: [&str; 12] = [
     "reqsk_timer_handler",
 ];
 
-const STRUCTS: [&str; 22] = [
+const STRUCTS: [&str; 27] = [
     "sock",
     "inet_sock",
     "ipv6_pinfo",
@@ -45,6 +45,11 @@ const STRUCTS: [&str; 22] = [
     "nsproxy",
     "inet_hashinfo",
     "inet_listen_hashbucket",
+    "socket",
+    "pid",
+    "upid",
+    "mptcp_sock",
+    "mptcp_subflow_context",
 ];
 
 /// Enumerators the hooks and the walk need: of the tens of thousands there are no others are kept.
