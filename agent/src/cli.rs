@@ -13,7 +13,11 @@ use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::Subsc
 
 use crate::{
     commands, filter, kernel,
-    model::{judged::Reading, liveness::Thresholds, snapshot::Mechanism},
+    model::{
+        judged::{Extent, Reading},
+        liveness::Thresholds,
+        snapshot::Mechanism,
+    },
 };
 
 /// Watches TCP connections die: counts keepalive probes, timeouts and resets, and says why.
@@ -205,8 +209,13 @@ fn read_all(args: &commands::list::ListArgs) -> anyhow::Result<Reading> {
         thresholds: args.thresholds(),
         ..kernel::Options::default()
     };
+    let extent = Extent {
+        netns: None,
+        most: usize::MAX,
+        processes: args.processes,
+    };
     let everything = |_: &_| true;
-    Ok(kernel::Reader::open(&options)?.list(None, usize::MAX, &everything)?)
+    Ok(kernel::Reader::open(&options)?.list_to(extent, &everything)?)
 }
 
 /// Says why the program ends, in the form in which it was to speak.

@@ -49,7 +49,7 @@ fn deaths() -> String {
 }
 
 fn connections() -> String {
-    let suspect = connections::suspects().remove(0);
+    let suspect = connections::with_processes(connections::suspects()).remove(0);
     let rows = [Judged::new(suspect, &Thresholds::default())];
     let report = Report {
         rows: &rows,

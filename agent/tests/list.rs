@@ -7,7 +7,7 @@
 mod connections;
 mod support;
 
-use connections::{by_sock_diag, others, suspects};
+use connections::{by_sock_diag, others, suspects, with_processes};
 use halfopen::{
     model::{
         connection::Connection,
@@ -87,6 +87,47 @@ fn what_sock_diag_does_not_tell() {
     golden("list_sock_diag_80.txt", &seen(&report, Some(80)));
     golden("list_sock_diag_200.txt", &seen(&report, Some(200)));
     golden("list_sock_diag.json", &json(&report).unwrap());
+}
+
+#[test]
+fn who_holds_them() {
+    let rows = judged(with_processes([suspects(), others()].concat()));
+    let report = report(&rows);
+    golden("list_processes_80.txt", &seen(&report, Some(80)));
+    golden("list_processes_200.txt", &seen(&report, Some(200)));
+    golden("list_processes_wide.txt", &seen(&report, None));
+    for width in [None, Some(80), Some(120), Some(200)] {
+        let seen = seen(&report, width);
+        assert!(seen.contains("nginx:1234:5"), "{seen}");
+        assert!(
+            seen.contains("?: it was closed meanwhile (PROCESS)"),
+            "{seen}"
+        );
+        let fits = |line: &str| line.chars().count() <= width.unwrap_or(usize::MAX);
+        assert!(seen.lines().all(fits), "{width:?}: {seen}");
+        let hostile = |c: char| c.is_control() && c != '\n';
+        assert!(!seen.contains(hostile), "{seen}");
+    }
+    let json: Value = serde_json::from_str(&json(&report).unwrap()).unwrap();
+    let mut seen = [0; 3];
+    for connection in json["connections"].as_array().unwrap() {
+        let processes = &connection["processes"];
+        let reason = &connection["unknown"]["processes"];
+        assert_eq!(processes.is_null(), !reason.is_null(), "{connection}");
+        match processes.as_array().map(Vec::as_slice) {
+            None => seen[0] += 1,
+            Some([]) => seen[1] += 1,
+            Some(named) => {
+                seen[2] += 1;
+                let first = &named[0];
+                assert!(
+                    first["name"] == "nginx" || first["name"] == "a:1:2,\u{1b}[2J\n\u{fffd}",
+                    "{first}"
+                );
+            }
+        }
+    }
+    assert!(seen.into_iter().all(|times| times > 1), "{seen:?}");
 }
 
 #[test]

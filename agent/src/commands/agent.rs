@@ -194,7 +194,7 @@ async fn agent(
         name = signals.next() => return Ok(told_to_end(name)),
     };
     let lists = monitor.lists();
-    let lister = move |netns, most, wanted| lists.read(netns, most, wanted);
+    let lister = move |extent, wanted| lists.read(extent, wanted);
     api.open(Box::new(lister), args.walk.thresholds.thresholds());
     let mut news = News::default();
     let mut sampler = pending

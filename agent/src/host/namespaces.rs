@@ -31,6 +31,15 @@ pub enum Depth {
     Threads,
 }
 
+/// Whether this process is in the first PID namespace, where every process has a number; `false`
+/// where /proc does not tell.
+#[must_use]
+pub fn is_first_of_pids() -> bool {
+    // PROC_PID_INIT_INO (include/linux/proc_ns.h), the same since Linux 3.8.
+    const FIRST: u64 = 0xEFFF_FFFC;
+    fs::metadata("/proc/self/ns/pid").is_ok_and(|namespace| namespace.ino() == FIRST)
+}
+
 /// Finds every network namespace. What cannot be looked at (a process that ends, one of another user
 /// without CAP_SYS_PTRACE) is passed over.
 #[must_use]

@@ -9,6 +9,7 @@ mod drain;
 mod error;
 mod handed;
 pub(crate) mod handle;
+mod holders;
 mod hooks;
 mod look;
 mod mapped;

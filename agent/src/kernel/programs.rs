@@ -1,6 +1,8 @@
 //! Loads one program of the object, by its name, and attaches it or runs it by hand.
 //! It must never choose; it tries what it is told and says why it failed.
 
+use std::fs::File;
+
 use aya::{
     Btf, Ebpf, TestRun as _,
     programs::{
@@ -61,7 +63,10 @@ pub enum Link {
     Tracepoint(RawTracePointLinkId),
 }
 
-/// Loads the program into the kernel, for `target`.
+/// What iterators go over: the descriptors of all processes.
+const ITERATED: &str = "task_file";
+
+/// Loads the program into the kernel, for `target`; of an iterator that is known.
 ///
 /// # Errors
 /// Why the kernel would not.
@@ -71,6 +76,7 @@ pub fn load(ebpf: &mut Ebpf, btf: &Btf, name: &str, target: &str) -> Result<(), 
         Program::FExit(program) => program.load(target, btf),
         Program::KProbe(program) => program.load(),
         Program::RawTracePoint(program) => program.load(),
+        Program::Iter(program) => program.load(ITERATED, btf),
         _ => Err(ProgramError::UnexpectedProgramType),
     };
     result.map_err(|error| reason(&error))
@@ -106,6 +112,19 @@ pub fn run(ebpf: &Ebpf, name: &str, arguments: [u64; 2]) -> Result<u32, String> 
     result
         .map(|result| result.return_value)
         .map_err(|error| reason(&error))
+}
+
+/// A file that, as it is read, runs a loaded iterator once over everything, and yields what it writes.
+///
+/// # Errors
+/// Why the kernel would not.
+pub fn iterate(ebpf: &mut Ebpf, name: &str) -> Result<File, String> {
+    let Program::Iter(program) = find(ebpf, name)? else {
+        return Err(reason(&ProgramError::UnexpectedProgramType));
+    };
+    let link = program.attach().and_then(|link| program.take_link(link));
+    let link = link.map_err(|error| reason(&error))?;
+    link.into_file().map_err(|error| error.to_string())
 }
 
 /// Attaches a loaded program to `target`.
@@ -154,6 +173,7 @@ pub fn unload(ebpf: &mut Ebpf, name: &str) {
         Some(Program::FExit(program)) => program.unload(),
         Some(Program::KProbe(program)) => program.unload(),
         Some(Program::RawTracePoint(program)) => program.unload(),
+        Some(Program::Iter(program)) => program.unload(),
         _ => Ok(()),
     };
 }

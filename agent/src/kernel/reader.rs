@@ -11,6 +11,7 @@ use tracing::warn;
 use super::{
     Error, Options,
     btf::Layout,
+    holders,
     walk::{self, Converter, Request, Walker},
 };
 use crate::{
@@ -20,8 +21,8 @@ use crate::{
     },
     model::{
         census::Census,
-        connection::Connection,
-        judged::{Reading, Source},
+        connection::{Connection, Unknown},
+        judged::{Extent, Reading, Source},
         liveness::{Liveness, Thresholds},
     },
 };
@@ -192,6 +193,31 @@ impl Reader {
             left_out: list.left_out,
             source,
         })
+    }
+
+    /// The same, with processes where they are asked for.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn list_to(
+        &mut self,
+        extent: Extent,
+        wanted: &dyn Fn(&Connection) -> bool,
+    ) -> Result<Reading, Error> {
+        let mut reading = self.list(extent.netns, extent.most, wanted)?;
+        if extent.processes {
+            self.name_processes(&mut reading.connections);
+        }
+        Ok(reading)
+    }
+
+    /// Names the processes that hold the sockets of a list just read. It goes over the descriptors of
+    /// every process, so it is done for those who ask.
+    fn name_processes(&mut self, connections: &mut [Connection]) {
+        match self {
+            Self::Walk { walker, .. } => walker.name_processes(connections),
+            Self::SockDiag => holders::forget(connections, Unknown::NotInSockDiag),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
     reader::{Pass, Reader},
 };
 use crate::model::{
-    judged::{Reading, Wanted},
+    judged::{Extent, Reading, Wanted},
     liveness::Thresholds,
 };
 
@@ -37,8 +37,7 @@ const MOST_WAITING: usize = 8;
 /// A list that was asked for.
 struct Order {
     wanted: Wanted,
-    netns: Option<u32>,
-    most: usize,
+    extent: Extent,
     answer: mpsc::Sender<Result<Reading, String>>,
 }
 
@@ -74,12 +73,12 @@ pub struct Walks {
 pub struct Lists(Arc<Shared>);
 
 impl Lists {
-    /// Every connection that is `wanted`, read afresh; at most `most`, the rest is counted. Blocks
-    /// until they are read.
+    /// Every connection that is `wanted`, read afresh; what is beyond the extent's limit is counted.
+    /// Blocks until they are read.
     ///
     /// # Errors
     /// Why they cannot be read, or that too many are waiting.
-    pub fn read(&self, netns: Option<u32>, most: usize, wanted: Wanted) -> Result<Reading, String> {
+    pub fn read(&self, extent: Extent, wanted: Wanted) -> Result<Reading, String> {
         let (answer, answered) = mpsc::channel();
         {
             let mut state = self.0.lock();
@@ -93,8 +92,7 @@ impl Lists {
             }
             state.orders.push(Order {
                 wanted,
-                netns,
-                most,
+                extent,
                 answer,
             });
             self.0.changed.notify_all();
@@ -122,7 +120,7 @@ impl Walks {
             let mut due = Instant::now();
             while let Some(order) = next(&theirs, due) {
                 if let Some(order) = order {
-                    let reading = reader.list(order.netns, order.most, &order.wanted);
+                    let reading = reader.list_to(order.extent, &order.wanted);
                     // One who has gone away meanwhile is no error.
                     let _ = order
                         .answer

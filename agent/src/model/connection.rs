@@ -27,6 +27,14 @@ pub enum Unknown {
     NoRecord,
     /// The peer has never been heard.
     NeverHeard,
+    /// It takes a reading of its own, which nobody asked for.
+    NotAskedFor,
+    /// The kernel refused to tell.
+    Refused,
+    /// The socket was closed while it was read.
+    ClosedMeanwhile,
+    /// What is outside the agent's PID namespace cannot be seen.
+    OutsidePidNamespace,
 }
 
 impl fmt::Display for Unknown {
@@ -40,6 +48,10 @@ impl fmt::Display for Unknown {
             Self::BeginningUnseen => "its beginning was not seen",
             Self::NoRecord => "the kernel's table of records was full",
             Self::NeverHeard => "the peer was never heard",
+            Self::NotAskedFor => "nobody asked for it",
+            Self::Refused => "the kernel refused to tell",
+            Self::ClosedMeanwhile => "it was closed meanwhile",
+            Self::OutsidePidNamespace => "processes outside this PID namespace cannot be seen",
         })
     }
 }
@@ -250,6 +262,17 @@ pub struct Outstanding {
     pub send_window: u64,
 }
 
+/// A process that holds a socket.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Holder {
+    /// Its number, as the agent's PID namespace has it (`tgid`).
+    pub pid: u32,
+    /// Its lowest descriptor of the socket.
+    pub fd: u32,
+    /// What it calls itself (`comm`): at most 15 bytes of any kind.
+    pub name: Vec<u8>,
+}
+
 /// One socket at one moment. Ages count back from that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
@@ -299,6 +322,9 @@ pub struct Connection {
     pub timer: Known<Option<Timer>>,
     /// Kernel memory: the socket's own object and its buffers, in bytes.
     pub memory: Known<u64>,
+    /// Who holds a descriptor of it, by number; empty where no process does: after its application
+    /// closed it, before it is accepted, or where the kernel alone uses it.
+    pub processes: Known<Vec<Holder>>,
 }
 
 impl Connection {
@@ -335,6 +361,7 @@ impl Connection {
             outstanding: Err(why),
             timer: Err(why),
             memory: Err(why),
+            processes: Err(Unknown::NotAskedFor),
         }
     }
 

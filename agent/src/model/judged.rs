@@ -76,6 +76,18 @@ impl Judged {
 /// Which connections a reading is to have.
 pub type Wanted = Box<dyn Fn(&Connection) -> bool + Send>;
 
+/// How much a reading is to bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Only this network namespace, by its inode number.
+    pub netns: Option<u32>,
+    /// Connections at most.
+    pub most: usize,
+    /// Whether the processes that hold them are to be named, which takes a look at every descriptor
+    /// of every process.
+    pub processes: bool,
+}
+
 /// What one look at the kernel's sockets brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {

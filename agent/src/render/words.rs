@@ -84,6 +84,23 @@ pub fn plain(name: &str) -> String {
     plain
 }
 
+/// A name that may be any bytes: what is no UTF-8 is written out too, and so is what stands between
+/// names, since whoever chose this one may want it to look like several.
+pub fn plain_bytes(name: &[u8], separators: &[char]) -> String {
+    let mut plain_name = String::new();
+    for chunk in name.utf8_chunks() {
+        for piece in chunk.valid().split_inclusive(separators) {
+            let name = piece.strip_suffix(separators).unwrap_or(piece);
+            plain_name.push_str(&plain(name));
+            plain_name.extend(piece[name.len()..].chars().flat_map(char::escape_unicode));
+        }
+        for byte in chunk.invalid() {
+            plain_name.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    plain_name
+}
+
 /// `1,204 connections`.
 pub fn counted(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
@@ -155,6 +172,22 @@ mod tests {
             ("\u{85}\u{2028}\u{7f}\0", r"\u{85}\u{2028}\u{7f}\0"),
         ] {
             assert_eq!(plain(name), expected);
+        }
+    }
+
+    #[test]
+    fn names_of_any_bytes_are_made_plain() {
+        for (name, expected) in [
+            (&b"nginx"[..], "nginx"),
+            (b"", ""),
+            (b"\xff\xfe\x80", r"\xff\xfe\x80"),
+            ("é\u{1b}[2J".as_bytes(), r"é\u{1b}[2J"),
+            // The first of two bytes, cut off by the kernel's limit of 15.
+            (b"caf\xc3", r"caf\xc3"),
+            (b"a:1:2,sshd", r"a\u{3a}1\u{3a}2\u{2c}sshd"),
+            (b",\n:", r"\u{2c}\u{a}\u{3a}"),
+        ] {
+            assert_eq!(plain_bytes(name, &[':', ',']), expected);
         }
     }
 

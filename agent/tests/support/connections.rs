@@ -7,7 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use halfopen::model::{
     connection::{
-        Connection, Keepalive, Outstanding, Policy, Setting, State, Timer, TimerKind, Unknown,
+        Connection, Holder, Keepalive, Outstanding, Policy, Setting, State, Timer, TimerKind,
+        Unknown,
     },
     snapshot::Direction,
 };
@@ -57,6 +58,7 @@ pub fn healthy() -> Connection {
             left: s(7198),
         })),
         memory: Ok(2432),
+        processes: Err(Unknown::NotAskedFor),
     }
 }
 
@@ -100,6 +102,31 @@ fn keepalive(setting: Setting, idle: u64, interval: u64, probes: u32) -> Keepali
         idle: s(idle),
         interval: s(interval),
         probes,
+    }
+}
+
+/// The same, as they are where processes are asked for: held by one, by many of which one wants to
+/// look like two, by nobody, and by nobody knows whom.
+pub fn with_processes(mut connections: Vec<Connection>) -> Vec<Connection> {
+    let workers = (1235..1240).map(|pid| holder(pid, 6, b"nginx"));
+    let hostile = holder(1234, 17, b"a:1:2,\x1b[2J\n\xff");
+    let told = [
+        Ok(vec![holder(1234, 5, b"nginx")]),
+        Ok(std::iter::once(hostile).chain(workers).collect()),
+        Ok(Vec::new()),
+        Err(Unknown::ClosedMeanwhile),
+    ];
+    for (it, processes) in connections.iter_mut().zip(told.into_iter().cycle()) {
+        it.processes = processes;
+    }
+    connections
+}
+
+fn holder(pid: u32, fd: u32, name: &[u8]) -> Holder {
+    Holder {
+        pid,
+        fd,
+        name: name.to_vec(),
     }
 }
 

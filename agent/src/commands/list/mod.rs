@@ -36,6 +36,7 @@ const COLUMNS: &str = "\
 Columns, as many as find room; all where output is no terminal:
   VERDICT       how it fares, a suspect with the evidence
   STATE, LOCAL, REMOTE, OWNER, NETNS (where there are several), MEMORY (in the kernel)
+  PROCESS       who holds it (--processes): NAME:PID:FD of each, the first ones
   SILENT, IDLE  since the peer was last heard; since data went either way
   PROBES        unanswered: keepalive:SENT/LIMIT, window:SENT, rto:TIMEOUTS
   KEEPALIVE     idle/interval/probes, default: where the namespace sets them, or off
@@ -57,6 +58,9 @@ pub struct ListArgs {
     /// Show all that match, not only those worth worrying about
     #[arg(long)]
     pub all: bool,
+    /// Name the processes that hold each connection
+    #[arg(short, long)]
+    pub processes: bool,
     /// Columns to sort by, - before one for the greatest first, such as -memory,owner [default: the
     /// worst first]
     #[arg(long, value_name = "COLUMN,…", allow_hyphen_values = true)]

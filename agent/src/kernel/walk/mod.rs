@@ -17,9 +17,11 @@ use super::{
     Error, Options,
     btf::{self, Layout},
     handed::{Entries, Handed},
+    holders::Holders,
     mapped::Mapped,
     object, privileges, programs,
 };
+use crate::model::connection::Connection;
 
 /// The program that reads a stretch of a table.
 const WALK: &str = "walk";
@@ -59,6 +61,7 @@ pub struct Walker {
     ebpf: Ebpf,
     progress: Mapped,
     handed: Handed,
+    holders: Holders,
 }
 
 impl Walker {
@@ -80,6 +83,7 @@ impl Walker {
         Ok(Self {
             progress: Mapped::new::<Walk>(ebpf.take_map("WALK"), "WALK", 1)?,
             handed: Handed::take(&mut ebpf)?,
+            holders: Holders::new(&layout.kernel),
             ebpf,
         })
     }
@@ -113,6 +117,11 @@ impl Walker {
     /// When the kernel refuses.
     pub fn nets(&mut self) -> Result<Vec<Net>, Error> {
         nets(&self.ebpf, &mut self.handed)
+    }
+
+    /// Names the processes that hold these sockets, which a walk has just met.
+    pub fn name_processes(&mut self, connections: &mut [Connection]) {
+        self.holders.name(&mut self.ebpf, connections);
     }
 
     fn table(

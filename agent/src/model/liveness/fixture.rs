@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::model::{
-    connection::{Connection, Keepalive, Outstanding, Policy, Setting, State},
+    connection::{Connection, Keepalive, Outstanding, Policy, Setting, State, Unknown},
     snapshot::Direction,
 };
 
@@ -64,6 +64,7 @@ pub(crate) fn established() -> Connection {
         }),
         timer: Ok(None),
         memory: Ok(4_096),
+        processes: Err(Unknown::NotAskedFor),
     }
 }
 

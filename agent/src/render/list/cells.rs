@@ -3,12 +3,12 @@
 
 use crate::{
     model::{
-        connection::{Known, TimerKind, Unknown},
+        connection::{Holder, Known, TimerKind, Unknown},
         detection::Detection,
         judged::Judged,
         liveness::{Evidence, Guard, Liveness},
     },
-    render::words::{address, age, keepalive, plain, setting, size},
+    render::words::{address, age, keepalive, plain, plain_bytes, setting, size},
 };
 
 /// What stands in one place of the table.
@@ -50,19 +50,28 @@ pub struct Column {
 
 /// The rank of the reason as a column of its own: rather than without any column of a lesser rank,
 /// it stands on a line of its own.
-pub const RANK_OF_WHY: usize = 11;
+pub const RANK_OF_WHY: usize = 12;
 
-/// Index of the column that is put on a line of its own where it finds no room.
+/// Indices of the columns that are put on a line of their own where they find no room.
 pub const LOCAL: usize = 2;
+pub const PROCESS: usize = 5;
 
-/// Indices of the columns that are shown only where they tell something.
+/// Indices of the columns that are shown only where they tell something; so is [`PROCESS`].
 pub const OWNER: usize = 4;
-pub const NETNS: usize = 5;
+pub const NETNS: usize = 6;
+
+/// Processes of one socket that are named: a listener may be held by hundreds.
+const MOST_PROCESSES: usize = 3;
+/// The longest name of a process where the width is limited: only one out to do harm is longer than
+/// the kernel's 15 bytes.
+const LONGEST_PROCESS: usize = 16;
+/// What stands between the parts of a process, and between processes.
+const SEPARATORS: [char; 2] = [':', ','];
 
 /// All columns, from left to right.
-pub const COLUMNS: [Column; 14] = [
+pub const COLUMNS: [Column; 15] = [
     column("VERDICT", false, 0, verdict),
-    column("STATE", false, 4, |judged| {
+    column("STATE", false, 5, |judged| {
         judged.connection.state.as_str().into()
     }),
     column("LOCAL", false, 2, |judged| {
@@ -71,35 +80,36 @@ pub const COLUMNS: [Column; 14] = [
     column("REMOTE", false, 1, |judged| {
         address(judged.connection.remote).into()
     }),
-    column("OWNER", false, 5, |judged| {
+    column("OWNER", false, 6, |judged| {
         match judged.connection.owner.as_str() {
             "" => NOTHING.into(),
             owner => plain(owner).into(),
         }
     }),
-    column("NETNS", true, 6, |judged| {
+    column("PROCESS", false, 3, process),
+    column("NETNS", true, 7, |judged| {
         judged.connection.netns.to_string().into()
     }),
-    column("SILENT", true, 3, |judged| {
+    column("SILENT", true, 4, |judged| {
         known(judged.connection.silence(), age)
     }),
-    column("IDLE", true, 12, |judged| {
+    column("IDLE", true, 13, |judged| {
         known(judged.connection.idle(), age)
     }),
-    column("PROBES", false, 8, probes),
-    column("KEEPALIVE", false, 10, |judged| {
+    column("PROBES", false, 9, probes),
+    column("KEEPALIVE", false, 11, |judged| {
         known(judged.connection.keepalive, keepalive)
     }),
-    column("USER-TIMEOUT", true, 13, |judged| {
+    column("USER-TIMEOUT", true, 14, |judged| {
         known(judged.connection.user_timeout, |timeout| {
             timeout.map_or(NOTHING.to_owned(), setting)
         })
     }),
-    column("DETECT", false, 7, detect),
-    column("MEMORY", true, 9, |judged| {
+    column("DETECT", false, 8, detect),
+    column("MEMORY", true, 10, |judged| {
         known(judged.connection.memory, size)
     }),
-    column("TIMER", false, 14, |judged| {
+    column("TIMER", false, 15, |judged| {
         known(judged.connection.timer, |timer| {
             timer.map_or(NOTHING.to_owned(), |timer| {
                 format!("{}:{}", self::timer(timer.kind), age(timer.left))
@@ -132,6 +142,39 @@ fn known<T>(fact: Known<T>, show: impl FnOnce(T) -> String) -> Cell {
             unknown: Some(unknown),
         },
     }
+}
+
+fn process(judged: &Judged) -> Cell {
+    let whole = |holder: &Holder| plain_bytes(&holder.name, &SEPARATORS);
+    processes(judged, MOST_PROCESSES, whole)
+}
+
+/// The same where the width is limited: the first alone, what is too long of its name cut off.
+pub fn short_process(judged: &Judged) -> Cell {
+    processes(judged, 1, |holder| {
+        let mut name = plain_bytes(&holder.name, &SEPARATORS);
+        if name.chars().count() > LONGEST_PROCESS {
+            name = name.chars().take(LONGEST_PROCESS - 1).collect();
+            name.push('…');
+        }
+        name
+    })
+}
+
+/// NAME:PID:FD of each, the first few.
+fn processes(judged: &Judged, most: usize, name: impl Fn(&Holder) -> String) -> Cell {
+    let holders = judged.connection.processes.as_deref().map_err(|why| *why);
+    known(holders, |holders| {
+        let show = |it: &Holder| format!("{}:{}:{}", name(it), it.pid, it.fd);
+        let mut shown: Vec<String> = holders.iter().take(most).map(show).collect();
+        if holders.len() > most {
+            shown.push(format!("+{}", holders.len() - most));
+        }
+        if shown.is_empty() {
+            return NOTHING.to_owned();
+        }
+        shown.join(",")
+    })
 }
 
 fn verdict(judged: &Judged) -> Cell {
@@ -220,6 +263,7 @@ mod tests {
         assert!(ranks.into_iter().eq(0..=COLUMNS.len()));
         assert_eq!(COLUMNS[LOCAL].title, "LOCAL");
         assert_eq!(COLUMNS[OWNER].title, "OWNER");
+        assert_eq!(COLUMNS[PROCESS].title, "PROCESS");
         assert_eq!(COLUMNS[NETNS].title, "NETNS");
     }
 }

@@ -3,16 +3,17 @@
 //!
 //! Times are whole milliseconds, `rtt_ms` alone has decimals; sizes are bytes. A fact that is unknown
 //! is `null`, and `unknown` says why under the same name. Not facts, and `null` where they do not
-//! apply: `evidence` but of a suspect, `guard` but of an idle connection.
+//! apply: `evidence` but of a suspect, `guard` but of an idle connection. `processes` stands there only
+//! where it was asked for.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
 use super::Report;
 use crate::{
     model::{
-        connection::{self, Known, Outstanding, TimerKind},
+        connection::{self, Holder, Known, Outstanding, TimerKind, Unknown},
         detection::{Detection, Paths},
         judged::Judged,
         liveness::Liveness,
@@ -111,8 +112,19 @@ struct Connection<'a> {
     timer: Option<Timer>,
     detect: Detect,
     memory_bytes: Option<u64>,
+    /// Left out where nobody asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    processes: Option<Option<Vec<Process<'a>>>>,
     /// Why a fact is `null`, by its name; `liveness` where one might have changed the judgement.
     unknown: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct Process<'a> {
+    pid: u32,
+    fd: u32,
+    /// With U+FFFD for what is no UTF-8.
+    name: Cow<'a, str>,
 }
 
 #[derive(Serialize)]
@@ -209,7 +221,20 @@ fn connection(judged: &Judged) -> Connection<'_> {
             now_ms: limit(&mut why, "detect.now_ms", judged.detect_now()),
         },
         memory_bytes: why.fact("memory_bytes", it.memory),
+        processes: (it.processes != Err(Unknown::NotAskedFor)).then(|| {
+            let holders = it.processes.as_deref().map_err(|why| *why);
+            let holders = why.fact("processes", holders)?;
+            Some(holders.iter().map(process).collect())
+        }),
         unknown: why.into_map(),
+    }
+}
+
+fn process(holder: &Holder) -> Process<'_> {
+    Process {
+        pid: holder.pid,
+        fd: holder.fd,
+        name: String::from_utf8_lossy(&holder.name),
     }
 }
 

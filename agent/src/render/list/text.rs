@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Report,
-    cells::{COLUMNS, Cell, LOCAL, NETNS, OWNER, RANK_OF_WHY},
+    cells::{COLUMNS, Cell, LOCAL, NETNS, OWNER, PROCESS, RANK_OF_WHY, short_process},
     layout::{self, GAP, Layout, Want},
     notes,
 };
@@ -76,6 +76,9 @@ impl<'a> Row<'a> {
             *owner = owner.chars().take(LONGEST_OWNER - 1).collect();
             owner.push('…');
         }
+        if options.width.is_some() {
+            cells[PROCESS] = short_process(judged);
+        }
         Self { judged, cells }
     }
 
@@ -106,6 +109,7 @@ impl<'a> Table<'a> {
         let wanted: Vec<usize> = (0..COLUMNS.len())
             .filter(|index| match *index {
                 OWNER => owned,
+                PROCESS => asked_for_processes(rows),
                 NETNS => differ(NETNS),
                 _ => true,
             })
@@ -133,6 +137,15 @@ impl<'a> Table<'a> {
         })
     }
 
+    fn has(&self, column: usize) -> bool {
+        self.columns.iter().any(|(index, _)| *index == column)
+    }
+
+    /// Whether processes were asked for, and found no room beside.
+    fn has_process_below(&self) -> bool {
+        asked_for_processes(self.rows) && !self.has(PROCESS)
+    }
+
     fn written(&self, options: &Options) -> String {
         let mut out = String::new();
         if options.header {
@@ -140,7 +153,8 @@ impl<'a> Table<'a> {
             let why = if self.why_beside { "WHY" } else { "" };
             self.line(&mut out, titles, why, None);
         }
-        let local_beside = self.columns.iter().any(|(index, _)| *index == LOCAL);
+        let local_beside = self.has(LOCAL);
+        let process_below = self.has_process_below();
         for row in self.rows {
             let cells = self
                 .columns
@@ -151,7 +165,12 @@ impl<'a> Table<'a> {
             self.line(&mut out, cells, why, color);
             if !self.why_beside {
                 let local = (!local_beside).then(|| address(row.judged.connection.local));
-                below(&mut out, local, row.why(), options);
+                let process = process_below.then(|| row.cells[PROCESS].text.as_str());
+                let words = [
+                    local.map(|local| format!("local {local} ")),
+                    process.map(|process| format!("process {process} ")),
+                ];
+                below(&mut out, words.into_iter().flatten(), row.why(), options);
             }
         }
         out
@@ -188,9 +207,10 @@ impl<'a> Table<'a> {
     /// Why there are question marks, a sentence for each reason.
     fn unknown(&self) -> Vec<String> {
         let mut reasons: BTreeMap<Unknown, Vec<&str>> = BTreeMap::new();
-        for (index, _) in &self.columns {
-            let title = COLUMNS[*index].title;
-            for unknown in self.rows.iter().filter_map(|row| row.cells[*index].unknown) {
+        let shown = self.columns.iter().map(|(index, _)| *index);
+        for index in shown.chain(self.has_process_below().then_some(PROCESS)) {
+            let title = COLUMNS[index].title;
+            for unknown in self.rows.iter().filter_map(|row| row.cells[index].unknown) {
                 let titles = reasons.entry(unknown).or_default();
                 if titles.last() != Some(&title) {
                     titles.push(title);
@@ -212,12 +232,17 @@ fn want(index: usize, rows: &[Row<'_>]) -> Want {
     }
 }
 
-/// What found no room beside: the local address, unbroken, and the reason, wrapped.
-fn below(out: &mut String, local: Option<String>, why: &str, options: &Options) {
+/// Whether processes were looked for, found or not.
+fn asked_for_processes(rows: &[Row<'_>]) -> bool {
+    rows.iter()
+        .any(|row| row.judged.connection.processes != Err(Unknown::NotAskedFor))
+}
+
+/// What found no room beside: the local address and the processes, unbroken, and the reason, wrapped.
+fn below(out: &mut String, facts: impl Iterator<Item = String>, why: &str, options: &Options) {
     let room = options.width.unwrap_or(usize::MAX);
-    let local = local.map(|local| format!("local {local} "));
     let mut line = INDENT.to_owned();
-    let words = local.as_deref().into_iter().chain(why.split_whitespace());
+    let words = facts.chain(why.split_whitespace().map(str::to_owned));
     let mut empty = true;
     for word in words {
         if !empty && chars(&line) + 1 + chars(word.trim_end()) > room {
@@ -229,7 +254,7 @@ fn below(out: &mut String, local: Option<String>, why: &str, options: &Options) 
         if !empty {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(&word);
         empty = false;
     }
     if !empty {

@@ -6,7 +6,10 @@ use hyper::StatusCode;
 use super::{Api, NOT_YET, Refusal, filter, flag};
 use crate::{
     filter::Filter,
-    model::{connection::Connection, judged::Judged},
+    model::{
+        connection::Connection,
+        judged::{Extent, Judged},
+    },
     render::list::{self, Report},
 };
 
@@ -28,8 +31,7 @@ impl Api {
         };
         let Question {
             all,
-            netns,
-            limit,
+            extent,
             filter,
         } = question;
         let judge_by = *thresholds;
@@ -37,7 +39,7 @@ impl Api {
             let judged = Judged::new(connection.clone(), &judge_by);
             (all || judged.is_noteworthy()) && filter.matches(&judged)
         };
-        let reading = lister(netns, limit, Box::new(wanted))
+        let reading = lister(extent, Box::new(wanted))
             .map_err(|reason| (StatusCode::SERVICE_UNAVAILABLE, reason))?;
         let judged = reading.connections.into_iter();
         let mut rows: Vec<Judged> = judged.map(|c| Judged::new(c, thresholds)).collect();
@@ -61,8 +63,7 @@ impl Api {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Question {
     all: bool,
-    netns: Option<u32>,
-    limit: usize,
+    extent: Extent,
     filter: Filter,
 }
 
@@ -70,8 +71,11 @@ impl Question {
     fn parse(query: &str) -> Result<Self, String> {
         let mut question = Self {
             all: false,
-            netns: None,
-            limit: DEFAULT_LIMIT,
+            extent: Extent {
+                netns: None,
+                most: DEFAULT_LIMIT,
+                processes: false,
+            },
             filter: Filter::default(),
         };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -83,22 +87,25 @@ impl Question {
                     let number = value.parse().map_err(|_| {
                         "netns is the inode number of a network namespace, as `ls -L -i /proc/PID/ns/net` shows it"
                     })?;
-                    question.netns = Some(number);
+                    question.extent.netns = Some(number);
                 }
                 "limit" => {
                     let number = value
                         .parse()
                         .ok()
                         .filter(|limit| (1..=MOST).contains(limit));
-                    question.limit =
+                    question.extent.most =
                         number.ok_or_else(|| format!("limit is a number from 1 to {MOST}"))?;
+                }
+                "processes" => {
+                    question.extent.processes = flag("processes", &value)?;
                 }
                 "filter" => {
                     question.filter = filter(&value)?;
                 }
                 other => {
                     return Err(format!(
-                        "there is no parameter {other:?}; there are all, netns, limit and filter"
+                        "there is no parameter {other:?}; there are all, netns, limit, processes and filter"
                     ));
                 }
             }
@@ -116,11 +123,21 @@ mod tests {
         let parsed =
             Question::parse("all=true&netns=4026531840&limit=5&filter=state+established").unwrap();
         assert!(parsed.all);
-        assert_eq!((parsed.netns, parsed.limit), (Some(4_026_531_840), 5));
+        let extent = Extent {
+            netns: Some(4_026_531_840),
+            most: 5,
+            processes: false,
+        };
+        assert_eq!(parsed.extent, extent);
         assert_eq!(parsed.filter, Filter::parse("state established").unwrap());
-        assert_eq!(Question::parse("").unwrap().limit, DEFAULT_LIMIT);
+        assert_eq!(Question::parse("").unwrap().extent.most, DEFAULT_LIMIT);
+        for (asked, expected) in [("processes", true), ("processes=1", true), ("all", false)] {
+            let question = Question::parse(asked).unwrap();
+            assert_eq!(question.extent.processes, expected, "{asked}");
+        }
         for (wrong, said) in [
             ("all=yes", "all is"),
+            ("processes=nginx", "processes is"),
             ("netns=-1", "netns is"),
             ("netns=99999999999", "netns is"),
             ("limit=0", "limit is"),

@@ -19,7 +19,7 @@ use crate::{
     filter::Filter,
     host::cgroups,
     model::{
-        judged::{Reading, Wanted},
+        judged::{Extent, Reading, Wanted},
         liveness::Thresholds,
     },
 };
@@ -36,8 +36,8 @@ const STREAMS: usize = 64;
 
 const NOT_YET: &str = "the hooks are not attached yet; try again in a second";
 
-/// Reads connections afresh: those of a namespace or all, at most so many, that are wanted.
-pub type Lister = Box<dyn Fn(Option<u32>, usize, Wanted) -> Result<Reading, String> + Send + Sync>;
+/// Reads connections afresh: those that are wanted.
+pub type Lister = Box<dyn Fn(Extent, Wanted) -> Result<Reading, String> + Send + Sync>;
 
 /// What the API answers from; cheap to clone.
 #[derive(Clone)]

@@ -70,6 +70,7 @@ fn an_established_connection() {
         }),
         timer: running(TimerKind::Retransmission, 150),
         memory: Ok(0),
+        processes: Err(Unknown::NotAskedFor),
     };
     let found = connection(|answer| {
         answer.mptcp = true;
