@@ -21,7 +21,7 @@ use tracing::{info, warn};
 
 use crate::{
     cli::{HookArgs, LogLevel, ThresholdArgs, interval},
-    commands::news::News,
+    commands::{grouping::GroupArgs, news::News},
     kernel::{self, Monitor},
     serve::{
         self, Api, Feed, Limits, ListenAddress, Refused, Routes, Sampler, Snapshots, TelemetryPath,
@@ -85,6 +85,8 @@ pub struct AgentArgs {
         value_parser = deaths_kept
     )]
     deaths_kept: usize,
+    #[command(flatten)]
+    groups: GroupArgs,
     #[command(flatten)]
     walk: WalkArgs,
 }
@@ -178,7 +180,9 @@ async fn agent(
         without: args.hooks.without.clone(),
         btf: args.hooks.btf.clone(),
         max_records: args.max_records,
-        max_groups: args.max_kernel_groups,
+        max_kernel_groups: args.max_kernel_groups,
+        limits: args.groups.limits(),
+        kubernetes_names: args.groups.kubernetes_names,
         compare_interval: args.compare_interval,
         bpf_stats: !args.no_bpf_stats,
         kernel_log,

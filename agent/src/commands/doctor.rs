@@ -115,7 +115,7 @@ fn attach(hooks: &HookArgs) -> Result<Snapshot, kernel::Error> {
         btf: hooks.btf.clone(),
         // A look needs no room: the maps are gone in a moment.
         max_records: 1024,
-        max_groups: 64,
+        max_kernel_groups: 64,
         bpf_stats: false,
         ..kernel::Options::default()
     };

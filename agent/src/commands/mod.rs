@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod demo;
 pub mod doctor;
+mod grouping;
 pub mod list;
 mod news;
 pub mod selftest;

@@ -106,8 +106,10 @@ impl Condition {
             Self::Silent(comparison, limit) => compare(*comparison, connection.silence(), limit),
             Self::Detect(comparison, limit) => compare(*comparison, judged.detect_now(), limit),
             Self::Memory(comparison, limit) => compare(*comparison, connection.memory, limit),
-            Self::Owner(_) if connection.owner.is_empty() => Truth::Unknown,
-            Self::Owner(pattern) => value::glob(pattern, &connection.owner).into(),
+            Self::Owner(pattern) => match &connection.owner {
+                Ok(owner) => value::glob(pattern, owner).into(),
+                Err(_) => Truth::Unknown,
+            },
             Self::Netns(comparison, netns) => {
                 comparison.holds(&connection.netns.into(), netns).into()
             }

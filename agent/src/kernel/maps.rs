@@ -215,6 +215,13 @@ impl Maps {
         records.map(|(sock, record)| (sock, record.0)).collect()
     }
 
+    /// Takes a group out of the kernel's table; its counts at the last moment.
+    pub fn forget_group(&mut self, key: &GroupKey) -> Option<GroupCounts> {
+        let key = Wire(*key);
+        let counts = self.groups.get(&key, 0).ok()?;
+        self.groups.remove(&key).ok().map(|()| counts.0)
+    }
+
     /// Forgets a namespace that is gone.
     pub fn forget_net(&mut self, key: &NetKey) {
         // Gone already is as good.

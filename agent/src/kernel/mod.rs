@@ -7,6 +7,7 @@ mod btf;
 mod comparison;
 mod drain;
 mod error;
+mod groups;
 mod handed;
 pub(crate) mod handle;
 mod holders;
@@ -19,6 +20,7 @@ mod monitor;
 mod netns;
 mod notices;
 mod object;
+pub mod owners;
 mod paced;
 mod privileges;
 mod programs;
@@ -34,7 +36,7 @@ pub use monitor::Monitor;
 pub use reader::Reader;
 pub use walks::Lists;
 
-use crate::model::{liveness::Thresholds, snapshot::Mechanism};
+use crate::model::{budget::Limits, liveness::Thresholds, snapshot::Mechanism};
 
 /// How to watch the kernel.
 #[derive(Debug, Clone)]
@@ -48,7 +50,11 @@ pub struct Options {
     /// Sockets that can have a record at a time.
     pub max_records: u32,
     /// Groups that can be told apart in the kernel.
-    pub max_groups: u32,
+    pub max_kernel_groups: u32,
+    /// Which groups are shown by name.
+    pub limits: Limits,
+    /// Whether containers and pods go by the names of the kubelet's directories of logs.
+    pub kubernetes_names: bool,
     /// Longest time between two comparisons with the kernel's own counters.
     pub compare_interval: Duration,
     /// Whether to have the kernel measure the programs' runs.
@@ -61,6 +67,16 @@ pub struct Options {
     pub walk_interval: Option<Duration>,
 }
 
+impl Options {
+    /// Who tells owners.
+    #[must_use]
+    pub fn owners(&self) -> owners::Owners {
+        // A group in the kernel's table is one of a cgroup; sockets at peace have others.
+        let cgroups = usize::try_from(self.max_kernel_groups).unwrap_or(usize::MAX);
+        owners::Owners::open(cgroups.saturating_mul(2), self.kubernetes_names)
+    }
+}
+
 /// Where a kernel shows its own BTF.
 pub const BTF: &str = "/sys/kernel/btf/vmlinux";
 
@@ -71,7 +87,9 @@ impl Default for Options {
             without: Vec::new(),
             btf: BTF.into(),
             max_records: 65_536,
-            max_groups: 4_096,
+            max_kernel_groups: 4_096,
+            limits: Limits::default(),
+            kubernetes_names: false,
             compare_interval: Duration::from_secs(5),
             bpf_stats: true,
             kernel_log: false,

@@ -13,6 +13,7 @@ use super::{
     btf,
     comparison::Comparison,
     drain::Drain,
+    groups::Groups,
     hooks::Role,
     look::Look,
     maps::Maps,
@@ -27,7 +28,7 @@ use crate::{
     host::prog_info::ProgramStatistics,
     model::{
         event::{Listener, Nobody},
-        groups::{Ledger, Reasons},
+        groups::Reasons,
         liveness::Thresholds,
         silences,
         snapshot::{Build, Coverage, Losses, Seen, Snapshot, Walk, Walked},
@@ -41,7 +42,7 @@ pub struct Monitor {
     attached: Vec<Attached>,
     reasons: Reasons,
     comparison: Comparison,
-    ledger: Ledger,
+    groups: Groups,
     look: Look,
     walks: Walks,
     /// The walk that was shown last, and what is needed to understand sockets since.
@@ -73,7 +74,8 @@ impl Monitor {
         // Parsing it took tens of MiB, which the next steps must not come on top of.
         trim();
         attach::resolve_addresses(&mut layout);
-        let mut reader = Reader::open_for(&layout)?;
+        let owners = options.owners();
+        let mut reader = Reader::open_for(&layout, owners.clone())?;
         let hz = reader.hz();
         layout.kernel.jiffy_ns = hz.map_or(0, |hz| 1_000_000_000 / hz);
         let mut ebpf = object::load(&layout, options)?;
@@ -81,7 +83,7 @@ impl Monitor {
         let reasons = Reasons::new(&layout.reset_reasons);
         let drain = Drain::start(
             &mut ebpf,
-            Notices::new(reasons.clone(), hz),
+            Notices::new(reasons.clone(), hz, owners.clone()),
             maps.switches(),
             maps.losses(),
             listener,
@@ -111,7 +113,7 @@ impl Monitor {
             attached,
             reasons,
             comparison,
-            ledger: Ledger::default(),
+            groups: Groups::new(owners, options.limits.clone()),
             look,
             walks,
             pass: None,
@@ -133,12 +135,15 @@ impl Monitor {
         let looked = self
             .look
             .look(&self.ebpf, &mut self.maps, converter, &self.thresholds);
-        let groups = self.ledger.show(&counters, &looked.pending, &self.reasons);
+        let counts = self.groups.count(&counters, &looked.pending, &self.reasons);
+        let shown = self.groups.show(counts, looked.suspects, walk);
+        self.groups.forget(&counters, &mut self.maps, &self.reasons);
         let coverage = coverage(&self.attached);
         Snapshot {
-            groups,
-            suspects: looked.suspects,
-            walk,
+            groups: shown.counts,
+            groups_folded: shown.folded,
+            suspects: shown.suspects,
+            walk: shown.walk,
             coverage: Coverage {
                 suspects: self.sees_suspects(&coverage),
                 ..coverage

@@ -8,7 +8,7 @@ use halfopen_common::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
-use super::address::address;
+use super::{address::address, owners::Owners};
 use crate::model::{
     connection::{Connection, Keepalive, Known, Setting, State, Unknown},
     death,
@@ -23,16 +23,18 @@ pub struct Notices {
     reasons: Reasons,
     /// Jiffies of a second, where known.
     hz: Option<u64>,
+    owners: Owners,
     /// CLOCK_REALTIME − CLOCK_MONOTONIC.
     wall: Duration,
 }
 
 impl Notices {
     /// On a kernel with these reasons of resets and this clock.
-    pub fn new(reasons: Reasons, hz: Option<u64>) -> Self {
+    pub fn new(reasons: Reasons, hz: Option<u64>, owners: Owners) -> Self {
         let mut notices = Self {
             reasons,
             hz: hz.filter(|hz| *hz > 0),
+            owners,
             wall: Duration::ZERO,
         };
         notices.set_clock();
@@ -129,14 +131,16 @@ impl Notices {
             direction::OUTBOUND => Direction::Outbound,
             _ => Direction::None,
         };
+        let cgroup = match record.cgroup {
+            _ if is_stray => Err(Unknown::NotOfThisKind),
+            0 => Err(Unknown::NotOnThisKernel),
+            cgroup => Ok(cgroup),
+        };
         Some(Connection {
             sock: notice.sock,
             cookie: (notice.cookie != 0).then_some(notice.cookie),
-            cgroup: match record.cgroup {
-                _ if is_stray => Err(Unknown::NotOfThisKind),
-                0 => Err(Unknown::NotOnThisKernel),
-                cgroup => Ok(cgroup),
-            },
+            owner: self.owners.of(cgroup),
+            cgroup,
             uid: of_full(!is_stray).map(|()| record.uid),
             orphaned: notice.flags & told::ORPHAN != 0,
             mptcp: notice.flags & told::MPTCP != 0,

@@ -31,7 +31,7 @@ pub fn load(layout: &Layout, options: &Options) -> Result<Ebpf, Error> {
         .override_global("QUICK", quick.as_bytes(), true)
         .override_global("AYA_LOG_LEVEL", &level, false)
         .map_max_entries("SOCKETS", options.max_records)
-        .map_max_entries("GROUPS", options.max_groups)
+        .map_max_entries("GROUPS", options.max_kernel_groups)
         .map_max_entries("CLASSES", 1);
     loader.load(OBJECT).map_err(Error::Load)
 }

@@ -12,6 +12,7 @@ use super::{
     Error, Options,
     btf::Layout,
     holders,
+    owners::Owners,
     walk::{self, Converter, Request, Walker},
 };
 use crate::{
@@ -57,9 +58,14 @@ pub enum Reader {
         walker: Box<Walker>,
         /// The kernel's HZ, once it is known.
         hz: Option<u64>,
+        /// Whose sockets are.
+        owners: Owners,
     },
     /// By sock_diag.
-    SockDiag,
+    SockDiag {
+        /// Whose sockets are.
+        owners: Owners,
+    },
 }
 
 impl Reader {
@@ -68,19 +74,21 @@ impl Reader {
     /// # Errors
     /// When a privilege is missing.
     pub fn open(options: &Options) -> Result<Self, Error> {
-        Self::choose(Walker::load(options))
+        let owners = options.owners();
+        Self::choose(Walker::load(options), owners)
     }
 
     /// The same where the kernel's layout is known already.
-    pub(super) fn open_for(layout: &Layout) -> Result<Self, Error> {
-        Self::choose(Walker::load_for(layout))
+    pub(super) fn open_for(layout: &Layout, owners: Owners) -> Result<Self, Error> {
+        Self::choose(Walker::load_for(layout), owners)
     }
 
-    fn choose(walker: Result<Walker, Error>) -> Result<Self, Error> {
+    fn choose(walker: Result<Walker, Error>, owners: Owners) -> Result<Self, Error> {
         match walker {
             Ok(walker) => Ok(Self::Walk {
                 walker: Box::new(walker),
                 hz: None,
+                owners,
             }),
             Err(
                 error @ (Error::Privilege { .. }
@@ -90,7 +98,7 @@ impl Reader {
             ) => Err(error),
             Err(error) => {
                 warn!(%error, "sockets are read by sock_diag, which does not tell keepalive settings");
-                Ok(Self::SockDiag)
+                Ok(Self::SockDiag { owners })
             }
         }
     }
@@ -98,11 +106,11 @@ impl Reader {
     /// Jiffies of a second; `None` where it cannot be found out.
     pub(super) fn hz(&mut self) -> Option<u64> {
         match self {
-            Self::Walk { walker, hz } => {
+            Self::Walk { walker, hz, .. } => {
                 let nets = walker.nets().ok()?;
                 known_hz(hz, &nets).ok()
             }
-            Self::SockDiag => None,
+            Self::SockDiag { .. } => None,
         }
     }
 
@@ -117,17 +125,17 @@ impl Reader {
     ) -> Result<Pass, Error> {
         let began = Instant::now();
         let mut pass = match self {
-            Self::Walk { walker, hz } => {
+            Self::Walk { walker, hz, owners } => {
                 let mut tries = 0;
                 loop {
-                    let pass = walk_once(walker, hz, thresholds, &mut between)?;
+                    let pass = walk_once(walker, hz, owners, thresholds, &mut between)?;
                     tries += 1;
                     if pass.cut_short == 0 || tries == TRIES {
                         break pass;
                     }
                 }
             }
-            Self::SockDiag => dump_once(thresholds)?,
+            Self::SockDiag { owners } => dump_once(owners, thresholds)?,
         };
         pass.duration = began.elapsed();
         pass.at = Instant::now();
@@ -161,9 +169,10 @@ impl Reader {
             }
         };
         let (source, unseen_namespaces, torn) = match self {
-            Self::Walk { walker, hz } => {
+            Self::Walk { walker, hz, owners } => {
                 let nets = walker.nets()?;
-                let mut converter = Converter::new(&nets, known_hz(hz, &nets)?);
+                let hz = known_hz(hz, &nets)?;
+                let mut converter = Converter::new(&nets, hz, owners.clone());
                 let request = Request {
                     sums: false,
                     quiet_jiffies: 0,
@@ -177,8 +186,8 @@ impl Reader {
                 let walked = walker.walk(&nets, &request, each, || {})?;
                 (Source::Tables, 0, walked.torn + walked.unreadable)
             }
-            Self::SockDiag => {
-                let (connections, unseen) = dump()?;
+            Self::SockDiag { owners } => {
+                let (connections, unseen) = dump(owners)?;
                 let own =
                     |connection: &Connection| netns.is_none_or(|only| only == connection.netns);
                 connections.into_iter().filter(own).for_each(&mut take);
@@ -216,7 +225,7 @@ impl Reader {
     fn name_processes(&mut self, connections: &mut [Connection]) {
         match self {
             Self::Walk { walker, .. } => walker.name_processes(connections),
-            Self::SockDiag => holders::forget(connections, Unknown::NotInSockDiag),
+            Self::SockDiag { .. } => holders::forget(connections, Unknown::NotInSockDiag),
         }
     }
 }
@@ -247,11 +256,12 @@ fn known_hz(hz: &mut Option<u64>, nets: &[halfopen_common::Net]) -> Result<u64, 
 fn walk_once(
     walker: &mut Walker,
     hz: &mut Option<u64>,
+    owners: &Owners,
     thresholds: &Thresholds,
     between: &mut impl FnMut(),
 ) -> Result<Pass, Error> {
     let nets = walker.nets()?;
-    let mut converter = Converter::new(&nets, known_hz(hz, &nets)?);
+    let mut converter = Converter::new(&nets, known_hz(hz, &nets)?, owners.clone());
     let request = Request {
         sums: true,
         quiet_jiffies: converter.jiffies(thresholds.idle),
@@ -285,15 +295,20 @@ fn walk_once(
     })
 }
 
-fn dump() -> Result<(Vec<Connection>, u64), Error> {
+fn dump(owners: &Owners) -> Result<(Vec<Connection>, u64), Error> {
     let found = namespaces::find(Depth::Threads);
-    sock_diag::dump_everywhere(&found).map_err(|error| Error::Walk {
+    let dumped = sock_diag::dump_everywhere(&found).map_err(|error| Error::Walk {
         reason: format!("sock_diag: {error}"),
-    })
+    });
+    let (mut connections, unseen) = dumped?;
+    for connection in &mut connections {
+        connection.owner = owners.of(connection.cgroup);
+    }
+    Ok((connections, unseen))
 }
 
-fn dump_once(thresholds: &Thresholds) -> Result<Pass, Error> {
-    let (connections, _) = dump()?;
+fn dump_once(owners: &Owners, thresholds: &Thresholds) -> Result<Pass, Error> {
+    let (connections, _) = dump(owners)?;
     let mut census = Census::default();
     let mut suspects = Vec::new();
     for connection in connections {

@@ -223,6 +223,13 @@ pub const TABLE: &[Metric<Snapshot>] = &[
         read: |snapshot, out| out.count([], snapshot.losses.groups_overflowed),
     },
     Metric {
+        name: "halfopen_groups_folded",
+        kind: Kind::Gauge,
+        help: "Groups that are not shown by name, but summed as owner other (--max-groups, --max-series).",
+        labels: &[],
+        read: |snapshot, out| out.count([], snapshot.groups_folded),
+    },
+    Metric {
         name: "halfopen_records",
         kind: Kind::Gauge,
         help: "Live sockets with a record: they probed, timed out or were reset.",

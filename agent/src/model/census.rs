@@ -1,14 +1,18 @@
 //! The census: what all connections of one walk add up to.
 //! It must never count a connection twice, nor one whose facts are unknown as if they were known.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    connection::{Connection, Setting, State, Unknown},
+    connection::{Connection, Known, Setting, State, Unknown},
     detection::{Bucket, detect},
     liveness::{Evidence, Guard, Liveness, Thresholds, judge},
     snapshot::{Direction, Group},
 };
+
+/// The label of owners that could not be told. No owner has this name: those of units have a suffix,
+/// those of paths begin with `/`.
+pub const UNKNOWN_OWNER: &str = "unknown";
 
 /// What the connections of one group add up to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -88,11 +92,21 @@ impl Census {
     }
 }
 
+/// The label of an owner: [`UNKNOWN_OWNER`] where it could not be told, nothing where there is none.
+#[must_use]
+pub fn owner_label(owner: &Known<Arc<str>>) -> String {
+    match owner {
+        Ok(owner) => owner.to_string(),
+        Err(Unknown::NotOfThisKind) => String::new(),
+        Err(_) => UNKNOWN_OWNER.to_owned(),
+    }
+}
+
 /// The group of a connection.
 #[must_use]
 pub fn group(connection: &Connection) -> Group {
     Group {
-        owner: connection.owner.clone(),
+        owner: owner_label(&connection.owner),
         direction: connection.direction,
         port: match connection.direction {
             Direction::None => None,

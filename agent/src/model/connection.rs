@@ -35,6 +35,16 @@ pub enum Unknown {
     ClosedMeanwhile,
     /// What is outside the agent's PID namespace cannot be seen.
     OutsidePidNamespace,
+    /// No hierarchy of cgroups v2 is mounted here.
+    NoCgroups,
+    /// Its cgroup was gone before it was looked at.
+    CgroupGone,
+    /// Its cgroup is not below what is mounted here.
+    CgroupOutside,
+    /// Its cgroup was made just now, and has not been looked for yet.
+    CgroupNotYet,
+    /// The kernel refuses to tell of its cgroup.
+    CgroupRefused,
 }
 
 impl fmt::Display for Unknown {
@@ -52,6 +62,11 @@ impl fmt::Display for Unknown {
             Self::Refused => "the kernel refused to tell",
             Self::ClosedMeanwhile => "it was closed meanwhile",
             Self::OutsidePidNamespace => "processes outside this PID namespace cannot be seen",
+            Self::NoCgroups => "no cgroup v2 hierarchy is mounted here",
+            Self::CgroupGone => "its cgroup was gone before it was looked at",
+            Self::CgroupOutside => "its cgroup is outside what is shown here of cgroups",
+            Self::CgroupNotYet => "its cgroup has not been looked for yet",
+            Self::CgroupRefused => "its cgroup cannot be looked at",
         })
     }
 }
@@ -290,8 +305,8 @@ pub struct Connection {
     pub state: State,
     /// Who opened it.
     pub direction: Direction,
-    /// Whose it is; empty until owners are told apart.
-    pub owner: String,
+    /// Whose it is: the name of its [`super::owner::Owner`].
+    pub owner: Known<Arc<str>>,
     /// Id of its own cgroup (v2).
     pub cgroup: Known<u64>,
     /// Owner's uid.
@@ -345,7 +360,7 @@ impl Connection {
             remote,
             state,
             direction,
-            owner: String::new(),
+            owner: Err(why),
             cgroup: Err(why),
             uid: Err(why),
             orphaned: false,

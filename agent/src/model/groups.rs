@@ -2,8 +2,9 @@
 //! It must never let a figure that was shown go backwards.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use halfopen_common::{
@@ -13,6 +14,8 @@ use halfopen_common::{
 
 use super::{
     budget::OTHER,
+    census::owner_label,
+    connection::Known,
     death,
     liveness::Evidence,
     snapshot::{Counts, Direction, Group},
@@ -73,81 +76,144 @@ pub fn add_pending(pending: &mut Pending, record: &Record) {
     }
 }
 
-/// Keeps what was shown of each group.
+/// Keeps what was shown of each of the kernel's groups.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    shown: BTreeMap<GroupKey, PendingAnswers>,
+    known: BTreeMap<GroupKey, Entry>,
+    /// Counts of keys that the kernel has forgotten, by the group they were shown in.
+    retained: BTreeMap<Group, Counts>,
+}
+
+/// What is known of one of the kernel's groups.
+#[derive(Debug)]
+struct Entry {
+    /// Where it is shown. It stays so: counts that change their group would go backwards in one.
+    group: Group,
+    shown: PendingAnswers,
+    /// The sum of all counters when they last changed.
+    sum: u64,
+    /// When that was.
+    changed: Duration,
 }
 
 impl Ledger {
-    /// The groups as views show them. The pending answers must have been read *after* the counters,
-    /// never before: an answer the hooks count in between is then in neither, and what was shown
-    /// before stands, where the other order would count it twice for good.
+    /// The groups as views show them; `owner` tells the name of a cgroup's owner, and is asked once for
+    /// each of the kernel's groups. The pending answers must have been read *after* the counters, never
+    /// before: an answer the hooks count in between is then in neither, and what was shown before
+    /// stands, where the other order would count it twice for good.
     pub fn show(
         &mut self,
         counters: &BTreeMap<GroupKey, GroupCounts>,
         pending: &Pending,
         reasons: &Reasons,
+        owner: impl Fn(u64) -> Known<Arc<str>>,
+        now: Duration,
     ) -> BTreeMap<Group, Counts> {
-        let mut groups: BTreeMap<Group, Counts> = BTreeMap::new();
+        let mut groups = self.retained.clone();
         for (key, counters) in counters {
             let pending = pending.get(key).copied().unwrap_or_default();
-            let shown = self.shown.entry(*key).or_default();
+            let entry = self.known.entry(*key).or_insert_with(|| Entry {
+                group: group(key, &owner),
+                shown: PendingAnswers::default(),
+                sum: 0,
+                changed: now,
+            });
+            let shown = &mut entry.shown;
             for ((shown, counted), pending) in shown.iter_mut().zip(counters.events).zip(pending) {
                 *shown = (*shown).max(counted + pending);
             }
-            if is_empty(counters) {
-                continue;
+            let sum = sum(counters);
+            if sum != entry.sum {
+                entry.sum = sum;
+                entry.changed = now;
             }
-            let event = |event: Event| shown[event as usize];
-            let counts = groups.entry(group(key)).or_default();
-            counts.keepalive_probes += event(Event::KeepaliveProbe);
-            counts.keepalive_probes_answered += event(Event::KeepaliveAnswered);
-            counts.window_probes += event(Event::WindowProbe);
-            counts.window_probes_answered += event(Event::WindowAnswered);
-            counts.retransmission_timeouts += event(Event::RetransmissionTimeout);
-            counts.resets_received += event(Event::ResetReceived);
-            for (evidence, recovery) in [
-                (Evidence::Keepalive, Event::KeepaliveRecovery),
-                (Evidence::Retransmission, Event::RetransmissionRecovery),
-                (Evidence::WindowProbe, Event::WindowRecovery),
-            ] {
-                *counts.recoveries.entry(evidence).or_default() += event(recovery);
-            }
-            for (count, name) in counters
-                .resets_sent
-                .iter()
-                .zip(&reasons.0)
-                .filter(|(count, _)| **count != 0)
-            {
-                *counts.resets_sent.entry(name.to_string()).or_default() += count;
-            }
-            for ending in Ending::ALL {
-                let count = counters.endings[ending as usize];
-                if let Some(cause) = death::cause(ending).filter(|_| count != 0) {
-                    *counts.deaths.entry(cause).or_default() += count;
-                }
+            if sum != 0 {
+                let counts = groups.entry(entry.group.clone()).or_default();
+                add(counts, entry.shown, counters, reasons);
             }
         }
         groups
     }
+
+    /// Groups of the kernel in which nothing has happened for so long.
+    pub fn stale(&self, age: Duration, now: Duration) -> impl Iterator<Item = GroupKey> {
+        let is_stale = move |entry: &Entry| now.saturating_sub(entry.changed) > age;
+        let known = self.known.iter();
+        known
+            .filter(move |(_, entry)| is_stale(entry))
+            .map(|(key, _)| *key)
+    }
+
+    /// Takes over the counts of one that the kernel is made to forget.
+    pub fn retire(&mut self, key: &GroupKey, counters: &GroupCounts, reasons: &Reasons) {
+        if let Some(entry) = self.known.remove(key) {
+            let counts = self.retained.entry(entry.group).or_default();
+            add(counts, entry.shown, counters, reasons);
+        }
+    }
+
+    /// Gives away what is retained of groups that are gone, and of which the kernel knows nothing more.
+    pub fn depart(&mut self, is_gone: impl Fn(&Group) -> bool) -> Vec<(Group, Counts)> {
+        let live: BTreeSet<&Group> = self.known.values().map(|entry| &entry.group).collect();
+        let departs = |group: &&Group| !live.contains(group) && is_gone(group);
+        let gone: Vec<Group> = self.retained.keys().filter(departs).cloned().collect();
+        let gone = gone.into_iter();
+        gone.filter_map(|group| self.retained.remove_entry(&group))
+            .collect()
+    }
 }
 
-fn is_empty(counters: &GroupCounts) -> bool {
-    let zero = |counts: &[u64]| counts.iter().all(|count| *count == 0);
-    zero(&counters.events) && zero(&counters.resets_sent) && zero(&counters.endings)
+fn add(counts: &mut Counts, shown: PendingAnswers, counters: &GroupCounts, reasons: &Reasons) {
+    let event = |event: Event| shown[event as usize];
+    counts.keepalive_probes += event(Event::KeepaliveProbe);
+    counts.keepalive_probes_answered += event(Event::KeepaliveAnswered);
+    counts.window_probes += event(Event::WindowProbe);
+    counts.window_probes_answered += event(Event::WindowAnswered);
+    counts.retransmission_timeouts += event(Event::RetransmissionTimeout);
+    counts.resets_received += event(Event::ResetReceived);
+    for (evidence, recovery) in [
+        (Evidence::Keepalive, Event::KeepaliveRecovery),
+        (Evidence::Retransmission, Event::RetransmissionRecovery),
+        (Evidence::WindowProbe, Event::WindowRecovery),
+    ] {
+        *counts.recoveries.entry(evidence).or_default() += event(recovery);
+    }
+    for (count, name) in counters
+        .resets_sent
+        .iter()
+        .zip(&reasons.0)
+        .filter(|(count, _)| **count != 0)
+    {
+        *counts.resets_sent.entry(name.to_string()).or_default() += count;
+    }
+    for ending in Ending::ALL {
+        let count = counters.endings[ending as usize];
+        if let Some(cause) = death::cause(ending).filter(|_| count != 0) {
+            *counts.deaths.entry(cause).or_default() += count;
+        }
+    }
 }
 
-fn group(key: &GroupKey) -> Group {
-    let port = Some(key.port);
+/// It changes with any of them.
+fn sum(counters: &GroupCounts) -> u64 {
+    let counters = counters
+        .events
+        .iter()
+        .chain(&counters.resets_sent)
+        .chain(&counters.endings);
+    counters.fold(0, |sum, count| sum.wrapping_add(*count))
+}
+
+fn group(key: &GroupKey, owner: impl Fn(u64) -> Known<Arc<str>>) -> Group {
+    let named = || owner_label(&owner(key.cgroup));
     let (owner, direction, port) = match key.direction {
-        direction::INBOUND => ("", Direction::Inbound, port),
-        direction::OUTBOUND => ("", Direction::Outbound, port),
-        GROUP_OVERFLOW_DIRECTION => (OTHER, Direction::None, None),
-        _ => ("", Direction::None, None),
+        direction::INBOUND => (named(), Direction::Inbound, Some(key.port)),
+        direction::OUTBOUND => (named(), Direction::Outbound, Some(key.port)),
+        GROUP_OVERFLOW_DIRECTION => (OTHER.to_owned(), Direction::None, None),
+        _ => (String::new(), Direction::None, None),
     };
     Group {
-        owner: owner.to_owned(),
+        owner,
         direction,
         port,
     }
@@ -190,6 +256,15 @@ mod tests {
         ]))
     }
 
+    fn show(
+        ledger: &mut Ledger,
+        counters: &BTreeMap<GroupKey, GroupCounts>,
+        pending: &Pending,
+    ) -> BTreeMap<Group, Counts> {
+        let owner = |_| Ok("unit.service".into());
+        ledger.show(counters, pending, &reasons(), owner, Duration::ZERO)
+    }
+
     #[test]
     fn groups_of_several_cgroups_are_summed_and_empty_ones_left_out() {
         let probes = |n| counters(|c| c.events[Event::KeepaliveProbe as usize] = n);
@@ -198,10 +273,10 @@ mod tests {
             (key(2, 443, direction::OUTBOUND), probes(3)),
             (key(2, 80, direction::INBOUND), probes(0)),
         ]);
-        let shown = Ledger::default().show(&read, &Pending::new(), &reasons());
+        let shown = show(&mut Ledger::default(), &read, &Pending::new());
         assert_eq!(shown.len(), 1);
         let group = Group {
-            owner: String::new(),
+            owner: "unit.service".to_owned(),
             direction: Direction::Outbound,
             port: Some(443),
         };
@@ -221,7 +296,7 @@ mod tests {
                 c.endings[Ending::Keepalive as usize] = 3;
             }),
         )]);
-        let shown = Ledger::default().show(&read, &Pending::new(), &reasons());
+        let shown = show(&mut Ledger::default(), &read, &Pending::new());
         let counts = shown.values().next().unwrap();
         let expected = [
             ("no_socket", 4),
@@ -273,8 +348,7 @@ mod tests {
         assert_eq!(events[Event::WindowRecovery as usize], 1);
         let mut ledger = Ledger::default();
         let mut shown = |counters, pending: &Pending| {
-            ledger
-                .show(&counters, pending, &reasons())
+            show(&mut ledger, &counters, pending)
                 .values()
                 .next()
                 .unwrap()
@@ -283,5 +357,33 @@ mod tests {
         assert_eq!(shown(answered(0), &pending), 1);
         assert_eq!(shown(answered(0), &Pending::new()), 1, "counted in between");
         assert_eq!(shown(answered(1), &Pending::new()), 1);
+    }
+
+    #[test]
+    fn what_the_kernel_forgets_is_kept_until_the_group_departs() {
+        let probes = |n| counters(|c| c.events[Event::KeepaliveProbe as usize] = n);
+        let [old, new] = [1, 2].map(|cgroup| key(cgroup, 443, direction::OUTBOUND));
+        let mut ledger = Ledger::default();
+        let owner = |_| Ok("unit.service".into());
+        let show = |ledger: &mut Ledger, read: &[(GroupKey, u64)], second| {
+            let read = read.iter().map(|(key, n)| (*key, probes(*n))).collect();
+            let now = Duration::from_secs(second);
+            let shown = ledger.show(&read, &Pending::new(), &reasons(), owner, now);
+            shown.values().map(|it| it.keepalive_probes).sum::<u64>()
+        };
+        let age = Duration::from_secs(10);
+        assert_eq!(show(&mut ledger, &[(old, 3), (new, 1)], 0), 4);
+        assert_eq!(show(&mut ledger, &[(old, 3), (new, 2)], 11), 5);
+        let stale: Vec<_> = ledger.stale(age, Duration::from_secs(11)).collect();
+        assert_eq!(stale, [old]);
+        ledger.retire(&old, &probes(3), &reasons());
+        assert_eq!(show(&mut ledger, &[(new, 2)], 12), 5);
+        assert_eq!(ledger.depart(|_| true), [], "the kernel still counts in it");
+        ledger.retire(&new, &probes(2), &reasons());
+        assert_eq!(show(&mut ledger, &[], 13), 5);
+        assert_eq!(ledger.depart(|_| false), []);
+        let gone = ledger.depart(|_| true);
+        assert_eq!((gone.len(), gone[0].1.keepalive_probes), (1, 5));
+        assert_eq!(show(&mut ledger, &[], 14), 0);
     }
 }

@@ -12,6 +12,8 @@ use super::{census::Census, judged::Source, liveness::Evidence};
 pub struct Snapshot {
     /// Counts since the agent began, by group. Sums over groups are exact whatever was folded.
     pub groups: BTreeMap<Group, Counts>,
+    /// Groups that are not shown by name, but together as those of owner `other`.
+    pub groups_folded: u64,
     /// Which connections are suspects now, as the hooks know it; in the coverage if it is known.
     pub suspects: Suspects,
     /// What the latest walk over all sockets found.
@@ -78,7 +80,7 @@ pub struct Walked {
 /// Whose counts: owner × direction × port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Group {
-    /// The connection's owner; empty until owners are told apart.
+    /// The connection's owner; empty where there is none (TIME_WAIT, a reset for no connection).
     pub owner: String,
     /// Who opened the connection.
     pub direction: Direction,

@@ -31,7 +31,7 @@ pub fn healthy() -> Connection {
         remote: "192.0.2.7:51000".parse().unwrap(),
         state: State::Established,
         direction: Direction::Inbound,
-        owner: "nginx.service".into(),
+        owner: Ok("nginx.service".into()),
         cgroup: Ok(77),
         uid: Ok(33),
         orphaned: false,
@@ -152,7 +152,7 @@ pub fn suspects() -> Vec<Connection> {
             it.local = "10.0.0.1:40122".parse().unwrap();
             it.remote = "10.255.255.254:5432".parse().unwrap();
             it.direction = Direction::Outbound;
-            it.owner = "evil\u{1b}[2J\nname\u{202e}".into();
+            it.owner = Ok("evil\u{1b}[2J\nname\u{202e}".into());
             it.user_timeout = Ok(Some(s(30)));
             it.last_ack = Ok(s(25));
             it.last_received = Ok(s(40));
@@ -179,7 +179,7 @@ pub fn suspects() -> Vec<Connection> {
             it.remote = "[2001:db8:85a3:aaaa:bbbb:cccc:dddd:eeee]:65535"
                 .parse()
                 .unwrap();
-            it.owner = "kubepods-burstable-pod0a1b2c3d_0123456789abcdef.slice".into();
+            it.owner = Ok("kubepods-burstable-pod0a1b2c3d_0123456789abcdef.slice".into());
             silent(it, s(95));
             it.outstanding = Ok(Outstanding {
                 probes: 6,
@@ -204,7 +204,7 @@ pub fn others() -> Vec<Connection> {
         with(4, |it| {
             it.local = "[::ffff:10.0.0.1]:8080".parse().unwrap();
             it.remote = "[::ffff:198.51.100.200]:51004".parse().unwrap();
-            it.owner = "café@1.service".into();
+            it.owner = Ok("café@1.service".into());
             silent(it, s(3 * 86_400 + 4 * 3600));
             it.keepalive = Ok(keepalive(Setting::Off, 7200, 75, 9));
             it.timer = Ok(None);
@@ -219,7 +219,7 @@ pub fn others() -> Vec<Connection> {
             }));
         }),
         with(6, |it| {
-            it.owner.clear();
+            it.owner = Err(Unknown::CgroupGone);
             it.outstanding = Ok(Outstanding {
                 probes: 0,
                 unacknowledged: 65_536,
@@ -280,7 +280,7 @@ pub fn others() -> Vec<Connection> {
         with(11, |it| {
             it.state = State::TimeWait;
             it.direction = Direction::None;
-            it.owner.clear();
+            it.owner = Err(Unknown::CgroupGone);
             it.cookie = None;
             no_full_socket(it);
             it.outstanding = Err(Unknown::NotOfThisKind);
@@ -316,7 +316,7 @@ pub fn by_sock_diag() -> Vec<Connection> {
         let none = Unknown::NotInSockDiag;
         it.keepalive = Err(none);
         it.user_timeout = Err(none);
-        it.owner.clear();
+        it.owner = Err(Unknown::CgroupGone);
     }
     connections[2].policy = Err(Unknown::NamespaceUnread);
     connections

@@ -31,7 +31,7 @@ fn ms(ms: u64) -> Duration {
 fn told() -> Connection {
     let none = Unknown::NotInEvents;
     Connection {
-        owner: String::new(),
+        owner: Err(Unknown::CgroupGone),
         policy: Err(none),
         rto: Err(none),
         rtt: Err(none),
@@ -302,11 +302,11 @@ pub fn oddities() -> Vec<Event> {
             it.connection.mptcp = true;
         }),
         event(reset(), |it| {
-            it.connection.owner = "evil\u{1b}[2J\nname\u{202e}".into();
+            it.connection.owner = Ok("evil\u{1b}[2J\nname\u{202e}".into());
         }),
         event(reset(), |it| {
             it.connection.owner =
-                "kubepods-burstable-pod0a1b2c3d_0123456789abcdef0123456789abcdef.slice".into();
+                Ok("kubepods-burstable-pod0a1b2c3d_0123456789abcdef0123456789abcdef.slice".into());
             // Before the epoch's calendar ends, and after it.
             it.at = Duration::from_secs(u64::MAX);
         }),

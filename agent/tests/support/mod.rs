@@ -20,6 +20,7 @@ use halfopen::model::{
 /// A snapshot that has something of everything.
 pub fn rich() -> Snapshot {
     Snapshot {
+        groups_folded: 3,
         groups: BTreeMap::from([
             (group("", Direction::Outbound, Some(5432)), outbound()),
             (

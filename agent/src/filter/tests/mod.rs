@@ -20,7 +20,7 @@ fn sample() -> Judged {
     Judged {
         connection: established().with(|it| {
             it.remote = "192.0.2.7:51000".parse().unwrap();
-            it.owner = "nginx.service".into();
+            it.owner = Ok("nginx.service".into());
             it.cgroup = Ok(77);
             it.uid = Ok(1000);
             it.last_ack = Ok(seconds(40));
@@ -61,7 +61,7 @@ fn unknown() -> Judged {
         data: Err(none),
     };
     let connection = &mut judged.connection;
-    connection.owner.clear();
+    connection.owner = Err(Unknown::CgroupGone);
     connection.cgroup = Err(none);
     connection.uid = Err(none);
     connection.last_ack = Err(none);

@@ -49,6 +49,11 @@ impl Hierarchy {
         })
     }
 
+    /// The directory of a cgroup, by its path from `/`; `None` if that is not below this mount.
+    pub fn directory_of(&self, path: &Path) -> Option<PathBuf> {
+        Some(self.point.join(path.strip_prefix(&self.part).ok()?))
+    }
+
     /// The cgroup's path from `/`, by that of its directory; `None` if that is not below this mount,
     /// or is the root of a part whose own name is not shown.
     pub fn path_of(&self, directory: &Path) -> Option<PathBuf> {

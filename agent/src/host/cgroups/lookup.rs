@@ -201,6 +201,19 @@ impl Cgroups {
         self.look_around(id, now)
     }
 
+    /// Whether a cgroup that was told still exists.
+    #[must_use]
+    pub fn is_there(&self, id: u64, cgroup: &Cgroup) -> bool {
+        match self.way {
+            Way::Handles => handle::open_cgroup(self.root.as_fd(), id).is_ok(),
+            Way::Walk { .. } => self
+                .hierarchy
+                .directory_of(&cgroup.path)
+                .and_then(|directory| fs::symlink_metadata(directory).ok())
+                .is_some_and(|data| data.ino() == id),
+        }
+    }
+
     /// The path of an open directory of cgroups.
     fn path_of(&self, id: u64, directory: &OwnedFd) -> Result<PathBuf, Unknown> {
         let link = format!("/proc/self/fd/{}", directory.as_raw_fd());

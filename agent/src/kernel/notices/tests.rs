@@ -56,7 +56,7 @@ fn notice(what: u8) -> Notice {
 
 fn notices() -> Notices {
     let told = HashMap::from([(3, "tcp_rfc7323_paws".to_owned())]);
-    let mut notices = Notices::new(Reasons::new(&told), Some(250));
+    let mut notices = Notices::new(Reasons::new(&told), Some(250), Owners::open(0, false));
     notices.wall = Duration::from_secs(1_764_000_000);
     notices
 }
@@ -229,7 +229,7 @@ fn what_is_unknown_says_why() {
     assert_eq!(unheard.connection.state, State::SynSent);
 
     for hz in [None, Some(0)] {
-        let clockless = Notices::new(Reasons::new(&HashMap::new()), hz);
+        let clockless = Notices::new(Reasons::new(&HashMap::new()), hz, Owners::open(0, false));
         let event = clockless.event(&notice(what::TIMEOUT)).unwrap();
         assert_eq!(event.connection.keepalive, Err(Unknown::NotOnThisKernel));
     }

@@ -11,7 +11,7 @@ use std::{
 
 use halfopen_common::{Class, Net, Socket, direction, flag};
 
-use super::super::{Error, address::address};
+use super::super::{Error, address::address, owners::Owners};
 use crate::model::{
     connection::{
         Connection, Keepalive, Known, Outstanding, Policy, Setting, State, Timer, TimerKind,
@@ -35,6 +35,7 @@ const EPHEMERAL: u16 = 32_768;
 #[derive(Debug, Clone)]
 pub struct Converter {
     hz: u64,
+    owners: Owners,
     policies: BTreeMap<u32, Arc<Policy>>,
     /// Network namespace and port of every listener met so far.
     listeners: BTreeSet<(u32, u16)>,
@@ -43,9 +44,10 @@ pub struct Converter {
 impl Converter {
     /// For these namespaces.
     #[must_use]
-    pub fn new(nets: &[Net], hz: u64) -> Self {
+    pub fn new(nets: &[Net], hz: u64, owners: Owners) -> Self {
         let mut converter = Self {
             hz,
+            owners,
             policies: BTreeMap::new(),
             listeners: BTreeSet::new(),
         };
@@ -149,10 +151,17 @@ impl Converter {
             address(socket.family, socket.remote, socket.remote_port),
         ];
         let direction = self.direction(socket, state);
+        let cgroup = if state == State::TimeWait || socket.flags & flag::TIME_WAIT != 0 {
+            Err(Unknown::NotOfThisKind)
+        } else {
+            known_cgroup(socket.cgroup)
+        };
+        let owner = self.owners.of(cgroup);
         let blank = Connection {
             sock: socket.sock,
             cookie: (socket.cookie != 0).then_some(socket.cookie),
-            cgroup: known_cgroup(socket.cgroup),
+            owner,
+            cgroup,
             mptcp: socket.flags & flag::MPTCP != 0,
             policy: self.policy(netns),
             memory: Ok(socket.memory.into()),
@@ -162,7 +171,6 @@ impl Converter {
             Connection {
                 // Its application is long gone; FIN_WAIT2 here is an orphan that waits for its end.
                 orphaned: state == State::FinWait2,
-                cgroup: Err(Unknown::NotOfThisKind),
                 timer: Ok(Some(Timer {
                     kind: TimerKind::TimeWait,
                     left: self.left(socket, socket.timer_expires),
@@ -329,8 +337,10 @@ impl Converter {
         let is_on = class.flags & flag::KEEPALIVE != 0;
         let user_timeout = u64::from(class.user_timeout_ms);
         let (state, why) = (State::Established, Unknown::NotOfThisKind);
+        let cgroup = known_cgroup(class.cgroup);
         Connection {
-            cgroup: known_cgroup(class.cgroup),
+            owner: self.owners.of(cgroup),
+            cgroup,
             keepalive: self.keepalive(
                 class.netns,
                 is_on,

@@ -40,7 +40,7 @@ pub(crate) fn established() -> Connection {
         remote: SocketAddr::from(([10, 0, 0, 2], 50_000)),
         state: State::Established,
         direction: Direction::Inbound,
-        owner: String::new(),
+        owner: Ok("nginx.service".into()),
         cgroup: Ok(1),
         uid: Ok(0),
         orphaned: false,

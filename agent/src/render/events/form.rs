@@ -104,7 +104,6 @@ impl Form {
     pub fn new(event: &Event, number: Option<u64>) -> Self {
         let it = &event.connection;
         let mut why = Reasons::default();
-        let owner = Some(it.owner.clone()).filter(|owner| !owner.is_empty());
         let sent = |part: fn(&Sent) -> u32| event.sent.as_ref().map(part).map_err(|why| *why);
         let held = |part: fn(&Held) -> u32| event.held.as_ref().map(part).map_err(|why| *why);
         Self {
@@ -134,8 +133,8 @@ impl Form {
             state: it.state.as_str().into(),
             direction: it.direction.as_str().into(),
             owner: why
-                .told("owner", owner, "owners are not told apart")
-                .map(Cow::Owned),
+                .fact("owner", it.owner.clone())
+                .map(|owner| Cow::Owned(owner.to_string())),
             cgroup: why.fact("cgroup", it.cgroup),
             uid: why.fact("uid", it.uid),
             orphaned: it.orphaned,

@@ -81,10 +81,10 @@ pub const COLUMNS: [Column; 15] = [
         address(judged.connection.remote).into()
     }),
     column("OWNER", false, 6, |judged| {
-        match judged.connection.owner.as_str() {
-            "" => NOTHING.into(),
-            owner => plain(owner).into(),
-        }
+        known(
+            judged.connection.owner.as_deref().map_err(|why| *why),
+            plain,
+        )
     }),
     column("PROCESS", false, 3, process),
     column("NETNS", true, 7, |judged| {

@@ -173,7 +173,6 @@ fn connection(judged: &Judged) -> Connection<'_> {
     let outstanding = it.outstanding;
     let of = |part: fn(&Outstanding) -> u64| outstanding.as_ref().map(part).map_err(|why| *why);
     let number = |part: fn(&Outstanding) -> u32| outstanding.as_ref().map(part).map_err(|why| *why);
-    let owner = Some(it.owner.as_str()).filter(|owner| !owner.is_empty());
     Connection {
         netns: it.netns,
         cookie: why.told("cookie", it.cookie, "nobody has asked for it yet"),
@@ -181,7 +180,7 @@ fn connection(judged: &Judged) -> Connection<'_> {
         remote: it.remote.into(),
         state: it.state.as_str(),
         direction: it.direction.as_str(),
-        owner: why.told("owner", owner, "owners are not told apart"),
+        owner: why.fact("owner", it.owner.as_deref().map_err(|why| *why)),
         cgroup: why.fact("cgroup", it.cgroup),
         uid: why.fact("uid", it.uid),
         orphaned: it.orphaned,

@@ -107,7 +107,7 @@ impl Key {
 }
 
 fn owner(judged: &Judged) -> Option<&str> {
-    Some(judged.connection.owner.as_str()).filter(|owner| !owner.is_empty())
+    judged.connection.owner.as_deref().ok()
 }
 
 fn known<T: Ord>(a: Known<T>, b: Known<T>, directed: impl Fn(Ordering) -> Ordering) -> Ordering {

@@ -103,9 +103,7 @@ impl<'a> Table<'a> {
             rows.iter()
                 .any(|row| row.cells[index].text != first.cells[index].text)
         };
-        let owned = rows
-            .iter()
-            .any(|row| !row.judged.connection.owner.is_empty());
+        let owned = rows.iter().any(|row| row.judged.connection.owner.is_ok());
         let wanted: Vec<usize> = (0..COLUMNS.len())
             .filter(|index| match *index {
                 OWNER => owned,

@@ -45,7 +45,7 @@ fn an_established_connection() {
         remote: "10.0.0.2:50000".parse().unwrap(),
         state: State::Established,
         direction: Direction::Outbound,
-        owner: String::new(),
+        owner: Err(Unknown::NotOfThisKind),
         cgroup: Ok(99),
         uid: Ok(1000),
         orphaned: false,

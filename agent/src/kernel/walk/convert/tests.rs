@@ -19,7 +19,7 @@ fn converter() -> Converter {
     net.keepalive_time = 7200 * 250;
     net.keepalive_interval = 75 * 250;
     net.keepalive_probes = 9;
-    Converter::new(&[net], HZ)
+    Converter::new(&[net], HZ, Owners::open(0, false))
 }
 
 fn socket(change: impl FnOnce(&mut Socket)) -> Socket {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::{ID, Owner, UID, path};
-use crate::model::{groups::OVERFLOW_OWNER, owner::LONGEST_NAME};
+use crate::model::{budget::OTHER, owner::LONGEST_NAME};
 
 /// Parts that mean something somewhere, cut and put together at random.
 const PARTS: &[&[u8]] = &[
@@ -116,7 +116,7 @@ fn must_hold(path: &[u8]) -> Owner {
         }
     }
     assert!(owner.name.len() <= LONGEST_NAME, "{}", shown());
-    assert_ne!(&*owner.name, OVERFLOW_OWNER);
+    assert_ne!(&*owner.name, OTHER);
     owner
 }
 
