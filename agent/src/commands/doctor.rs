@@ -9,6 +9,7 @@ use clap::Args;
 use super::print;
 use crate::{
     cli::HookArgs,
+    host::cgroups::Cgroups,
     kernel::{self, Monitor},
     model::snapshot::{Snapshot, Walk},
     render::doctor::{self, Fact, Privilege, Report},
@@ -49,6 +50,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
 fn examine(hooks: &HookArgs) -> Report {
     let attached = attach(hooks).map_err(|error| error.to_string());
     let mut facts = facts(&hooks.btf);
+    facts.push(owners());
     if let Ok(snapshot) = &attached {
         facts.push(sockets(&snapshot.walk));
     }
@@ -123,6 +125,35 @@ fn attach(hooks: &HookArgs) -> Result<Snapshot, kernel::Error> {
         Ok(mut monitor) => Ok(monitor.snapshot()),
         Err(kernel::Error::NothingAttached { snapshot, .. }) => Ok(*snapshot),
         Err(error) => Err(error),
+    }
+}
+
+/// By what owners of connections are told.
+fn owners() -> Fact {
+    let found = match Cgroups::open(0) {
+        Ok(cgroups) => {
+            let point = cgroups.mount_point().display();
+            let how = match cgroups.refusal() {
+                None => "each by its id".to_owned(),
+                Some(error) => format!(
+                    "found by walking their tree ({error}): short-lived ones may stay unknown"
+                ),
+            };
+            let part = match (cgroups.is_used(), cgroups.is_whole()) {
+                (false, _) => "; nobody is in one: lists call owners by their processes",
+                (true, false) => "; only a part is shown here: owners outside of it are unknown",
+                (true, true) => "",
+            };
+            Ok(format!("cgroups v2 at {point}, {how}{part}"))
+        }
+        Err(error) => Err(format!(
+            "{error}: lists call owners by their processes, metrics cannot tell them apart"
+        )),
+    };
+    Fact {
+        key: "owners",
+        title: "owners of connections",
+        found,
     }
 }
 

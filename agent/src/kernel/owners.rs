@@ -31,6 +31,7 @@ pub struct Owners(Arc<Mutex<Inner>>);
 
 struct Inner {
     cgroups: Result<Cgroups, Unknown>,
+    are_processes: bool,
     names: Option<Names>,
     /// Cgroups that were asked for and exist, by id.
     met: HashMap<u64, Met>,
@@ -70,8 +71,13 @@ impl Owners {
             let told = |error: &_| warn!(%error, "the names of pods and containers are unknown");
             names.inspect_err(told).ok()
         });
+        let are_processes = match &opened {
+            Ok(cgroups) => !cgroups.is_used(),
+            Err(why) => *why == Unknown::NoCgroups,
+        };
         Self(Arc::new(Mutex::new(Inner {
             cgroups: opened,
+            are_processes,
             names,
             met: HashMap::new(),
             looked: None,
@@ -99,6 +105,13 @@ impl Owners {
         Ok(name)
     }
 
+    /// Whether cgroups tell nothing here, since the host has v1 alone, or nobody in those of v2: then
+    /// the process that holds a socket is all that tells whose it is.
+    #[must_use]
+    pub fn are_processes(&self) -> bool {
+        self.lock().are_processes
+    }
+
     /// The names of owners that exist now, of those that were asked for; at most half a minute old.
     /// `None` where it is not known.
     #[must_use]
@@ -110,6 +123,7 @@ impl Owners {
             names,
             met,
             looked,
+            are_processes: _,
         } = &mut *inner;
         let cgroups = cgroups.as_ref().ok()?;
         if looked.is_none_or(|looked| now >= looked + CENSUS) {

@@ -214,8 +214,13 @@ impl Reader {
         wanted: &dyn Fn(&Connection) -> bool,
     ) -> Result<Reading, Error> {
         let mut reading = self.list(extent.netns, extent.most, wanted)?;
-        if extent.processes {
+        let (Self::Walk { owners, .. } | Self::SockDiag { owners }) = self;
+        let by_process = owners.are_processes();
+        if extent.processes || by_process {
             self.name_processes(&mut reading.connections);
+        }
+        if by_process {
+            reading.connections.iter_mut().for_each(own_by_process);
         }
         Ok(reading)
     }
@@ -227,6 +232,14 @@ impl Reader {
             Self::Walk { walker, .. } => walker.name_processes(connections),
             Self::SockDiag { .. } => holders::forget(connections, Unknown::NotInSockDiag),
         }
+    }
+}
+
+/// Where cgroups tell no owner, the first process that holds a socket does.
+fn own_by_process(connection: &mut Connection) {
+    let holders = connection.processes.as_deref().unwrap_or_default();
+    if let Some(holder) = holders.first() {
+        connection.owner = Ok(String::from_utf8_lossy(&holder.name).into());
     }
 }
 

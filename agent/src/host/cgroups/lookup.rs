@@ -201,6 +201,15 @@ impl Cgroups {
         self.look_around(id, now)
     }
 
+    /// Whether there is any cgroup but the root: on a host that runs on v1, that of v2 may be mounted
+    /// and unused.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        let is_directory = |entry: fs::DirEntry| entry.file_type().is_ok_and(|it| it.is_dir());
+        fs::read_dir(&self.hierarchy.point)
+            .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(is_directory)))
+    }
+
     /// Whether a cgroup that was told still exists.
     #[must_use]
     pub fn is_there(&self, id: u64, cgroup: &Cgroup) -> bool {
