@@ -21,4 +21,4 @@ pub use held::Held;
 pub use notice::{Notice, SILENCE_BOUNDS_S, SilenceTable, Silences, keepalive, told, what};
 pub use offsets::{ABSENT, Kernel, Quick, Stretch, switch};
 pub use record::{Outstanding, Record, state};
-pub use walk::{Class, ClassSum, DUMP_STOPPED, Net, Socket, Walk, flag, table};
+pub use walk::{Class, ClassSum, DUMP_STOPPED, EPHEMERAL, Net, Socket, Walk, flag, table};

@@ -160,6 +160,9 @@ pub struct ClassSum {
 /// rest of the bits are how many entries it has passed.
 pub const DUMP_STOPPED: u32 = 1 << 31;
 
+/// The first port that Linux gives to clients (net.ipv4.ip_local_port_range).
+pub const EPHEMERAL: u16 = 32_768;
+
 /// Which chains a table has: values of [`Walk::table`].
 pub mod table {
     /// `inet_hashinfo.ehash`: connections, TIME_WAIT and requests.

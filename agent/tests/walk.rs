@@ -22,11 +22,11 @@ use halfopen::{
         connection::{Connection, Keepalive, Setting, State},
         judged::Source,
         liveness::Thresholds,
-        snapshot::Direction,
+        snapshot::{Direction, Group},
     },
 };
 use nix::sched::{CloneFlags, unshare};
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
 const ALL: fn(&Connection) -> bool = |_| true;
 
@@ -184,6 +184,32 @@ fn every_socket_is_found_once_with_its_state_and_settings() {
     }
     assert_eq!(pass.census.namespaces[&netns], by_state);
     drop((kept, half));
+}
+
+/// A child of such a listener looks like a client's socket at first sight, and its client's port
+/// would become a label.
+#[test]
+#[ignore = "needs root"]
+fn a_listener_without_a_backlog_has_inbound_connections_in_the_sums_too() {
+    const PORT: u16 = 7_777;
+    let netns = enter_private();
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
+    listener.bind(&address.into()).unwrap();
+    listener.listen(0).unwrap();
+    let client = TcpStream::connect(address).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    let from = client.local_addr().unwrap().port();
+    let pass = open().pass(&Thresholds::default(), || {}).unwrap();
+    let groups = &pass.census.groups;
+    assert!(groups.keys().all(|group| group.port != Some(from)));
+    for direction in [Direction::Inbound, Direction::Outbound] {
+        let is_it = |group: &&Group| group.port == Some(PORT) && group.direction == direction;
+        let group = groups.keys().find(is_it).unwrap();
+        let established = groups[group].states.get(&State::Established);
+        assert_eq!(established, Some(&1), "{direction:?} of {netns}");
+    }
+    drop(server);
 }
 
 /// Opens and closes connections by the hundred, in its own namespace and in others that come and go.

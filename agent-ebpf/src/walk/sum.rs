@@ -2,7 +2,7 @@
 //! It must never sum what could be judged otherwise than its neighbours.
 
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_jiffies64};
-use halfopen_common::{ABSENT, Class, ClassSum, Quick, Walk, direction, flag};
+use halfopen_common::{ABSENT, Class, ClassSum, EPHEMERAL, Quick, Walk, direction, flag};
 
 use super::{
     CLASSES, Cursor, copy,
@@ -46,11 +46,12 @@ pub fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &Walk) -
     // What a child has of a listener without a backlog would cost a cache line more.
     let inbound = scratch.copied::<u32>(quick!(max_ack_backlog)) != 0;
     let local_port: u16 = scratch.common(kernel!(local_port));
-    let port = if inbound {
-        local_port
-    } else {
-        u16::from_be(scratch.common(kernel!(remote_port)))
-    };
+    let remote_port = u16::from_be(scratch.common(kernel!(remote_port)));
+    // Perhaps a child of a listener without a backlog: looked at by itself, it tells.
+    if !inbound && remote_port >= EPHEMERAL && local_port < EPHEMERAL {
+        return false;
+    }
+    let port = if inbound { local_port } else { remote_port };
     let family: u16 = scratch.common(kernel!(family));
     // Nothing is queued to be sent where nothing is outstanding.
     let memory = object_size(family).wrapping_add(charged(scratch.copied(quick!(rmem_alloc))));

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use halfopen_common::{Class, Net, Socket, direction, flag};
+use halfopen_common::{Class, EPHEMERAL, Net, Socket, direction, flag};
 
 use super::super::{Error, address::address, owners::Owners};
 use crate::model::{
@@ -28,8 +28,6 @@ const LOSS_PROBE: u8 = 5;
 const REO_TIMEOUT: u8 = 6;
 /// A time stamp this little ahead of the clock was taken after the clock was read.
 const AHEAD: u32 = 4_096;
-/// The first port that Linux gives to clients (net.ipv4.ip_local_port_range).
-const EPHEMERAL: u16 = 32_768;
 
 /// What is needed to understand the sockets of one walk.
 #[derive(Debug, Clone)]
