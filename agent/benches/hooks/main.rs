@@ -4,6 +4,7 @@
 //! figures. Nor may it judge them: it prints.
 
 mod events;
+#[path = "../common/network.rs"]
 mod network;
 mod programs;
 mod rounds;

@@ -3,22 +3,30 @@
 //! It must never compare figures of different rounds: the machine's speed drifts. Nor may it judge
 //! them: it prints.
 
+#[path = "../common/child.rs"]
 mod child;
 mod iterator;
 mod latency;
+#[path = "../common/memory.rs"]
+mod memory;
+#[path = "../common/namespace.rs"]
 mod namespace;
-#[path = "../hooks/network.rs"]
+#[path = "../common/network.rs"]
 mod network;
+#[path = "../common/population.rs"]
 mod population;
 mod reader;
 mod readers;
 mod rounds;
 mod scattered;
+#[path = "../common/spread.rs"]
 mod spread;
+#[path = "../common/usage.rs"]
+mod usage;
 
 use std::{fs, path::PathBuf, process::ExitCode, thread};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use namespace::Namespace;
@@ -27,11 +35,6 @@ use reader::Start;
 use readers::Kind;
 use rounds::Rows;
 
-/// A million sockets were seen to take 3.9 GB; the rest is for the pages of their allocator.
-const BYTES_PER_SOCKET: u64 = 5_000;
-/// For the readers, of which some gather every socket before they show one.
-const READER_BYTES_PER_SOCKET: u64 = 1_000;
-const READER_BYTES: u64 = 200_000_000;
 const MOST_SOCKETS: u32 = 1_000_000;
 
 /// Measures what reading every TCP socket costs.
@@ -94,7 +97,7 @@ fn main() -> ExitCode {
 }
 
 fn bench(args: &Args) -> Result<()> {
-    check_memory(args.sockets)?;
+    memory::check(args.sockets)?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let processors = thread::available_parallelism()?;
     println!("Linux {}, {processors} processors", kernel.trim());
@@ -124,24 +127,4 @@ fn kinds(args: &Args) -> Vec<Kind> {
     let asked =
         |kind: &Kind| args.with.is_empty() || args.with.contains(kind) || *kind == Kind::Iterator;
     Kind::ALL.into_iter().filter(asked).collect()
-}
-
-/// Refuses what the machine's memory cannot hold.
-fn check_memory(sockets: u32) -> Result<()> {
-    let needed = u64::from(sockets) * (BYTES_PER_SOCKET + READER_BYTES_PER_SOCKET) + READER_BYTES;
-    let memory = fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?;
-    let available = memory
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
-        .context("/proc/meminfo tells no MemAvailable")?
-        * 1_024;
-    ensure!(
-        needed <= available,
-        "{sockets} sockets take some {} MB with their readers, and {} MB are available: ask for \
-         fewer with --sockets",
-        needed / 1_000_000,
-        available / 1_000_000
-    );
-    Ok(())
 }

@@ -8,12 +8,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
-use nix::sys::{
-    resource::{Usage, UsageWho, getrusage},
-    time::{TimeVal, TimeValLike},
-};
 
 use super::{Seen, Way, lines};
+use crate::usage::{children, children_cpu};
 
 /// How it is called.
 pub struct Ss {
@@ -40,10 +37,7 @@ impl Way for Ss {
     }
 
     fn cpu(&self) -> Result<Duration> {
-        let usage = children()?;
-        let micros = |time: TimeVal| u64::try_from(time.num_microseconds());
-        let sum = micros(usage.user_time())? + micros(usage.system_time())?;
-        Ok(Duration::from_micros(sum))
+        children_cpu()
     }
 
     fn reset_peak(&mut self) -> Result<()> {
@@ -54,9 +48,4 @@ impl Way for Ss {
     fn peak_kib(&self) -> Result<u64> {
         Ok(children()?.max_rss().try_into()?)
     }
-}
-
-/// Of all of them so far.
-fn children() -> Result<Usage> {
-    getrusage(UsageWho::RUSAGE_CHILDREN).context("asking what `ss` took")
 }
