@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: what the hooks, and reading every socket, cost on this kernel.
+//! `cargo xtask bench`: what the hooks, reading every socket, and telling whose it is cost on this
+//! kernel.
 //! It prints figures and judges none: a benchmark that fails on a busy machine is soon ignored.
 
 use std::{ffi::OsString, path::PathBuf};
@@ -24,6 +25,12 @@ enum What {
     /// Our walk over every socket beside other ways to read them (its own flags: `walk --help`).
     #[command(disable_help_flag = true)]
     Walk {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        flags: Vec<OsString>,
+    },
+    /// Telling whose each socket is, beside `ss -tanp` (its own flags: `owners --help`).
+    #[command(disable_help_flag = true)]
+    Owners {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         flags: Vec<OsString>,
     },
@@ -54,6 +61,7 @@ pub fn main(args: &Args) -> Result<()> {
             all.extend_from_slice(flags);
             run("walk", &all)
         }
+        What::Owners { flags } => run("owners", flags),
     }
 }
 

@@ -3,7 +3,7 @@
 //! connection with a reset, after which no TIME_WAIT remains.
 
 use std::{
-    fmt,
+    fmt, fs,
     io::{self, Read},
     mem,
     net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream},
@@ -33,10 +33,18 @@ const FIRST_ADDRESS: u32 = 0x7f01_0000;
 const FIRST_PORT: u16 = 8_000;
 const PORTS: u16 = 16;
 
-/// Connections to one listener in one network namespace.
+/// Where sockets are opened.
+#[derive(Debug, Clone)]
+struct Place {
+    namespace: PathBuf,
+    /// The directory of a cgroup, where they are not to be in the benchmark's own.
+    cgroup: Option<PathBuf>,
+}
+
+/// Connections to one listener in one place.
 #[derive(Debug, Clone)]
 pub struct Share {
-    namespace: PathBuf,
+    place: Place,
     address: SocketAddrV4,
     connections: u32,
 }
@@ -46,11 +54,14 @@ impl FromStr for Share {
 
     fn from_str(text: &str) -> Result<Self> {
         let words: Vec<&str> = text.split(',').collect();
-        let [namespace, address, connections] = words[..] else {
-            bail!("not three words");
+        let [namespace, cgroup, address, connections] = words[..] else {
+            bail!("not four words");
         };
         Ok(Self {
-            namespace: namespace.into(),
+            place: Place {
+                namespace: namespace.into(),
+                cgroup: (!cgroup.is_empty()).then(|| cgroup.into()),
+            },
             address: address.parse()?,
             connections: connections.parse()?,
         })
@@ -59,8 +70,18 @@ impl FromStr for Share {
 
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let namespace = self.namespace.display();
-        write!(f, "{namespace},{},{}", self.address, self.connections)
+        let Place { namespace, cgroup } = &self.place;
+        let (namespace, cgroup) = (
+            namespace.display(),
+            cgroup.as_deref().unwrap_or("".as_ref()),
+        );
+        write!(
+            f,
+            "{namespace},{},{},{}",
+            cgroup.display(),
+            self.address,
+            self.connections
+        )
     }
 }
 
@@ -68,6 +89,7 @@ impl fmt::Display for Share {
 pub struct Population {
     holders: Vec<Child>,
     namespaces: usize,
+    cgroups: usize,
     /// Established ones.
     pub sockets: u64,
     /// Those that were connected to.
@@ -76,12 +98,19 @@ pub struct Population {
 }
 
 impl Population {
-    /// Opens that many, or one less, spread evenly over the namespaces.
-    pub fn open(sockets: u32, namespaces: &[Namespace]) -> Result<Self> {
+    /// Opens that many, or one less, spread evenly over the namespaces, over the cgroups with these
+    /// directories if there are any, and over so many processes or more.
+    pub fn open(
+        sockets: u32,
+        namespaces: &[Namespace],
+        cgroups: &[PathBuf],
+        processes: u32,
+    ) -> Result<Self> {
         let began = Instant::now();
         let at_once = thread::available_parallelism()?.get();
-        let paths: Vec<PathBuf> = namespaces.iter().map(Namespace::path).collect();
-        let parts = split(sockets / 2, &paths, descriptors(sockets, at_once));
+        let places = places(namespaces, cgroups);
+        let descriptors = descriptors(sockets, places.len(), at_once.max(processes as usize));
+        let parts = split(sockets / 2, &places, descriptors);
         let mut holders = Vec::new();
         for (number, shares) in parts.iter().enumerate() {
             let shares = shares.iter().map(Share::to_string);
@@ -99,6 +128,7 @@ impl Population {
         Ok(Self {
             holders,
             namespaces: namespaces.len(),
+            cgroups: cgroups.len(),
             sockets: u64::from(sockets / 2 * 2),
             listeners: parts.iter().map(|shares| shares.len() as u64).sum(),
             took: began.elapsed(),
@@ -114,6 +144,9 @@ impl fmt::Display for Population {
             1 => write!(f, "{sockets} sockets in one network namespace")?,
             several => write!(f, "{sockets} sockets in {several} network namespaces")?,
         }
+        if self.cgroups > 0 {
+            write!(f, ", {} cgroups", self.cgroups)?;
+        }
         write!(
             f,
             " and {listeners} listeners, opened in {seconds:.1} s by {processes} processes"
@@ -127,10 +160,26 @@ impl Drop for Population {
     }
 }
 
-/// What each process may open: its limit, or less, so that no processor is without work.
-fn descriptors(sockets: u32, at_once: usize) -> u64 {
+/// Each namespace, or each cgroup with the namespaces in turn.
+fn places(namespaces: &[Namespace], cgroups: &[PathBuf]) -> Vec<Place> {
+    let namespaces: Vec<PathBuf> = namespaces.iter().map(Namespace::path).collect();
+    let place = |(namespace, cgroup): (&PathBuf, Option<&PathBuf>)| Place {
+        namespace: namespace.clone(),
+        cgroup: cgroup.cloned(),
+    };
+    if cgroups.is_empty() {
+        return namespaces.iter().map(|it| place((it, None))).collect();
+    }
+    let cgroups = cgroups.iter().map(Some);
+    namespaces.iter().cycle().zip(cgroups).map(place).collect()
+}
+
+/// What each process may open: its limit, or less, so that there are as many processes as asked for.
+fn descriptors(sockets: u32, places: usize, processes: usize) -> u64 {
     let limit = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
-    let even = u64::from(sockets).div_ceil(at_once as u64) + 2;
+    // A listener in each place, and one more where a place is split between two.
+    let listeners = places.div_ceil(processes) as u64 + 1;
+    let even = u64::from(sockets).div_ceil(processes as u64) + listeners;
     limit
         .saturating_sub(SPARE)
         .min(DESCRIPTORS)
@@ -139,14 +188,14 @@ fn descriptors(sockets: u32, at_once: usize) -> u64 {
 }
 
 /// What each process is to hold.
-fn split(connections: u32, namespaces: &[PathBuf], descriptors: u64) -> Vec<Vec<Share>> {
+fn split(connections: u32, places: &[Place], descriptors: u64) -> Vec<Vec<Share>> {
     let mut parts = Vec::new();
     let mut part = Vec::new();
     let mut left = descriptors;
     let mut address = FIRST_ADDRESS;
     let mut ports = (FIRST_PORT..FIRST_PORT + PORTS).cycle();
-    let count = u32::try_from(namespaces.len()).unwrap_or(u32::MAX);
-    for (number, namespace) in (0_u32..).zip(namespaces) {
+    let count = u32::try_from(places.len()).unwrap_or(u32::MAX);
+    for (number, place) in (0_u32..).zip(places) {
         let mut connections = connections / count + u32::from(number < connections % count);
         while connections > 0 {
             // A listener and two ends.
@@ -156,7 +205,7 @@ fn split(connections: u32, namespaces: &[PathBuf], descriptors: u64) -> Vec<Vec<
             }
             let room = u32::try_from((left - 1) / 2).unwrap_or(u32::MAX);
             let share = Share {
-                namespace: namespace.clone(),
+                place: place.clone(),
                 address: SocketAddrV4::new(
                     Ipv4Addr::from_bits(address),
                     ports.next().unwrap_or(FIRST_PORT),
@@ -192,7 +241,14 @@ pub fn hold(shares: &[Share]) -> Result<()> {
 }
 
 fn open(share: &Share) -> Result<(TcpListener, Vec<(TcpStream, TcpStream)>)> {
-    namespace::enter(&share.namespace)?;
+    let Place { namespace, cgroup } = &share.place;
+    if let Some(cgroup) = cgroup {
+        // Both ends are in the cgroup that the process is in now: what is accepted is in its
+        // listener's.
+        let list = cgroup.join("cgroup.procs");
+        fs::write(&list, "0").with_context(|| format!("moving to {}", cgroup.display()))?;
+    }
+    namespace::enter(namespace)?;
     let listener = TcpListener::bind(share.address).context("listening")?;
     // What is accepted inherits it.
     SockRef::from(&listener).set_linger(Some(Duration::ZERO))?;

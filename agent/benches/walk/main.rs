@@ -111,7 +111,7 @@ fn bench(args: &Args) -> Result<()> {
 
 fn one_namespace(args: &Args) -> Result<()> {
     let here = [Namespace::current()?];
-    let population = Population::open(args.sockets, &here)?;
+    let population = Population::open(args.sockets, &here, &[], 1)?;
     println!("\n{population}; {} rounds", args.rounds);
     let mut rows = Rows::start(&kinds(args), &here, &args.node_exporter);
     rows.measure(args.rounds);

@@ -53,7 +53,7 @@ fn side(args: &Args, namespaces: u32) -> Result<Side> {
     thread::sleep(SETTLE);
     let made = (0..namespaces).map(|_| Namespace::new());
     let namespaces: Vec<Namespace> = made.collect::<Result<_>>()?;
-    let population = Population::open(args.sockets, &namespaces)?;
+    let population = Population::open(args.sockets, &namespaces, &[], 1)?;
     let mut rows = Rows::start(&READERS, &namespaces, &args.node_exporter);
     rows.measure(args.rounds.div_ceil(PAIRS).max(2));
     let sockets = population.sockets as f64;
