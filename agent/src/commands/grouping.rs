@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     filter,
-    model::budget::{GroupBy, Limits, Patterns, UNGROUPED_SERIES},
+    model::budget::{GroupBy, LEAST_SERIES, Limits, Patterns},
 };
 
 /// One label of groups.
@@ -85,8 +85,8 @@ pub struct GroupArgs {
 fn max_series(typed: &str) -> Result<usize, String> {
     let number = typed.parse().ok();
     number
-        .filter(|number| *number >= UNGROUPED_SERIES)
-        .ok_or_else(|| format!("a number of {UNGROUPED_SERIES} or more: so many have no group"))
+        .filter(|number| *number >= LEAST_SERIES)
+        .ok_or_else(|| format!("a number of {LEAST_SERIES} or more: so many may be left when all groups are shown together"))
 }
 
 impl GroupArgs {

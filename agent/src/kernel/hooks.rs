@@ -95,6 +95,9 @@ const TIMERS: &[Attachment] = &[
 const BOTH_TIMERS: u32 = switch::TIMER_KEEPALIVE | switch::TIMER_WRITE;
 const TRACE_RESETS: &[Attachment] = &[("tp_send_reset", "tcp_send_reset")];
 
+// They must not take the series of groups.
+const _: () = assert!(HOOKS.len() <= crate::model::budget::MOST_HOOKS);
+
 /// All hooks, in the order in which they are attached: what counts probes and retransmissions
 /// decides how the timers can be framed.
 pub const HOOKS: [Hook; 10] = [

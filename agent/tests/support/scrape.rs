@@ -28,12 +28,16 @@ impl Scrape {
     }
 
     /// The sum over all series that have these labels.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts are whole numbers, exact below 2^53"
+    )]
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         let all = self.0.iter().filter(|((named, has), _)| {
             let has = |(label, value): &(&str, &str)| has.get(*label).is_some_and(|it| it == value);
             named == name && labels.iter().all(has)
         });
-        // Counts are whole numbers, exact below 2^53.
         all.map(|(_, value)| *value as u64).sum()
     }
 }

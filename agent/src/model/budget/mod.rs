@@ -24,8 +24,16 @@ use super::{
 /// Owner of what is not shown by name.
 pub const OTHER: &str = "other";
 
-/// Series that no group has: hooks, losses, the balance, silences before deaths, the agent itself.
-pub const UNGROUPED_SERIES: usize = 600;
+/// Series that no group has: hooks, losses, the balance, silences before deaths, the agent itself. That
+/// is what there can be today, and a few.
+pub const UNGROUPED_SERIES: usize = 256;
+
+/// The least that can be kept to: beside those, [`OTHER`] has a group for each direction, in which all
+/// may come together that groups have.
+pub const LEAST_SERIES: usize = 600;
+
+/// Hooks that have room among them, four series each.
+pub const MOST_HOOKS: usize = 12;
 
 /// By which labels groups are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +84,7 @@ pub struct Limits {
     pub group_by: GroupBy,
     /// Groups with a name at a time, those of `other` not included.
     pub max_groups: usize,
-    /// Series in all, [`UNGROUPED_SERIES`] included.
+    /// Series in all, [`UNGROUPED_SERIES`] included; [`LEAST_SERIES`] or more.
     pub max_series: usize,
     /// A group is gone when its owner has been gone, and nothing has happened in it, for this long.
     pub time_to_live: Duration,
