@@ -25,6 +25,9 @@ const PROGRAMS: [Named; 7] = [
     ("gunicorn", "gunicorn"),
 ];
 
+/// Runs a container with one of them (agent/tests/container.rs).
+const RUNTIME: Named = ("crun", "crun");
+
 /// What no package depends on, since every Debian system has it.
 const SHELL: &str = "dash";
 
@@ -71,7 +74,7 @@ const SPARED: [&str; 37] = [
 ];
 
 /// Folders of the root; the first four are what / has links to.
-const FOLDERS: [&str; 10] = [
+const FOLDERS: [&str; 11] = [
     "usr/bin",
     "usr/sbin",
     "usr/lib",
@@ -80,6 +83,7 @@ const FOLDERS: [&str; 10] = [
     "etc",
     "proc",
     "run",
+    "sys",
     "tmp",
     "missing",
 ];
@@ -112,6 +116,7 @@ pub fn provide() -> Result<PathBuf> {
     fs::create_dir_all(&here).with_context(|| format!("creating {}", here.display()))?;
     let wanted: Vec<Named> = PROGRAMS
         .into_iter()
+        .chain([RUNTIME])
         .filter(|(name, _)| !here.join(name).exists())
         .collect();
     if wanted.is_empty() {
