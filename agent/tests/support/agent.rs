@@ -162,6 +162,14 @@ impl Agent {
         answer
     }
 
+    /// Memory that it has now, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = resident.unwrap().split_whitespace().next();
+        number.unwrap().parse().unwrap()
+    }
+
     /// Sends a signal and waits for the end.
     pub fn end(&mut self, signal: &str) -> ExitStatus {
         let pid = Pid::from_child(&self.child);
