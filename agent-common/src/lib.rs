@@ -7,6 +7,7 @@
 mod counts;
 mod ending;
 mod held;
+pub mod layout;
 mod notice;
 mod offsets;
 mod record;

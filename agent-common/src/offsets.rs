@@ -6,7 +6,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// The kernel has no such field, argument or value.
 pub const ABSENT: u32 = u32::MAX;
 
-/// Bits of the array `SWITCHES`: which events a shared program counts, so that none is counted by
+/// Bits of the one word of the array `SWITCHES`: which events a shared program counts, so that none is counted by
 /// two hooks.
 pub mod switch {
     /// `timer_expire_*` brackets `tcp_keepalive_timer`.
@@ -25,6 +25,9 @@ pub mod switch {
     pub const TIMER_REQUESTS: u32 = 64;
     /// Somebody watches: every event is told, not deaths alone.
     pub const WATCHED: u32 = 128;
+    /// Above these bits stands which programs count: 0, or the generation of those that do. It is one
+    /// word, so that programs and what they count change hands at once.
+    pub const GENERATION_SHIFT: u32 = 32;
 }
 
 /// Byte offsets, argument positions and values of the running kernel; the global `KERNEL`.

@@ -105,7 +105,7 @@ pub fn set_changing(changing: bool) {
 /// Opens the bracket around a timer's run.
 #[inline(always)]
 pub fn open(kind: u8, sock: Sock, timer: u64) {
-    if try_open(kind, sock, timer).is_none() {
+    if maps::is_active() && try_open(kind, sock, timer).is_none() {
         maps::lose(Loss::Unreadable);
     }
 }
@@ -164,7 +164,8 @@ pub fn close(timer: u64) -> Option<&'static mut Bracket> {
 /// Closes the bracket of a function hook.
 #[inline(always)]
 pub fn clear(kind: u8) {
-    if let Some(bracket) = close(0)
+    if maps::is_active()
+        && let Some(bracket) = close(0)
         && bracket.kind == kind
     {
         if bracket.make_up().is_none() {
@@ -351,3 +352,5 @@ impl Bracket {
         Some(self.timed_out || sock.retransmits()? > self.retransmits)
     }
 }
+
+const _: () = assert!(size_of::<Bracket>() == halfopen_common::layout::BRACKET_BYTES);

@@ -16,7 +16,7 @@ use aya_ebpf::{
 };
 use halfopen_common::{
     Ending, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Kernel, Loss, NetCounts, NetKey,
-    Notice, Record, SILENCE_BOUNDS_S, SilenceTable, Tally,
+    Notice, Record, SILENCE_BOUNDS_S, SilenceTable, Tally, switch,
 };
 use zerocopy::FromZeros as _;
 
@@ -28,6 +28,11 @@ const EVENTS_BYTES: u32 = 1 << 20;
 /// Filled by the agent from the running kernel's BTF before the programs are loaded.
 #[unsafe(no_mangle)]
 static KERNEL: Kernel = zerocopy::transmute!([0_u8; size_of::<Kernel>()]);
+
+/// Which programs these are among those that share pinned maps: overridden at load, 0 where no map is
+/// pinned.
+#[unsafe(no_mangle)]
+static GENERATION: u32 = 0;
 
 /// What a new group and a new record start from: too large for the stack, so never passed by value.
 static NO_COUNTS: GroupCounts = zerocopy::transmute!([0_u8; size_of::<GroupCounts>()]);
@@ -44,7 +49,7 @@ static NETS: HashMap<NetKey, NetCounts> = HashMap::with_max_entries(8_192, 0);
 #[map]
 static LOSSES: Array<u64> = Array::with_max_entries(Loss::COUNT, BPF_F_MMAPABLE);
 #[map]
-static SWITCHES: Array<u32> = Array::with_max_entries(1, 0);
+static SWITCHES: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static BRACKETS: PerCpuArray<Bracket> = PerCpuArray::with_max_entries(1, 0);
 #[map]
@@ -96,10 +101,29 @@ pub fn lose(loss: Loss) {
     }
 }
 
+/// What the agent has set; read whole, as it is written.
+#[inline(always)]
+fn switches() -> u64 {
+    SWITCHES.get(0).map_or(0, |switches| {
+        // SAFETY: points into a live map value.
+        unsafe { core::ptr::read_volatile(switches) }
+    })
+}
+
 /// Whether the agent has set this bit of [`halfopen_common::switch`].
 #[inline(always)]
 pub fn switched(bits: u32) -> bool {
-    SWITCHES.get(0).is_some_and(|switches| switches & bits != 0)
+    switches() as u32 & bits != 0
+}
+
+/// Whether these programs are the ones that count: while another agent takes over pinned maps, the
+/// programs of both are attached. To the verifier the generation is a constant: where it is 0, nothing
+/// is left of this.
+#[inline(always)]
+pub fn is_active() -> bool {
+    // SAFETY: a live static; volatile because the agent rewrites it before load.
+    let generation = unsafe { core::ptr::read_volatile(&raw const GENERATION) };
+    generation == 0 || (switches() >> switch::GENERATION_SHIFT) as u32 == generation
 }
 
 /// The running processor's bracket.

@@ -29,7 +29,7 @@ pub struct Pending {
 /// Its timer begins to run.
 #[inline(always)]
 pub fn enter(timer: u64) {
-    if try_enter(timer).is_none() {
+    if maps::is_active() && try_enter(timer).is_none() {
         maps::lose(Loss::Unreadable);
     }
 }
@@ -52,6 +52,9 @@ fn try_enter(timer: u64) -> Option<()> {
 /// (`reqsk_timer_handler`, net/ipv4/inet_connection_sock.c).
 #[inline(always)]
 pub fn exit(timer: u64) {
+    if !maps::is_active() {
+        return;
+    }
     let Some(pending) = maps::pending() else {
         return;
     };
@@ -114,3 +117,5 @@ fn died(request: Sock, listener: Sock) -> Option<()> {
     }
     Some(())
 }
+
+const _: () = assert!(size_of::<Pending>() == halfopen_common::layout::PENDING_BYTES);

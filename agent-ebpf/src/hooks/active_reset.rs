@@ -19,7 +19,7 @@ use crate::{
 /// Counts an active reset; `told` is the kernel's reason, or [`ResetReason::NOT_TOLD`].
 #[inline(always)]
 pub fn sent(ctx: &impl EbpfContext, sock: u64, told: u32) {
-    if try_sent(ctx, Sock(sock), told).is_none() {
+    if maps::is_active() && try_sent(ctx, Sock(sock), told).is_none() {
         maps::lose(Loss::Unreadable);
     }
 }

@@ -13,6 +13,9 @@ use crate::{bracket, maps, record, sock::Sock};
 
 #[inline(always)]
 fn destroyed(sock: u64) {
+    if !maps::is_active() {
+        return;
+    }
     // An orphan is destroyed in the same run of a timer that ended its connection.
     if let Some(bracket) = bracket::around(Sock(sock)) {
         if bracket.make_up().is_none() {

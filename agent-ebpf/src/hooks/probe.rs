@@ -23,7 +23,7 @@ const NOTHING_SENT: i32 = -1;
 
 #[inline(always)]
 fn enter(sock: u64, mib: u32) {
-    if try_enter(sock, mib).is_none() {
+    if maps::is_active() && try_enter(sock, mib).is_none() {
         maps::lose(Loss::Unreadable);
     }
 }
@@ -45,13 +45,14 @@ fn enter_wakeup(sock: u64, mib: u32) {
     match Sock(sock).would_send_data() {
         Some(true) => {}
         Some(false) => enter(sock, mib),
-        None => maps::lose(Loss::Unreadable),
+        None if maps::is_active() => maps::lose(Loss::Unreadable),
+        None => {}
     }
 }
 
 #[inline(always)]
 fn exit(ctx: &impl EbpfContext, ret: i32) {
-    if try_exit(ctx, ret).is_none() {
+    if maps::is_active() && try_exit(ctx, ret).is_none() {
         maps::lose(Loss::Unreadable);
     }
 }

@@ -57,6 +57,9 @@ fn stray(segment: u64, net: &NetKey, reason: u32) {
 /// and, without a socket, to a segment that was not for this host.
 #[inline(always)]
 fn called(sock: u64, segment: u64, told: u32, v4: bool) {
+    if !maps::is_active() {
+        return;
+    }
     let facts = Segment(segment);
     let local = match (sock, v4) {
         (0, true) => facts.is_local4(),

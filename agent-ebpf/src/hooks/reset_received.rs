@@ -13,7 +13,7 @@ use crate::{maps, notice, record, sock::Sock};
 
 #[inline(always)]
 fn received(ctx: &impl EbpfContext, sock: u64) {
-    if try_received(ctx, Sock(sock)).is_none() {
+    if maps::is_active() && try_received(ctx, Sock(sock)).is_none() {
         maps::lose(Loss::Unreadable);
     }
 }

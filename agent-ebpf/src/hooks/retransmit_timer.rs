@@ -15,6 +15,9 @@ use crate::{
 
 #[inline(always)]
 fn enter(sock: u64) {
+    if !maps::is_active() {
+        return;
+    }
     let sock = Sock(sock);
     if bracket::around(sock).is_none() {
         bracket::open(kind::RETRANSMIT, sock, 0);

@@ -22,7 +22,7 @@ fn changed(ctx: &impl EbpfContext, sock: u64, old: Option<u8>, new: i32) {
     // less is done for a process that connects the better: while a program runs there the kernel does
     // not run it again for what interrupts it.
     let begins = new == i32::from(state::ESTABLISHED);
-    if !begins && new != i32::from(state::CLOSE) {
+    if !begins && new != i32::from(state::CLOSE) || !maps::is_active() {
         return;
     }
     bracket::set_changing(true);

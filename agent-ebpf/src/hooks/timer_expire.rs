@@ -36,7 +36,9 @@ fn tp_timer_expire_entry(ctx: RawTracePointContext) -> i32 {
 fn tp_timer_expire_exit(ctx: RawTracePointContext) -> i32 {
     // The timer itself may be gone by now: only its address is compared.
     let timer: u64 = ctx.arg(0);
-    if let Some(bracket) = bracket::close(timer) {
+    if let Some(bracket) = bracket::close(timer)
+        && maps::is_active()
+    {
         if count(bracket).is_none() {
             maps::lose(Loss::Unreadable);
         }

@@ -18,6 +18,9 @@ fn tp_send_reset(ctx: RawTracePointContext) -> i32 {
         ResetReason::NOT_TOLD
     };
     let (sock, segment): (u64, u64) = (ctx.arg(0), ctx.arg(1));
+    if !maps::is_active() {
+        return 0;
+    }
     if segment == 0 {
         if maps::switched(switch::TRACE_ACTIVE_RESETS) {
             active_reset::sent(&ctx, sock, told);
