@@ -36,13 +36,15 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Attach the hooks and serve Prometheus metrics, until SIGTERM or SIGINT
-    Agent(commands::agent::AgentArgs),
+    Agent(Box<commands::agent::AgentArgs>),
     /// Show the connections worth worrying about, worst first, and why
     List(Box<commands::list::ListArgs>),
     /// Stream what happens to connections: probes, answers, resets, deaths, one line each
     Watch(Box<commands::watch::WatchArgs>),
     /// Show what works on this kernel: hooks, privileges, network namespaces, and what is unknown
     Doctor(commands::doctor::DoctorArgs),
+    /// Remove what `halfopen agent --pin` keeps in the kernel, and with it what that has counted
+    Unpin(commands::unpin::UnpinArgs),
     /// Let connections die in private network namespaces and compare every count with the kernel's
     Selftest(commands::selftest::SelftestArgs),
     /// Let one connection die and show what a running agent counted
@@ -185,6 +187,7 @@ pub fn main() -> ExitCode {
         Command::List(_)
         | Command::Watch(_)
         | Command::Doctor(_)
+        | Command::Unpin(_)
         | Command::Selftest(_)
         | Command::Demo(_) => LogLevel::Warn,
     };
@@ -194,6 +197,7 @@ pub fn main() -> ExitCode {
         Command::List(args) => commands::list::run(args, || read_all(args)),
         Command::Watch(args) => commands::watch::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
+        Command::Unpin(args) => commands::unpin::run(args),
         Command::Selftest(args) => commands::selftest::run(args),
         Command::Demo(args) => commands::demo::run(args),
     };

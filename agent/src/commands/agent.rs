@@ -4,6 +4,7 @@
 use std::{
     io,
     net::TcpListener,
+    path::PathBuf,
     process::ExitCode,
     str::FromStr,
     sync::Arc,
@@ -64,6 +65,17 @@ pub struct AgentArgs {
     #[arg(long, value_name = "N", env = "HALFOPEN_MAX_KERNEL_GROUPS", default_value_t = 4096,
           value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     max_kernel_groups: u32,
+    /// Keep records, counters and hooks in the kernel when the agent ends, for the next one to go on
+    /// with: pinned in a directory of a BPF file system [default: /sys/fs/bpf/halfopen]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "HALFOPEN_PIN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = kernel::PINS
+    )]
+    pin: Option<PathBuf>,
     /// Leave the kernel's BPF statistics off: hook runs and run time are then unknown
     #[arg(long, env = "HALFOPEN_NO_BPF_STATS")]
     no_bpf_stats: bool,
@@ -184,6 +196,7 @@ async fn agent(
         limits: args.groups.limits(),
         kubernetes_names: args.groups.kubernetes_names,
         compare_interval: args.compare_interval,
+        pin: args.pin.clone(),
         bpf_stats: !args.no_bpf_stats,
         kernel_log,
         thresholds: args.walk.thresholds.thresholds(),

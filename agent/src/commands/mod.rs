@@ -8,6 +8,7 @@ mod grouping;
 pub mod list;
 mod news;
 pub mod selftest;
+pub mod unpin;
 pub mod watch;
 
 use std::{

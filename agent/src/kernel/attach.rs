@@ -7,7 +7,7 @@ use aya::{Btf, Ebpf};
 use halfopen_common::{ABSENT, switch};
 
 use super::{
-    Error, Options,
+    Options,
     btf::Layout,
     hooks::{Attachment, HOOKS, Hook, Role, Way},
     maps::Maps,
@@ -27,20 +27,18 @@ pub struct Attached {
     /// The ways that did not, and why.
     pub refused: Vec<(Mechanism, String)>,
     /// The programs it brought, with their attachments; a program that hooks share is the first's.
-    links: Vec<(Attachment, Option<Link>)>,
+    pub(super) links: Links,
 }
 
-/// Attaches all hooks.
-///
-/// # Errors
-/// When the switches cannot be set.
+/// Attaches all hooks; and the switches that they need, which are set meanwhile unless the programs are
+/// yet to be told to count.
 pub fn all(
     ebpf: &mut Ebpf,
     btf: &Btf,
     layout: &Layout,
-    maps: &mut Maps,
+    maps: &Maps,
     options: &Options,
-) -> Result<Vec<Attached>, Error> {
+) -> (Vec<Attached>, u32) {
     let mut attaching = Attaching {
         ebpf,
         btf,
@@ -50,25 +48,22 @@ pub fn all(
         programs: BTreeSet::new(),
         switches: 0,
     };
-    let mut attached = Vec::new();
-    for hook in &HOOKS {
-        attached.push(attaching.hook(hook)?);
-    }
-    Ok(attached)
+    let attached = HOOKS.iter().map(|hook| attaching.hook(hook)).collect();
+    (attached, attaching.switches)
 }
 
 struct Attaching<'a> {
     ebpf: &'a mut Ebpf,
     btf: &'a Btf,
     layout: &'a Layout,
-    maps: &'a mut Maps,
+    maps: &'a Maps,
     options: &'a Options,
     programs: BTreeSet<&'static str>,
     switches: u32,
 }
 
 impl Attaching<'_> {
-    fn hook(&mut self, hook: &'static Hook) -> Result<Attached, Error> {
+    fn hook(&mut self, hook: &'static Hook) -> Attached {
         let mut refused = Vec::new();
         for way in self.ordered(hook) {
             if !self.is_allowed(hook, way) {
@@ -76,25 +71,25 @@ impl Attaching<'_> {
             }
             match self.ruled_out(hook, way) {
                 Some(why) => refused.push((way.mechanism, why)),
-                None => match self.attach(way)? {
+                None => match self.attach(way) {
                     Ok(links) => {
-                        return Ok(Attached {
+                        return Attached {
                             hook,
                             way: Some(way),
                             refused,
                             links,
-                        });
+                        };
                     }
                     Err(why) => refused.push((way.mechanism, why)),
                 },
             }
         }
-        Ok(Attached {
+        Attached {
             hook,
             way: None,
             refused,
             links: Vec::new(),
-        })
+        }
     }
 
     /// Whether the mechanism that was asked for, if any, may be this one. A kernel that has kprobes has
@@ -179,9 +174,16 @@ impl Attaching<'_> {
         )
     }
 
-    fn attach(&mut self, way: &'static Way) -> Result<Result<Links, String>, Error> {
+    /// Pinned programs count nothing yet: what they share is told them with that.
+    fn set_switches(&self, switches: u32) {
+        if self.options.pin.is_none() {
+            self.maps.set_switches(switches);
+        }
+    }
+
+    fn attach(&mut self, way: &'static Way) -> Result<Links, String> {
         // Before attaching: from its first run a shared program must know what to count.
-        self.maps.set_switches(self.switches | way.switches)?;
+        self.set_switches(self.switches | way.switches);
         let mut links = Links::new();
         for attachment in way.programs {
             let (program, target) = *attachment;
@@ -197,19 +199,19 @@ impl Attaching<'_> {
                         programs::unload(self.ebpf, program);
                     }
                     programs::unload(self.ebpf, program);
-                    self.maps.set_switches(self.switches)?;
-                    return Ok(Err(format!("{target}: {why}")));
+                    self.set_switches(self.switches);
+                    return Err(format!("{target}: {why}"));
                 }
             }
         }
         self.programs
             .extend(links.iter().map(|((program, _), _)| program));
         self.switches |= way.switches;
-        Ok(Ok(links))
+        Ok(links)
     }
 }
 
-type Links = Vec<(Attachment, Option<Link>)>;
+pub(super) type Links = Vec<(Attachment, Option<Link>)>;
 
 const TIMERS: u32 = switch::TIMER_KEEPALIVE | switch::TIMER_WRITE;
 /// The handler of a request's timer.
@@ -268,8 +270,12 @@ impl Attached {
     /// For the snapshot.
     pub fn status(&self, ebpf: &Ebpf, timed: bool) -> HookStatus {
         let statistics: Option<Vec<ProgramStatistics>> = self
-            .programs()
-            .map(|(program, _)| programs::statistics(ebpf, program))
+            .links
+            .iter()
+            .map(|((program, _), link)| match link {
+                Some(Link::Kept(kept)) => kept.statistics(),
+                _ => programs::statistics(ebpf, program),
+            })
             .collect();
         // What runs for several hooks is told once, by the first of them.
         let statistics = statistics.filter(|statistics| !statistics.is_empty());

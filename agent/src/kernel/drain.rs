@@ -66,15 +66,18 @@ impl Drain {
             logger,
             notices,
             switches,
+            // What pinned maps have lost before is no news.
+            dropped: dropped(&losses),
             losses,
             listener,
-            dropped: Missed::default(),
         };
         let stopped = Arc::clone(&stop);
         let run = move || {
             while !stopped.load(Ordering::Relaxed) {
                 reader.round();
             }
+            // Pinned programs go on, and nobody listens.
+            reader.switches.set_watched(false);
         };
         let thread = thread::Builder::new()
             .name("events".into())
@@ -131,10 +134,7 @@ impl Reader {
         // After the events: what was dropped comes after what found room. A buffer that was empty has
         // dropped nothing, and while a map is read no kprobe's program runs on that processor.
         if any {
-            let dropped = Missed {
-                events: self.losses.of(Loss::EventsDropped),
-                deaths: self.losses.of(Loss::CertificatesLost),
-            };
+            let dropped = dropped(&self.losses);
             missed.events += dropped.events.saturating_sub(self.dropped.events);
             missed.deaths += dropped.deaths.saturating_sub(self.dropped.deaths);
             self.dropped = dropped;
@@ -156,6 +156,14 @@ impl Reader {
         );
         // Interrupted or not: the buffers are looked at either way.
         let _ = poll(&mut fds, Some(&WAIT));
+    }
+}
+
+/// What the kernel has dropped since the map was made.
+fn dropped(losses: &Losses) -> Missed {
+    Missed {
+        events: losses.of(Loss::EventsDropped),
+        deaths: losses.of(Loss::CertificatesLost),
     }
 }
 

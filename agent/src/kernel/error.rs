@@ -106,6 +106,9 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// Nothing can be pinned, or what is pinned cannot be gone on with.
+    #[error(transparent)]
+    Pins(#[from] super::PinError),
     /// A thread could not be started.
     #[error("cannot start the thread that {what}: {source}")]
     Thread {
@@ -119,8 +122,9 @@ pub enum Error {
 impl Error {
     /// The process's exit code: 4 for a missing privilege or kernel feature, else 1.
     #[must_use]
-    pub const fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Pins(error) => error.exit_code(),
             Self::Privilege { .. }
             | Self::NoBtf { .. }
             | Self::BtfLacks { .. }

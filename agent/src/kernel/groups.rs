@@ -38,19 +38,22 @@ pub struct Groups {
     ledger: Ledger,
     budget: Budget,
     time_to_live: Duration,
+    /// Whether the kernel's table is to outlive this: then it alone may keep counts.
+    is_kept: bool,
     began: Instant,
     forgot: Instant,
 }
 
 impl Groups {
     /// Within these limits.
-    pub fn new(owners: Owners, limits: Limits) -> Self {
+    pub fn new(owners: Owners, limits: Limits, is_kept: bool) -> Self {
         let now = Instant::now();
         Self {
             owners,
             ledger: Ledger::default(),
             time_to_live: limits.time_to_live,
             budget: Budget::new(limits),
+            is_kept,
             began: now,
             forgot: now,
         }
@@ -116,14 +119,15 @@ impl Groups {
     }
 
     /// Makes room in the kernel's table: of cgroups that are gone, and in which nothing has happened for
-    /// long, the counts are kept here alone; of owners that are gone, in the total alone.
+    /// long, the counts are kept here alone; of owners that are gone, in the total alone. Not where the
+    /// kernel's table outlives the agent: the next one would show less.
     pub fn forget(
         &mut self,
         counters: &BTreeMap<GroupKey, GroupCounts>,
         maps: &mut Maps,
         reasons: &Reasons,
     ) {
-        if self.forgot.elapsed() < FORGET.min(self.time_to_live) {
+        if self.is_kept || self.forgot.elapsed() < FORGET.min(self.time_to_live) {
             return;
         }
         self.forgot = Instant::now();

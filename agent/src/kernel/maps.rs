@@ -3,12 +3,13 @@
 
 use std::{
     collections::BTreeMap,
+    io::ErrorKind,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap, MapData, MapError, RingBuf},
+    maps::{HashMap, MapData, MapError, RingBuf},
 };
 use halfopen_common::{
     Ending, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Loss, NetCounts, NetKey, Record,
@@ -50,6 +51,10 @@ pub struct Maps {
 const GROUPS: &str = "dump_groups";
 const NETS: &str = "dump_counted_nets";
 
+/// The switches in their word, [`switch::WATCHED`] among them; above them stands the generation.
+const SWITCHES: u64 = (1 << switch::GENERATION_SHIFT) - 1;
+const WATCHED: u64 = switch::WATCHED as u64;
+
 /// What was lost, for all who need to know.
 #[derive(Clone)]
 pub struct Losses(Arc<Mapped>);
@@ -66,33 +71,52 @@ impl Losses {
 pub struct Switches(Arc<Mutex<Bits>>);
 
 struct Bits {
-    map: Array<MapData, u32>,
-    set: u32,
+    map: Mapped,
+    set: u64,
 }
 
 impl Switches {
-    fn change(&self, change: impl FnOnce(u32) -> u32) -> Result<(), MapError> {
+    /// One word is written: whoever reads it sees all of the change, or nothing.
+    fn change(&self, change: impl FnOnce(u64) -> u64) {
         let mut bits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let set = change(bits.set);
         if set != bits.set {
-            bits.map.set(0, set, 0)?;
+            bits.map.write(&set);
             bits.set = set;
         }
-        Ok(())
+    }
+
+    /// What is set now, the generation apart.
+    pub fn bits(&self) -> u32 {
+        let bits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (bits.set & SWITCHES) as u32
     }
 
     /// Says whether every event is to be told, or deaths alone.
     pub fn set_watched(&self, watched: bool) {
-        let change = self.change(|bits| {
+        self.change(|bits| {
             if watched {
-                bits | switch::WATCHED
+                bits | WATCHED
             } else {
-                bits & !switch::WATCHED
+                bits & !WATCHED
             }
         });
-        if let Err(error) = change {
-            warn!(%error, "events other than deaths cannot be switched on or off");
+    }
+}
+
+/// Makes an entry, unless it is there already.
+fn make<K: Pod, V: Pod>(
+    map: &mut HashMap<MapData, K, V>,
+    name: &'static str,
+    key: K,
+    value: V,
+) -> Result<(), Error> {
+    const BPF_NOEXIST: u64 = 1;
+    match map.insert(key, value, BPF_NOEXIST) {
+        Err(MapError::SyscallError(error)) if error.io_error.kind() == ErrorKind::AlreadyExists => {
+            Ok(())
         }
+        result => result.map_err(|source| Error::Map { name, source }),
     }
 }
 
@@ -123,6 +147,7 @@ pub fn overflow_group() -> GroupKey {
 impl Maps {
     /// Takes them out of the loaded object and makes the two entries that take overflow.
     pub fn take(ebpf: &mut Ebpf) -> Result<Self, Error> {
+        let switches = Mapped::new::<u64>(ebpf.take_map("SWITCHES"), "SWITCHES", 1)?;
         let mut maps = Self {
             sockets: take(ebpf, "SOCKETS")?,
             groups: take(ebpf, "GROUPS")?,
@@ -134,8 +159,8 @@ impl Maps {
                 Loss::COUNT as usize,
             )?)),
             switches: Switches(Arc::new(Mutex::new(Bits {
-                map: take(ebpf, "SWITCHES")?,
-                set: 0,
+                set: switches.read(0),
+                map: switches,
             }))),
             handed: Handed::take(ebpf)?,
         };
@@ -143,29 +168,24 @@ impl Maps {
             programs::load_to_run(ebpf, name)
                 .map_err(|reason| Error::Unreadable { name, reason })?;
         }
-        maps.groups
-            .insert(Wire(overflow_group()), Wire(GroupCounts::new_zeroed()), 0)
-            .map_err(|source| Error::Map {
-                name: "GROUPS",
-                source,
-            })?;
-        maps.nets
-            .insert(Wire(NetKey::new_zeroed()), Wire(NetCounts::default()), 0)
-            .map_err(|source| Error::Map {
-                name: "NETS",
-                source,
-            })?;
+        let none = Wire(GroupCounts::new_zeroed());
+        make(&mut maps.groups, "GROUPS", Wire(overflow_group()), none)?;
+        let none = Wire(NetCounts::default());
+        make(&mut maps.nets, "NETS", Wire(NetKey::new_zeroed()), none)?;
         Ok(maps)
     }
 
     /// Says what shared programs count.
-    pub fn set_switches(&self, count: u32) -> Result<(), Error> {
-        self.switches
-            .change(|bits| bits & switch::WATCHED | count)
-            .map_err(|source| Error::Map {
-                name: "SWITCHES",
-                source,
-            })
+    pub fn set_switches(&self, count: u32) {
+        let kept = WATCHED | !SWITCHES;
+        self.switches.change(|bits| bits & kept | u64::from(count));
+    }
+
+    /// Says which programs count, and what of it shared ones: from here on, and no others.
+    pub fn activate(&self, generation: u32, count: u32) {
+        let generation = u64::from(generation) << switch::GENERATION_SHIFT;
+        let change = |bits| generation | bits & WATCHED | u64::from(count);
+        self.switches.change(change);
     }
 
     /// For those who switch events on.

@@ -36,7 +36,7 @@ pub fn verify(options: &Options) -> Result<Vec<Verified>, Error> {
     privileges::check()?;
     let mut layout = btf::read(&options.btf)?;
     attach::resolve_addresses(&mut layout);
-    let mut ebpf = object::load(&layout, options)?;
+    let mut ebpf = object::load(&layout, options, None)?;
     let btf = object::btf(&options.btf)?;
     let mut names: Vec<String> = ebpf.programs().map(|(name, _)| name.to_owned()).collect();
     names.sort();

@@ -2,7 +2,9 @@
 //! It must never judge what it reads: causes and balances are the model's.
 
 mod address;
+mod adopt;
 mod attach;
+mod bpffs;
 mod btf;
 mod comparison;
 mod drain;
@@ -22,9 +24,11 @@ mod notices;
 mod object;
 pub mod owners;
 mod paced;
+mod pins;
 mod privileges;
 mod programs;
 pub mod reader;
+mod refused;
 mod stretches;
 pub mod walk;
 mod walks;
@@ -33,7 +37,9 @@ use std::{path::PathBuf, time::Duration};
 
 pub use error::Error;
 pub use monitor::Monitor;
+pub use pins::unpin;
 pub use reader::Reader;
+pub use refused::PinError;
 pub use walks::Lists;
 
 use crate::model::{budget::Limits, liveness::Thresholds, snapshot::Mechanism};
@@ -57,6 +63,9 @@ pub struct Options {
     pub kubernetes_names: bool,
     /// Longest time between two comparisons with the kernel's own counters.
     pub compare_interval: Duration,
+    /// The directory in a BPF file system that keeps records, counters and hooks when the agent ends;
+    /// `None` to leave nothing behind.
+    pub pin: Option<PathBuf>,
     /// Whether to have the kernel measure the programs' runs.
     pub bpf_stats: bool,
     /// Whether the kernel programs log each event.
@@ -80,6 +89,9 @@ impl Options {
 /// Where a kernel shows its own BTF.
 pub const BTF: &str = "/sys/kernel/btf/vmlinux";
 
+/// Where maps and links are pinned unless told otherwise.
+pub const PINS: &str = "/sys/fs/bpf/halfopen";
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -91,6 +103,7 @@ impl Default for Options {
             limits: Limits::default(),
             kubernetes_names: false,
             compare_interval: Duration::from_secs(5),
+            pin: None,
             bpf_stats: true,
             kernel_log: false,
             thresholds: Thresholds::default(),

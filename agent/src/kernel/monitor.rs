@@ -8,7 +8,7 @@ use halfopen_common::{Loss, Record};
 use tracing::warn;
 
 use super::{
-    Error, Options,
+    Error, Options, adopt,
     attach::{self, Attached},
     btf,
     comparison::Comparison,
@@ -19,7 +19,9 @@ use super::{
     maps::Maps,
     measure,
     notices::Notices,
-    object, privileges,
+    object,
+    pins::Pins,
+    privileges,
     reader::{Pass, Reader},
     walk::Converter,
     walks::{Lists, Walks},
@@ -35,7 +37,7 @@ use crate::{
     },
 };
 
-/// The attached hooks. Dropping it detaches them all.
+/// The attached hooks. Dropping it detaches them all, unless they are pinned.
 pub struct Monitor {
     ebpf: Ebpf,
     maps: Maps,
@@ -53,6 +55,8 @@ pub struct Monitor {
     statistics: Option<OwnedFd>,
     build: Build,
     _drain: Drain,
+    /// Nobody else may go on with them as long as this agent does.
+    _pins: Option<Pins>,
 }
 
 impl Monitor {
@@ -78,7 +82,9 @@ impl Monitor {
         let mut reader = Reader::open_for(&layout, owners.clone())?;
         let hz = reader.hz();
         layout.kernel.jiffy_ns = hz.map_or(0, |hz| 1_000_000_000 / hz);
-        let mut ebpf = object::load(&layout, options)?;
+        let pins = options.pin.as_deref();
+        let mut pins = pins.map(|pins| Pins::open(pins, options)).transpose()?;
+        let mut ebpf = object::load(&layout, options, pins.as_ref())?;
         let mut maps = Maps::take(&mut ebpf)?;
         let reasons = Reasons::new(&layout.reset_reasons);
         let drain = Drain::start(
@@ -89,9 +95,12 @@ impl Monitor {
             listener,
             options.kernel_log,
         )?;
-        let btf = object::btf(&options.btf)?;
-        let attached = attach::all(&mut ebpf, &btf, &layout, &mut maps, options)?;
-        drop(btf);
+        let attached = if let Some(pins) = &mut pins {
+            adopt::or_replace(pins, &mut ebpf, &layout, &maps, options)?
+        } else {
+            let btf = object::btf(&options.btf)?;
+            attach::all(&mut ebpf, &btf, &layout, &maps, options).0
+        };
         if attached.iter().all(|attached| attached.way.is_none()) {
             return Err(nothing(&attached, &ebpf));
         }
@@ -113,7 +122,7 @@ impl Monitor {
             attached,
             reasons,
             comparison,
-            groups: Groups::new(owners, options.limits.clone()),
+            groups: Groups::new(owners, options.limits.clone(), pins.is_some()),
             look,
             walks,
             pass: None,
@@ -122,6 +131,7 @@ impl Monitor {
             statistics,
             build: build(),
             _drain: drain,
+            _pins: pins,
         })
     }
 

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use aya::{Btf, Ebpf, EbpfLoader, Endianness, include_bytes_aligned};
 use zerocopy::IntoBytes as _;
 
-use super::{Error, Options, btf::Layout, stretches};
+use super::{Error, Options, btf::Layout, pins::Pins, stretches};
 
 static OBJECT: &[u8] = include_bytes_aligned!(env!("HALFOPEN_EBPF_OBJECT"));
 
@@ -18,22 +18,49 @@ const LOG_DEBUG: u8 = 4;
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn load(layout: &Layout, options: &Options) -> Result<Ebpf, Error> {
-    let level = if options.kernel_log {
-        LOG_DEBUG
-    } else {
-        LOG_OFF
-    };
+pub fn load(layout: &Layout, options: &Options, pins: Option<&Pins>) -> Result<Ebpf, Error> {
+    let level = log_level(options);
+    let generation = pins.map_or(0, Pins::next);
     let quick = stretches::plan(&layout.kernel);
     let mut loader = EbpfLoader::new();
     loader
+        .override_global("GENERATION", &generation, true)
         .override_global("KERNEL", layout.kernel.as_bytes(), true)
         .override_global("QUICK", quick.as_bytes(), true)
         .override_global("AYA_LOG_LEVEL", &level, false)
         .map_max_entries("SOCKETS", options.max_records)
         .map_max_entries("GROUPS", options.max_kernel_groups)
         .map_max_entries("CLASSES", 1);
+    for (name, path) in pins.into_iter().flat_map(Pins::maps) {
+        loader.map_pin_path(name, path);
+    }
     loader.load(OBJECT).map_err(Error::Load)
+}
+
+const fn log_level(options: &Options) -> u8 {
+    if options.kernel_log {
+        LOG_DEBUG
+    } else {
+        LOG_OFF
+    }
+}
+
+/// Tells whether the hooks of two agents would be the same: of one object, with the same constants,
+/// attached in the same ways.
+#[must_use]
+pub fn identity(layout: &Layout, options: &Options) -> u64 {
+    let asked = format!("{:?} {:?}", options.hooks, options.without);
+    let parts: [&[u8]; 4] = [
+        OBJECT,
+        layout.kernel.as_bytes(),
+        asked.as_bytes(),
+        &[log_level(options)],
+    ];
+    // FNV-1a.
+    let bytes = parts.into_iter().flatten();
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    })
 }
 
 /// The same for walks, which use none of the hooks' maps.

@@ -1,13 +1,22 @@
 //! Loads one program of the object, by its name, and attaches it or runs it by hand.
 //! It must never choose; it tries what it is told and says why it failed.
 
-use std::fs::File;
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use aya::{
     Btf, Ebpf, TestRun as _,
     programs::{
-        Program, ProgramError, RawTracePointRunOptions, fentry::FEntryLinkId, fexit::FExitLinkId,
-        kprobe::KProbeLinkId, raw_trace_point::RawTracePointLinkId,
+        Program, ProgramError, ProgramFd, RawTracePointRunOptions,
+        fentry::FEntryLinkId,
+        fexit::FExitLinkId,
+        kprobe::KProbeLinkId,
+        links::{FdLink, PinnedLink},
+        loaded_programs,
+        raw_trace_point::RawTracePointLinkId,
     },
 };
 
@@ -61,6 +70,40 @@ pub enum Link {
     Probe(KProbeLinkId),
     /// Of a raw tracepoint program.
     Tracepoint(RawTracePointLinkId),
+    /// Of a pinned program, which lasts for as long as its pin.
+    Kept(Kept),
+}
+
+/// A program that an agent before this one has attached and pinned.
+pub struct Kept(ProgramFd);
+
+impl Kept {
+    /// Those of these links, by the names of their programs.
+    ///
+    /// # Errors
+    /// Why the kernel would not give them.
+    pub fn open(links: &[PathBuf]) -> Result<BTreeMap<String, Self>, String> {
+        let mut names = BTreeMap::new();
+        for path in links {
+            let link = PinnedLink::from_pin(path).map_err(|error| error.to_string())?;
+            let info = FdLink::from(link)
+                .info()
+                .map_err(|error| error.to_string())?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            names.insert(info.program_id(), name.into_owned());
+        }
+        let programs = loaded_programs().filter_map(Result::ok);
+        let kept = programs.filter_map(|program| {
+            let name = names.remove(&program.id())?;
+            Some((name, Self(program.fd().ok()?)))
+        });
+        Ok(kept.collect())
+    }
+
+    /// What the kernel tells of it.
+    pub fn statistics(&self) -> Option<ProgramStatistics> {
+        prog_info::read(&self.0)
+    }
 }
 
 /// What iterators go over: the descriptors of all processes.
@@ -163,6 +206,27 @@ pub fn cut(ebpf: &mut Ebpf, name: &str, link: Link) -> Result<(), String> {
         _ => Err(ProgramError::UnexpectedProgramType),
     };
     result.map_err(|error| reason(&error))
+}
+
+/// Pins the attachment of a program: from then on it lasts for as long as its pin.
+///
+/// # Errors
+/// Why the kernel would not.
+pub fn keep(ebpf: &mut Ebpf, name: &str, link: Link, path: &Path) -> Result<(), String> {
+    let link: Result<FdLink, ProgramError> = match (find(ebpf, name)?, link) {
+        (Program::FEntry(program), Link::Entry(link)) => program.take_link(link).map(Into::into),
+        (Program::FExit(program), Link::Exit(link)) => program.take_link(link).map(Into::into),
+        (Program::RawTracePoint(program), Link::Tracepoint(link)) => {
+            program.take_link(link).map(Into::into)
+        }
+        (Program::KProbe(program), Link::Probe(link)) => match program.take_link(link) {
+            Ok(link) => Ok(FdLink::try_from(link).map_err(|error| error.to_string())?),
+            Err(error) => Err(error),
+        },
+        _ => Err(ProgramError::UnexpectedProgramType),
+    };
+    let pinned = link.map_err(|error| reason(&error))?.pin(path);
+    pinned.map(drop).map_err(|error| error.to_string())
 }
 
 /// Takes a program out of the kernel again, with its attachments.
