@@ -18,7 +18,10 @@ use std::{
 
 use halfopen::{
     kernel::{Monitor, Options},
-    model::snapshot::{Cause, Counts, Direction, Group, Walk},
+    model::{
+        budget::Limits,
+        snapshot::{Cause, Counts, Direction, Group, Walk},
+    },
 };
 use halfopen_common::{Record, direction, state};
 use nix::sched::{CloneFlags, unshare};
@@ -329,7 +332,16 @@ fn many_groups_and_records_are_read_in_several_runs() {
         .args(["link", "set", "lo", "up"])
         .status();
     assert!(up.unwrap().success());
-    let mut monitor = Monitor::start(&Options::default()).unwrap();
+    let mut monitor = Monitor::start(&Options {
+        // All by name.
+        limits: Limits {
+            max_groups: usize::MAX,
+            max_series: usize::MAX,
+            ..Limits::default()
+        },
+        ..Options::default()
+    })
+    .unwrap();
     let ports = 20_000..20_000 + MANY;
     let refused = |port| {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
