@@ -196,9 +196,10 @@ fn is_done((cause, counter): (&str, &str), truth: u64, scrape: &Scrape, watcher:
         "{cause}: {truth} done, {shown} shown, {own} certified, {foreign} of others, {missed} missed"
     );
     // Certificates were read before: what others do in between is shown already.
-    let is_shown = shown >= own + foreign && own + missed >= truth;
+    let is_shown = shown >= own + foreign && shown + missed >= truth;
+    let is_certified = own + missed + watcher.overlooked >= truth;
     let is_exact = shown == own + foreign || watcher.overlooked > 0;
-    is_shown && is_exact
+    is_shown && is_certified && is_exact
 }
 
 /// Looks again and again, until it is so.
