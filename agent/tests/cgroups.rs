@@ -74,15 +74,22 @@ fn a_cgroup_is_known_by_its_id_and_stays_so_when_it_is_removed() {
         let path = made.path(&cgroups);
         let id = made.id();
         assert_eq!(cgroups::id(path.to_str().unwrap()).unwrap(), id);
-        assert_eq!(cgroups.look_up(id, now).unwrap().path, path);
+        let told = cgroups.look_up(id, now).unwrap();
+        assert_eq!(told.path, path);
+        assert!(cgroups.is_there(id, &told));
+        // As a socket does, it keeps the removed cgroup's node.
+        let held = fs::File::open(&made.0).unwrap();
         made.remove();
         assert_eq!(cgroups.look_up(id, now).unwrap().path, path);
+        assert!(!cgroups.is_there(id, &told));
+        drop(held);
         // Asked for too late by another, who never knew.
-        let told = open().unwrap().look_up(id, now).unwrap_err();
-        assert_eq!(told, Unknown::Gone);
+        let late = open().unwrap().look_up(id, now).unwrap_err();
+        assert_eq!(late, Unknown::Gone);
         // Another of the same name has another id.
         let again = Made::new(&cgroups, name);
         assert_ne!(again.id(), id);
+        assert!(!cgroups.is_there(id, &told));
         assert_eq!(cgroups.look_up(again.id(), now).unwrap().path, path);
     }
 }

@@ -165,10 +165,12 @@ fn a_unit_is_named_in_all_that_is_shown_and_after_it_is_gone() {
         assert_eq!(mine[0]["evidence"], "keepalive", "{from}: {report:#}");
     }
     for (owner, cgroup, died) in [(&web, web_id, 3), (&db, db_id, 2)] {
+        wait("certificates come a moment after the counts", || {
+            certificates(&agent, owner, netns).len() == died
+        });
         let told = certificates(&agent, owner, netns);
         let mut died_so = told.iter().filter(|it| it["cause"] == "keepalive");
         assert!(died_so.all(|it| it["cgroup"] == cgroup), "{told:#?}");
-        assert_eq!(told.len(), died, "{told:#?}");
     }
 
     // Closed after its cgroup is gone, the last one dies with nobody to hold it.
@@ -182,8 +184,11 @@ fn a_unit_is_named_in_all_that_is_shown_and_after_it_is_gone() {
         let counted = deaths(&scrape, &web, "orphan");
         agrees(counted, 1, &scrape, "TCPAbortOnTimeout")
     });
+    // Certificates come a moment after the counts, through the ring buffer.
+    wait("the orphan's certificate", || {
+        certificates(&agent, &web, netns).len() == 4
+    });
     let told = certificates(&agent, &web, netns);
-    assert_eq!(told.len(), 4, "{told:#?}");
     let last = told.iter().max_by_key(|it| it["number"].as_u64());
     let last = last.unwrap();
     assert_eq!(last["cause"], "orphan", "{last:#}");

@@ -195,8 +195,9 @@ fn kill(agent: Agent) {
     drop(agent);
 }
 
-/// Restarts under load, each time with what these say, and holds the counts at the end.
-fn restarts_lose_nothing(arguments: [&[&str]; 4]) {
+/// Restarts under load, each time with what these say, and holds the counts at the end. They may be off
+/// by `slack`.
+fn restarts_lose_nothing(arguments: [&[&str]; 4], slack: u64) {
     let jail = Jail::enter();
     let pin = jail.pin();
     let start = |more: &[&str]| Agent::start(&[&[pin.as_str()], more].concat());
@@ -215,7 +216,11 @@ fn restarts_lose_nothing(arguments: [&[&str]; 4]) {
     assert!(refused > 500 && reset > 500, "{refused} {reset}");
     let metrics = agent.get("/metrics");
     let is = |expected: u64, name: &str, labels: &[&str]| {
-        assert_eq!(sum(&metrics, name, labels), expected, "{name} {labels:?}");
+        let counted = sum(&metrics, name, labels);
+        assert!(
+            counted.abs_diff(expected) <= slack,
+            "{name} {labels:?}: {counted} of {expected}"
+        );
     };
     let nobody = port(NOBODY);
     is(
@@ -238,7 +243,11 @@ fn restarts_lose_nothing(arguments: [&[&str]; 4]) {
     let agent = start(arguments[3]);
     let metrics = agent.get("/metrics");
     let labels = [nobody.as_str(), "cause=\"refused\""];
-    assert_eq!(sum(&metrics, "halfopen_deaths_total", &labels), refused + 1);
+    let counted = sum(&metrics, "halfopen_deaths_total", &labels);
+    assert!(
+        counted.abs_diff(refused + 1) <= slack,
+        "{counted} of {refused} and 1"
+    );
     // Of which the certificate waited.
     let deaths = deaths(&agent);
     assert!(deaths.contains(&NOBODY.to_string()), "{deaths}");
@@ -251,15 +260,19 @@ fn restarts_lose_nothing(arguments: [&[&str]; 4]) {
 #[test]
 #[ignore = "needs root"]
 fn the_same_agent_goes_on() {
-    restarts_lose_nothing([&[], &[], &[], &[]]);
+    restarts_lose_nothing([&[], &[], &[], &[]], 0);
 }
 
-/// Other programs than those that are pinned: by way of another mechanism.
+/// Other programs than those that are pinned: by way of another mechanism. Those of both are attached for
+/// a moment, and an event that is met at that moment may be seen by both or neither, one on each
+/// processor.
 #[test]
 #[ignore = "needs root"]
 fn another_agent_takes_over() {
     let tracepoint: &[&str] = &["--hooks", "tracepoint"];
-    restarts_lose_nothing([&[], tracepoint, &["--hooks", "kprobe"], tracepoint]);
+    let processors = thread::available_parallelism().unwrap().get() as u64;
+    let agents = [&[], tracepoint, &["--hooks", "kprobe"], tracepoint];
+    restarts_lose_nothing(agents, 4 * processors);
 }
 
 fn refused(arguments: &[&str]) -> (i32, String) {

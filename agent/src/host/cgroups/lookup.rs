@@ -210,17 +210,14 @@ impl Cgroups {
             .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(is_directory)))
     }
 
-    /// Whether a cgroup that was told still exists.
+    /// Whether a cgroup that was told still exists. By its path: its id still opens it after it was
+    /// removed, for as long as a socket refers to it.
     #[must_use]
     pub fn is_there(&self, id: u64, cgroup: &Cgroup) -> bool {
-        match self.way {
-            Way::Handles => handle::open_cgroup(self.root.as_fd(), id).is_ok(),
-            Way::Walk { .. } => self
-                .hierarchy
-                .directory_of(&cgroup.path)
-                .and_then(|directory| fs::symlink_metadata(directory).ok())
-                .is_some_and(|data| data.ino() == id),
-        }
+        self.hierarchy
+            .directory_of(&cgroup.path)
+            .and_then(|directory| fs::symlink_metadata(directory).ok())
+            .is_some_and(|data| data.ino() == id)
     }
 
     /// The path of an open directory of cgroups.
