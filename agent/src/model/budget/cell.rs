@@ -27,12 +27,14 @@ pub struct Cell {
     pub size: u64,
     /// Whether it has a name already.
     pub is_named: bool,
+    /// Whether it lost its name a moment ago, and must not have it yet.
+    pub rests: bool,
 }
 
 impl Cell {
     /// The one of this group.
     #[must_use]
-    pub fn of(group: &Group, is_named: bool, all: &Shown) -> Self {
+    pub fn of(group: &Group, is_named: bool, rests: bool, all: &Shown) -> Self {
         let counts = all.counts.get(group);
         let sums = all.sums.get(group);
         let suspects = all.suspects.get(group);
@@ -44,6 +46,7 @@ impl Cell {
                 .saturating_add(sums.map_or(0, zombies)),
             size: sums.map_or(0, |sums| sums.states.values().sum()),
             is_named,
+            rests,
         }
     }
 }

@@ -38,16 +38,15 @@ pub fn choose(
     others: &BTreeSet<Group>,
     of_other: usize,
 ) -> BTreeSet<Group> {
-    let is_eligible = |group: &Group| group.owner != OTHER && limits.owners.allow(&group.owner);
-    let eligible: Vec<(&Group, &Cell)> = cells
-        .iter()
-        .filter(|(group, _)| is_eligible(group))
-        .collect();
+    let is_eligible = |(group, cell): &(&Group, &Cell)| {
+        group.owner != OTHER && !cell.rests && limits.owners.allow(&group.owner)
+    };
+    let eligible: Vec<(&Group, &Cell)> = cells.iter().filter(is_eligible).collect();
     let room = limits.max_series.saturating_sub(UNGROUPED_SERIES);
     let all: usize = eligible.iter().map(|(_, cell)| cell.series).sum();
     let mut others: BTreeSet<Group> = others.clone();
-    let ineligible = cells.keys().filter(|group| !is_eligible(group));
-    others.extend(ineligible.map(other));
+    let ineligible = cells.iter().filter(|cell| !is_eligible(cell));
+    others.extend(ineligible.map(|(group, _)| other(group)));
     if eligible.len() <= limits.max_groups && all + others.len() * of_other <= room {
         return eligible
             .into_iter()

@@ -35,6 +35,10 @@ pub const LEAST_SERIES: usize = 600;
 /// Hooks that have room among them, four series each.
 pub const MOST_HOOKS: usize = 12;
 
+/// A group that lost its name has none for this long: whoever scrapes must see that its series have
+/// ended before they begin anew, from 0. Prometheus shows a series for as long after its last sample.
+const REST: Duration = Duration::from_secs(5 * 60);
+
 /// By which labels groups are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GroupBy {
@@ -135,6 +139,8 @@ struct Standing {
     under_other: Counts,
     /// When it was last seen alive.
     alive: Duration,
+    /// When it last lost its name.
+    nameless: Option<Duration>,
 }
 
 impl Budget {
@@ -178,9 +184,11 @@ impl Budget {
             }
             let is_gone = now.saturating_sub(standing.alive) > time_to_live;
             if is_gone {
-                standing.fold();
+                standing.fold(now);
             } else {
-                cells.insert(group.clone(), Cell::of(group, standing.is_named, &all));
+                let rests = standing.rests(now);
+                let cell = Cell::of(group, standing.is_named, rests, &all);
+                cells.insert(group.clone(), cell);
             }
             !is_gone || !standing.counts.is_empty()
         });
@@ -188,9 +196,10 @@ impl Budget {
         let named = choice::choose(&cells, &self.limits, &others, self.series_of_other(&all));
         self.folded = cells.len().saturating_sub(named.len());
         for (group, standing) in &mut self.groups {
-            standing.is_named = named.contains(group);
-            if !standing.is_named {
-                standing.fold();
+            if named.contains(group) {
+                standing.is_named = true;
+            } else {
+                standing.fold(now);
             }
         }
         Shown {
@@ -283,9 +292,17 @@ impl Budget {
 }
 
 impl Standing {
+    /// Whether it lost its name a moment ago.
+    fn rests(&self, now: Duration) -> bool {
+        self.nameless
+            .is_some_and(|lost| now.saturating_sub(lost) < REST)
+    }
+
     /// All that was counted goes to `other`.
-    fn fold(&mut self) {
-        self.is_named = false;
+    fn fold(&mut self, now: Duration) {
+        if std::mem::take(&mut self.is_named) {
+            self.nameless = Some(now);
+        }
         if self.under_other != self.counts {
             self.under_other.clone_from(&self.counts);
         }

@@ -97,8 +97,12 @@ fn the_biggest_and_the_worst_keep_their_names() {
 fn names_change_hands_for_a_great_difference_only_and_counters_never_go_back() {
     let mut budget = Budget::new(limits(1));
     let at = |a: u64, b: u64| all([(group("a", 80), deaths(a)), (group("b", 80), deaths(b))]);
+    let mut minutes = 0;
     let mut show = |a, b| {
-        let shown = budget.show(at(a, b), |_| true, AT_START);
+        // Names come back after a while alone.
+        minutes += 6;
+        let now = Duration::from_secs(60 * minutes);
+        let shown = budget.show(at(a, b), |_| true, now);
         assert_eq!(total(&shown), total(&at(a, b)), "{a} {b}");
         let of = |owner| {
             let counts = shown.counts.get(&group(owner, 80));
@@ -120,6 +124,28 @@ fn names_change_hands_for_a_great_difference_only_and_counters_never_go_back() {
     assert_eq!(show(11, 25), (None, Some(5), 31));
     assert_eq!(show(60, 26), (Some(49), None, 37));
     assert_eq!(show(60, 27), (Some(49), None, 38));
+}
+
+#[test]
+fn a_lost_name_is_not_given_again_at_once() {
+    let mut budget = Budget::new(limits(1));
+    let mut show = |a: u64, b: u64, minute: u64| {
+        let all = all([(group("a", 80), deaths(a)), (group("b", 80), deaths(b))]);
+        let shown = budget.show(all, |_| true, Duration::from_secs(60 * minute));
+        shown
+            .counts
+            .into_keys()
+            .map(|it| it.owner)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(show(5, 1, 0), ["a", "other"]);
+    assert_eq!(show(5, 20, 1), ["b", "other"]);
+    assert_eq!(
+        show(90, 20, 2),
+        ["b", "other"],
+        "a had its name a minute ago"
+    );
+    assert_eq!(show(90, 20, 6), ["a", "other"]);
 }
 
 /// Random histories: sums are exact, and no counter goes back while its series is shown.
