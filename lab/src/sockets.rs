@@ -11,6 +11,8 @@ pub mod timer {
     pub const KEEPALIVE: u8 = 2;
     /// TIME_WAIT.
     pub const TIME_WAIT: u8 = 3;
+    /// Persist: the window is closed, and is probed.
+    pub const PERSIST: u8 = 4;
 }
 
 /// Column st of the table, from 1 (include/net/tcp_states.h), by the names that Prometheus has.

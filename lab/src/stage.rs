@@ -275,7 +275,8 @@ impl Stage {
     }
 
     /// Writes until the server's window is closed and this many window probes went out, while an agent
-    /// looks at the client again and again.
+    /// looks at the client again and again. It looks from the window's closing on: where time stands
+    /// still for seconds, a client all of whose data has been taken is idle, as any other.
     ///
     /// # Errors
     /// When they never do.
@@ -286,7 +287,10 @@ impl Stage {
             .map_err(|e| Error::socket("set O_NONBLOCK", e))?;
         reach(&self.pair.client, "client", "TCPWinProbe", probes, || {
             connection.stuff()?;
-            self.look(End::Client).map(drop)
+            if self.is_persisting(End::Client)? {
+                self.look(End::Client)?;
+            }
+            Ok(())
         })?;
         Ok(())
     }

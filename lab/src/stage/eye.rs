@@ -112,6 +112,12 @@ impl Stage {
         })
     }
 
+    /// Whether one end probes a window that its peer has closed.
+    pub(super) fn is_persisting(&self, end: End) -> Result<bool, Error> {
+        let socket = self.socket(end)?;
+        Ok(socket.is_some_and(|socket| socket.timer == sockets::timer::PERSIST))
+    }
+
     /// Waits until the connection is gone from one end.
     ///
     /// # Errors
