@@ -164,6 +164,9 @@ pub enum Setting {
 }
 
 impl Setting {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Default, Self::Custom];
+
     /// The label value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

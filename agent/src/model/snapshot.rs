@@ -101,6 +101,9 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Inbound, Self::Outbound, Self::None];
+
     /// The label value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -163,6 +166,21 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Keepalive,
+        Self::UserTimeout,
+        Self::Retransmission,
+        Self::WindowProbe,
+        Self::ConnectTimeout,
+        Self::ResetReceived,
+        Self::ResetSent,
+        Self::Orphan,
+        Self::Refused,
+        Self::Administrative,
+        Self::Unknown,
+    ];
+
     /// The label value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -281,6 +299,9 @@ pub enum Mechanism {
 }
 
 impl Mechanism {
+    /// All of them, the best first.
+    pub const ALL: [Self; 3] = [Self::Fentry, Self::Kprobe, Self::Tracepoint];
+
     /// The label value, also the value of `--hooks`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
