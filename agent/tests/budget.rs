@@ -8,7 +8,7 @@ mod support;
 use std::{array, collections::BTreeMap, sync::Arc, time::Duration};
 
 use halfopen::{
-    metrics::{self, Process},
+    metrics::{self, Format, Process, Readings, Scrapes, Sections},
     model::{
         budget::{Budget, LEAST_SERIES, Limits, MOST_HOOKS, Shown, UNGROUPED_SERIES},
         census::{Census, Sums},
@@ -34,23 +34,17 @@ fn series(snapshot: Snapshot) -> usize {
         open_fds: Some(1),
         max_fds: Some(1),
     };
-    let text = metrics::text(Arc::new(snapshot), Some(process)).unwrap();
+    let readings = Readings {
+        snapshot: Arc::new(snapshot),
+        process: Some(process),
+        scrapes: Some(Scrapes {
+            snapshot_duration: Some(Duration::from_millis(1)),
+            ..Scrapes::default()
+        }),
+    };
+    let text = metrics::write(&readings, Sections::ALL, Format::Text).unwrap();
     text.lines().filter(|line| !line.starts_with('#')).count()
 }
-
-const CAUSES: [Cause; 11] = [
-    Cause::Keepalive,
-    Cause::UserTimeout,
-    Cause::Retransmission,
-    Cause::WindowProbe,
-    Cause::ConnectTimeout,
-    Cause::ResetReceived,
-    Cause::ResetSent,
-    Cause::Orphan,
-    Cause::Refused,
-    Cause::Administrative,
-    Cause::Unknown,
-];
 
 /// Everything that has no group, as full as it can be: each hook with its figures, each cause with its
 /// histogram, each counter, each map, each state of orphans.
@@ -68,7 +62,7 @@ fn ungrouped() -> Snapshot {
         verified_instructions: Some(1),
     });
     snapshot.hooks = hooks.into();
-    snapshot.silences = CAUSES.map(|cause| (cause, Silence::default())).into();
+    snapshot.silences = Cause::ALL.map(|cause| (cause, Silence::default())).into();
     snapshot.accounting = KernelCounter::ALL
         .map(|counter| (counter, Balance::default()))
         .into();
@@ -124,8 +118,7 @@ impl Random {
             3 => format!("evil\"\n\\{}", self.below(3)),
             _ => format!("{}.service", second / 4 + self.below(60)),
         };
-        let direction = [Direction::Inbound, Direction::Outbound, Direction::None];
-        let direction = direction[usize::try_from(self.below(3)).unwrap()];
+        let direction = Direction::ALL[usize::try_from(self.below(3)).unwrap()];
         let port = [None, Some(80), Some(443), Some(65_535)];
         let port = port[usize::try_from(self.below(4)).unwrap()];
         group(&owner, direction, port)
@@ -140,7 +133,7 @@ impl Random {
             retransmission_timeouts: self.below(3),
             resets_received: self.below(3),
             resets_sent: self.some(reasons()),
-            deaths: self.some(CAUSES),
+            deaths: self.some(Cause::ALL),
             recoveries: self.some(Evidence::ALL),
         }
     }
@@ -153,7 +146,7 @@ impl Random {
             stale_close_wait: self.below(3),
             embryonic: self.below(3),
             memory: self.some(Liveness::ALL.map(Liveness::as_str)),
-            keepalive: self.some([Setting::Off, Setting::Default, Setting::Custom]),
+            keepalive: self.some(Setting::ALL),
             detectable: self.some(Bucket::ALL),
         }
     }

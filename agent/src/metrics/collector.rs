@@ -10,9 +10,9 @@ use prometheus::{
 
 use super::{Kind, Metric};
 
-/// The metrics of `table`, read from one `state`.
+/// Some metrics of a table, read from one `state`.
 pub struct ConstCollector<S: 'static> {
-    table: &'static [Metric<S>],
+    metrics: Vec<&'static Metric<S>>,
     descriptions: Vec<Desc>,
     state: Arc<S>,
 }
@@ -21,9 +21,9 @@ impl<S> ConstCollector<S> {
     /// A collector of one reading.
     ///
     /// # Errors
-    /// When the table holds a name, label or help that Prometheus does not accept.
-    pub fn new(table: &'static [Metric<S>], state: Arc<S>) -> Result<Self, prometheus::Error> {
-        let describe = |metric: &Metric<S>| {
+    /// When a declaration holds a name, label or help that Prometheus does not accept.
+    pub fn new(metrics: Vec<&'static Metric<S>>, state: Arc<S>) -> Result<Self, prometheus::Error> {
+        let describe = |metric: &&Metric<S>| {
             let labels = metric.labels.iter().map(ToString::to_string).collect();
             Desc::new(
                 metric.name.into(),
@@ -33,8 +33,8 @@ impl<S> ConstCollector<S> {
             )
         };
         Ok(Self {
-            table,
-            descriptions: table.iter().map(describe).collect::<Result<_, _>>()?,
+            descriptions: metrics.iter().map(describe).collect::<Result<_, _>>()?,
+            metrics,
             state,
         })
     }
@@ -46,7 +46,7 @@ impl<S: Send + Sync> Collector for ConstCollector<S> {
     }
 
     fn collect(&self) -> Vec<proto::MetricFamily> {
-        self.table
+        self.metrics
             .iter()
             .filter_map(|metric| family(metric, &self.state))
             .collect()
@@ -90,7 +90,11 @@ impl Series {
     }
 
     /// Adds a value with the values of the metric's labels; of a histogram there is no one value.
+    /// What is no number is unknown: it adds nothing.
     pub fn add<const N: usize>(&mut self, values: [&str; N], value: f64) {
+        if value.is_nan() {
+            return;
+        }
         let mut metric = self.labelled(values);
         match self.kind {
             Kind::Histogram => return debug_assert!(false, "a histogram has no one value"),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Kind, Metric, Series,
+    Kind, Metric, Section, Series,
     table::{GROUP, names, port},
 };
 use crate::model::{
@@ -20,8 +20,12 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
     Metric {
         name: "halfopen_connections",
         kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
         help: "TCP sockets by state, as the latest walk found them.",
         labels: &["owner", "direction", "port", "state"],
+        question: "How many connections are there, by state?",
+        query: "sum by (state) (METRIC)",
         read: |snapshot, out| {
             grouped(snapshot, out, |sums, add| {
                 for (state, count) in &sums.states {
@@ -33,15 +37,23 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
     Metric {
         name: "halfopen_suspect_connections",
         kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
         help: "Connections that may be half-open now, by evidence; at most a second old.",
         labels: &["owner", "direction", "port", "evidence"],
+        question: "Whose connections may be half-open now?",
+        query: "sum by (owner, evidence) (METRIC) > 0",
         read: suspects,
     },
     Metric {
         name: "halfopen_idle_connections",
         kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
         help: "Established connections without data for longer than the idle threshold, by what would find a dead peer; with guard none nothing ever will.",
         labels: &["owner", "direction", "port", "guard"],
+        question: "Whose idle connections would never notice a dead peer?",
+        query: r#"topk(10, sum by (owner) (METRIC{guard="none"}))"#,
         read: |snapshot, out| {
             grouped(snapshot, out, |sums, add| {
                 if !sums.states.contains_key(&State::Established) {
@@ -60,8 +72,12 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
     Metric {
         name: "halfopen_stale_close_wait_connections",
         kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
         help: "Connections in CLOSE_WAIT without data for longer than the threshold: their application has forgotten to close them.",
         labels: GROUP,
+        question: "Which applications forget to close?",
+        query: "sum by (owner) (METRIC) > 0",
         read: |snapshot, out| {
             single(snapshot, out, |sums| {
                 let has = [State::Established, State::CloseWait].iter();
@@ -73,8 +89,12 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
     Metric {
         name: "halfopen_orphaned_connections",
         kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
         help: "Connections that their application has closed and the kernel still tries to end, by state.",
         labels: &["state"],
+        question: "What has been closed by applications and not ended?",
+        query: "sum by (instance, state) (METRIC)",
         read: |snapshot, out| {
             let Some(walked) = walked(snapshot) else {
                 return;
@@ -98,8 +118,12 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
     Metric {
         name: "halfopen_embryonic_connections",
         kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
         help: "Connections in SYN_RECV: the other meaning of half-open.",
         labels: GROUP,
+        question: "Where do handshakes pile up?",
+        query: "topk(5, sum by (owner, port) (METRIC))",
         read: |snapshot, out| {
             single(snapshot, out, |sums| {
                 let listens = sums.states.contains_key(&State::Listen);
@@ -110,8 +134,12 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
     Metric {
         name: "halfopen_connection_memory_bytes",
         kind: Kind::Gauge,
+        unit: "bytes",
+        section: Section::Connections,
         help: "Kernel memory of sockets, their own objects and what their buffers are charged, by liveness.",
         labels: &["owner", "direction", "port", "liveness"],
+        question: "How much kernel memory do connections without use hold?",
+        query: r#"sum by (instance) (METRIC{liveness=~"suspect|orphan|idle_unguarded|stale_close_wait"})"#,
         read: |snapshot, out| {
             grouped(snapshot, out, |sums, add| {
                 for (liveness, bytes) in &sums.memory {
@@ -123,8 +151,12 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
     Metric {
         name: "halfopen_keepalive_connections",
         kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
         help: "Connections in ESTABLISHED or CLOSE_WAIT, by keepalive setting.",
         labels: &["owner", "direction", "port", "setting"],
+        question: "Which share of connections has keepalive off, by owner?",
+        query: r#"sum by (owner) (METRIC{setting="off"}) / sum by (owner) (METRIC)"#,
         read: |snapshot, out| {
             grouped(snapshot, out, |sums, add| {
                 for (setting, count) in &sums.keepalive {
@@ -136,8 +168,12 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
     Metric {
         name: "halfopen_detectable_connections",
         kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
         help: "Connections in ESTABLISHED or CLOSE_WAIT, by the time they would take to notice a peer that vanished now; the buckets are disjoint.",
         labels: &["owner", "direction", "port", "within"],
+        question: "How long would it take to notice that a peer is gone?",
+        query: "sum by (within) (METRIC)",
         read: |snapshot, out| {
             grouped(snapshot, out, |sums, add| {
                 let known = Bucket::ALL.into_iter();
@@ -150,29 +186,45 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
     Metric {
         name: "halfopen_walk_duration_seconds",
         kind: Kind::Gauge,
+        unit: "seconds",
+        section: Section::Walk,
         help: "How long the latest walk over all sockets took, its rests included.",
         labels: &[],
+        question: "On which hosts do walks take long?",
+        query: "topk(5, max by (instance) (METRIC))",
         read: |snapshot, out| of_walk(snapshot, out, |walked| walked.duration.as_secs_f64()),
     },
     Metric {
         name: "halfopen_walk_age_seconds",
         kind: Kind::Gauge,
+        unit: "seconds",
+        section: Section::Walk,
         help: "Time since the latest walk ended.",
         labels: &[],
+        question: "How old is what is shown of connections?",
+        query: "max by (instance) (METRIC)",
         read: |snapshot, out| of_walk(snapshot, out, |walked| walked.age.as_secs_f64()),
     },
     Metric {
         name: "halfopen_walk_connections",
         kind: Kind::Gauge,
+        unit: "sockets",
+        section: Section::Walk,
         help: "Sockets that the latest walk found, listeners included.",
         labels: &[],
+        question: "How many sockets has each host?",
+        query: "sum by (instance) (METRIC)",
         read: |snapshot, out| of_walk(snapshot, out, |walked| walked.census.sockets as f64),
     },
     Metric {
         name: "halfopen_walk_cut_short",
         kind: Kind::Gauge,
+        unit: "places",
+        section: Section::Walk,
         help: "Places where the latest walk may have missed sockets, since the kernel's tables changed under it.",
         labels: &[],
+        question: "May a walk have missed sockets?",
+        query: "sum by (instance) (METRIC) > 0",
         read: |snapshot, out| of_walk(snapshot, out, |walked| walked.cut_short as f64),
     },
 ];

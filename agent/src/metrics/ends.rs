@@ -4,7 +4,7 @@
 use halfopen_common::SILENCE_BOUNDS_S;
 
 use super::{
-    Kind, Metric, Series,
+    Kind, Metric, Section, Series,
     table::{names, port},
 };
 use crate::model::{
@@ -16,8 +16,12 @@ use crate::model::{
 pub const DEATHS: Metric<Snapshot> = Metric {
     name: "halfopen_deaths_total",
     kind: Kind::Counter,
+    unit: "connections",
+    section: Section::Deaths,
     help: "Connections that ended other than by an orderly close, by what killed them.",
     labels: &["owner", "direction", "port", "cause"],
+    question: "What kills connections, and whose?",
+    query: "sum by (owner, cause) (increase(METRIC[5m]))",
     read: deaths,
 };
 
@@ -25,8 +29,12 @@ pub const DEATHS: Metric<Snapshot> = Metric {
 pub const RECOVERIES: Metric<Snapshot> = Metric {
     name: "halfopen_recoveries_total",
     kind: Kind::Counter,
+    unit: "connections",
+    section: Section::Deaths,
     help: "Connections whose peer was heard again after probes or retransmissions had stayed unanswered, by what had.",
     labels: &["owner", "direction", "port", "evidence"],
+    question: "How many connections were silent and came back?",
+    query: "sum by (evidence) (increase(METRIC[5m]))",
     read: recoveries,
 };
 
@@ -34,8 +42,12 @@ pub const RECOVERIES: Metric<Snapshot> = Metric {
 pub const UNKNOWN_RATIO: Metric<Snapshot> = Metric {
     name: "halfopen_deaths_unknown_ratio",
     kind: Kind::Gauge,
+    unit: "ratio",
+    section: Section::Deaths,
     help: "Share of the deaths since the agent began whose cause could not be established; absent without deaths.",
     labels: &[],
+    question: "Where can causes not be told?",
+    query: "METRIC > 0.05",
     read: unknown_ratio,
 };
 
@@ -43,8 +55,12 @@ pub const UNKNOWN_RATIO: Metric<Snapshot> = Metric {
 pub const SILENCES: Metric<Snapshot> = Metric {
     name: "halfopen_silence_before_death_seconds",
     kind: Kind::Histogram,
+    unit: "seconds",
+    section: Section::Deaths,
     help: "For how long the peer had been silent when a connection died, of a handshake since it began.",
     labels: &["cause"],
+    question: "After how long a silence do nine in ten die, by cause?",
+    query: "histogram_quantile(0.9, sum by (le, cause) (rate(METRIC_bucket[5m])))",
     read: silences,
 };
 

@@ -3,22 +3,35 @@
 
 mod collector;
 mod connections;
+mod declared;
 mod ends;
+mod labels;
 mod process;
+mod scrapes;
+mod sections;
 mod table;
+mod trust;
 
 use std::sync::Arc;
 
-pub use collector::{ConstCollector, Series};
-pub use connections::CONNECTIONS;
-pub use process::{PROCESS, Process};
+use collector::ConstCollector;
+pub use collector::Series;
+use connections::CONNECTIONS;
+pub use declared::{Declared, declared};
+pub use labels::{LABELS, Label, Values};
+use process::PROCESS;
+pub use process::Process;
 use prometheus::{Registry, TextEncoder};
-pub use table::TABLE;
+use scrapes::SCRAPES;
+pub use scrapes::{CODES, Scrapes};
+pub use sections::{NoSuchSection, Section, Sections};
+use table::TABLE;
+use trust::TRUST;
 
 use crate::model::snapshot::Snapshot;
 
-/// The Content-Type of [`text`].
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The tables of all that is read from a snapshot.
+const OF_SNAPSHOT: [&[Metric<Snapshot>]; 3] = [TABLE, TRUST, CONNECTIONS];
 
 /// One metric: everything there is to know about it, in one place.
 pub struct Metric<S: 'static> {
@@ -26,10 +39,18 @@ pub struct Metric<S: 'static> {
     pub name: &'static str,
     /// Whether it only grows.
     pub kind: Kind,
+    /// What is measured or counted: a base unit, or the things themselves.
+    pub unit: &'static str,
+    /// What it is about; what it is asked for by.
+    pub section: Section,
     /// What it counts, for a reader who knows TCP but not halfopen.
     pub help: &'static str,
     /// Names of its labels, in the order in which `read` gives their values.
     pub labels: &'static [&'static str],
+    /// A question that it answers.
+    pub question: &'static str,
+    /// The PromQL that answers it; `METRIC` stands for the name.
+    pub query: &'static str,
     /// Adds its series; adds none where the value is unknown.
     pub read: fn(&S, &mut Series),
 }
@@ -45,21 +66,83 @@ pub enum Kind {
     Histogram,
 }
 
-/// The exposition (text format 0.0.4) of a snapshot and, where known, of the agent's own process.
+impl Kind {
+    /// The word of the exposition formats.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// What metrics are written of.
+#[derive(Debug, Clone, Default)]
+pub struct Readings {
+    /// What the agent knows.
+    pub snapshot: Arc<Snapshot>,
+    /// The agent's own process, where it could be read.
+    pub process: Option<Process>,
+    /// Answers to scrapes, where there are any.
+    pub scrapes: Option<Scrapes>,
+}
+
+/// How metrics are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Format {
+    /// Prometheus' text format 0.0.4.
+    Text,
+}
+
+impl Format {
+    /// The Content-Type of what [`write`] returns.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
+
+/// The exposition of these sections of the metrics.
 ///
 /// # Errors
-/// When a declaration breaks a rule of the format, such as a name declared twice.
-pub fn text(
-    snapshot: Arc<Snapshot>,
-    process: Option<Process>,
+/// When a declaration breaks a rule of the formats, such as a name declared twice.
+pub fn write(
+    readings: &Readings,
+    sections: Sections,
+    format: Format,
 ) -> Result<String, prometheus::Error> {
     let registry = Registry::new();
-    for table in [TABLE, CONNECTIONS] {
-        let collector = ConstCollector::new(table, Arc::clone(&snapshot))?;
-        registry.register(Box::new(collector))?;
+    for table in OF_SNAPSHOT {
+        let snapshot = Arc::clone(&readings.snapshot);
+        register(&registry, table, sections, snapshot)?;
     }
-    if let Some(process) = process {
-        registry.register(Box::new(ConstCollector::new(PROCESS, Arc::new(process))?))?;
+    if let Some(process) = readings.process {
+        register(&registry, PROCESS, sections, Arc::new(process))?;
     }
-    TextEncoder::new().encode_to_string(&registry.gather())
+    if let Some(scrapes) = readings.scrapes {
+        register(&registry, SCRAPES, sections, Arc::new(scrapes))?;
+    }
+    let families = registry.gather();
+    match format {
+        Format::Text => TextEncoder::new().encode_to_string(&families),
+    }
+}
+
+fn register<S: Send + Sync>(
+    registry: &Registry,
+    table: &'static [Metric<S>],
+    sections: Sections,
+    state: Arc<S>,
+) -> Result<(), prometheus::Error> {
+    let wanted = |metric: &&Metric<S>| sections.contain(metric.section);
+    let metrics: Vec<_> = table.iter().filter(wanted).collect();
+    // Two collectors that describe nothing would be taken for the same.
+    if metrics.is_empty() {
+        return Ok(());
+    }
+    registry.register(Box::new(ConstCollector::new(metrics, state)?))
 }

@@ -1,7 +1,7 @@
 //! What the agent itself costs, under the names that every exporter uses.
 //! It must never read /proc: the values are brought to it.
 
-use super::{Kind, Metric};
+use super::{Kind, Metric, Section};
 
 /// The agent's own use of the machine at one moment; `None` is what could not be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -27,8 +27,12 @@ pub const PROCESS: &[Metric<Process>] = &[
     Metric {
         name: "process_cpu_seconds_total",
         kind: Kind::Counter,
+        unit: "seconds",
+        section: Section::Process,
         help: "User and system CPU time that the agent has used. What its hooks cost is in halfopen_hook_run_seconds_total.",
         labels: &[],
+        question: "Which share of one processor does the agent take?",
+        query: r#"sum by (instance) (rate(METRIC{job="halfopen"}[5m]))"#,
         read: |process, out| {
             process
                 .cpu_seconds
@@ -39,8 +43,12 @@ pub const PROCESS: &[Metric<Process>] = &[
     Metric {
         name: "process_resident_memory_bytes",
         kind: Kind::Gauge,
+        unit: "bytes",
+        section: Section::Process,
         help: "Resident memory of the agent.",
         labels: &[],
+        question: "How much memory does the agent take?",
+        query: r#"max by (instance) (METRIC{job="halfopen"})"#,
         read: |process, out| {
             process
                 .resident_bytes
@@ -51,8 +59,12 @@ pub const PROCESS: &[Metric<Process>] = &[
     Metric {
         name: "process_virtual_memory_bytes",
         kind: Kind::Gauge,
+        unit: "bytes",
+        section: Section::Process,
         help: "Address space of the agent.",
         labels: &[],
+        question: "How much address space does the agent take?",
+        query: r#"max by (instance) (METRIC{job="halfopen"})"#,
         read: |process, out| {
             process
                 .virtual_bytes
@@ -63,8 +75,12 @@ pub const PROCESS: &[Metric<Process>] = &[
     Metric {
         name: "process_start_time_seconds",
         kind: Kind::Gauge,
+        unit: "seconds",
+        section: Section::Process,
         help: "When the agent began, in seconds since the epoch.",
         labels: &[],
+        question: "How long has the agent been running?",
+        query: r#"time() - max by (instance) (METRIC{job="halfopen"})"#,
         read: |process, out| {
             process
                 .start_seconds
@@ -75,8 +91,12 @@ pub const PROCESS: &[Metric<Process>] = &[
     Metric {
         name: "process_threads",
         kind: Kind::Gauge,
+        unit: "threads",
+        section: Section::Process,
         help: "Threads of the agent.",
         labels: &[],
+        question: "Does the number of threads grow?",
+        query: r#"max by (instance) (METRIC{job="halfopen"})"#,
         read: |process, out| {
             process
                 .threads
@@ -87,8 +107,12 @@ pub const PROCESS: &[Metric<Process>] = &[
     Metric {
         name: "process_open_fds",
         kind: Kind::Gauge,
+        unit: "descriptors",
+        section: Section::Process,
         help: "File descriptors that the agent holds open.",
         labels: &[],
+        question: "How near is the agent to its limit of descriptors?",
+        query: r#"max by (instance) (METRIC{job="halfopen"}) / max by (instance) (process_max_fds{job="halfopen"})"#,
         read: |process, out| {
             process
                 .open_fds
@@ -99,8 +123,12 @@ pub const PROCESS: &[Metric<Process>] = &[
     Metric {
         name: "process_max_fds",
         kind: Kind::Gauge,
+        unit: "descriptors",
+        section: Section::Process,
         help: "File descriptors that the agent may hold open.",
         labels: &[],
+        question: "What is the limit of descriptors?",
+        query: r#"min by (instance) (METRIC{job="halfopen"})"#,
         read: |process, out| {
             process
                 .max_fds

@@ -6,7 +6,10 @@ use std::sync::{Arc, OnceLock};
 use hyper::body::Bytes;
 
 use super::process;
-use crate::{metrics, model::snapshot::Snapshot};
+use crate::{
+    metrics::{self, Format, Readings, Sections},
+    model::snapshot::Snapshot,
+};
 
 /// One snapshot and the text made of it, shared by all who asked for it.
 pub struct Reading {
@@ -31,7 +34,12 @@ impl Reading {
     /// When a metric's declaration breaks a rule of the format.
     pub fn text(&self) -> Result<Bytes, &str> {
         let render = || {
-            metrics::text(Arc::clone(&self.snapshot), Some(process::read()))
+            let readings = Readings {
+                snapshot: Arc::clone(&self.snapshot),
+                process: Some(process::read()),
+                scrapes: None,
+            };
+            metrics::write(&readings, Sections::ALL, Format::Text)
                 .map(Bytes::from)
                 .map_err(|error| error.to_string())
         };

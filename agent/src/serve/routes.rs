@@ -14,7 +14,7 @@ use super::{
     api::{self, Api, Refusal, Stream},
     sampler::{Refused, Snapshots},
 };
-use crate::metrics;
+use crate::metrics::Format;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
@@ -132,7 +132,7 @@ impl Routes {
             Err(refused) => return unavailable(refused),
         };
         match reading.text() {
-            Ok(text) => respond(StatusCode::OK, metrics::CONTENT_TYPE, text),
+            Ok(text) => respond(StatusCode::OK, Format::Text.content_type(), text),
             Err(reason) => plain(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 &format!("the metrics cannot be written: {reason}\n"),
