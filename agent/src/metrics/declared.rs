@@ -55,6 +55,13 @@ pub fn declared() -> Vec<Declared> {
     all
 }
 
+/// The unit of the metric with this name.
+pub(super) fn unit(name: &str) -> Option<&'static str> {
+    let mut all = all();
+    all.find(|metric| metric.name == name)
+        .map(|metric| metric.unit)
+}
+
 fn all() -> impl Iterator<Item = Declared> {
     let of_snapshot = OF_SNAPSHOT.into_iter().flatten().map(declaration);
     let own = PROCESS.iter().map(declaration);

@@ -6,6 +6,7 @@ mod connections;
 mod declared;
 mod ends;
 mod labels;
+mod openmetrics;
 mod process;
 mod scrapes;
 mod sections;
@@ -94,6 +95,8 @@ pub struct Readings {
 pub enum Format {
     /// Prometheus' text format 0.0.4.
     Text,
+    /// OpenMetrics 1.0.0.
+    OpenMetrics,
 }
 
 impl Format {
@@ -102,6 +105,7 @@ impl Format {
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
         }
     }
 }
@@ -129,6 +133,7 @@ pub fn write(
     let families = registry.gather();
     match format {
         Format::Text => TextEncoder::new().encode_to_string(&families),
+        Format::OpenMetrics => Ok(openmetrics::write(&families, declared::unit)),
     }
 }
 
