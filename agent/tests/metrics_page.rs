@@ -12,6 +12,14 @@ const INTRO: &str = r#"# Metrics
 
 <!-- Written from the declarations in agent/src/metrics by `BLESS=1 cargo test -p halfopen --test metrics_page`. -->
 
+`GET /metrics` answers in Prometheus' text format 0.0.4, or in OpenMetrics 1.0.0 where `Accept` prefers
+it, with gzip where `Accept-Encoding` does. In OpenMetrics the family of a counter is named without its
+`_total`, as the format wants it; series have the names below in both. It writes the bounds of buckets
+with a point (`le="1.0"`), text format 0.0.4 without (`le="1"`); Prometheus 3 takes them for the same.
+
+Some sections can be asked for alone, `/metrics?collect[]=deaths&collect[]=walk`, or left out,
+`/metrics?exclude[]=process`; not both at once.
+
 ## Before you write a query
 
 - **Owners.** Metrics with `owner`, `direction` and `port` are told by *group*: whose connections, who

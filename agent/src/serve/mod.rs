@@ -6,15 +6,18 @@ mod connections;
 mod feed;
 mod listen;
 pub mod lossy;
+mod negotiate;
 mod process;
 mod reading;
 mod routes;
 mod sampler;
+mod scrape;
 
 pub use api::{Api, Lister};
 pub use connections::{Limits, serve};
 pub use feed::{Feed, Heard, Watcher};
 pub use listen::{AddressError, ListenAddress, ListenError, bind};
+pub use negotiate::Encoding;
 pub use reading::Reading;
 pub use routes::{PathError, Routes, TelemetryPath};
 pub use sampler::{Pending, Refused, Sampler, Snapshots, Source, pending};

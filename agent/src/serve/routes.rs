@@ -13,8 +13,8 @@ use hyper::{
 use super::{
     api::{self, Api, Refusal, Stream},
     sampler::{Refused, Snapshots},
+    scrape::Scraper,
 };
-use crate::metrics::Format;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
@@ -55,11 +55,13 @@ impl FromStr for TelemetryPath {
 #[derive(Clone)]
 pub struct Routes {
     snapshots: Snapshots,
+    scraper: Scraper,
     telemetry: TelemetryPath,
     api: Api,
 }
 
-type Answer = Response<Either<Full<Bytes>, Stream>>;
+/// What is answered.
+pub type Answer = Response<Either<Full<Bytes>, Stream>>;
 
 /// Whether an answer goes on until somebody ends it.
 pub fn is_stream(answer: &Answer) -> bool {
@@ -71,6 +73,7 @@ impl Routes {
     #[must_use]
     pub fn new(snapshots: Snapshots, telemetry: TelemetryPath, api: Api) -> Self {
         Self {
+            scraper: Scraper::new(snapshots.clone()),
             snapshots,
             telemetry,
             api,
@@ -106,7 +109,7 @@ impl Routes {
                 }
                 self.api(&request).await
             }
-            _ => self.metrics().await,
+            _ => self.scraper.answer(&request).await,
         }
     }
 
@@ -123,20 +126,6 @@ impl Routes {
                     Err(refusal) => refuse(refusal),
                 }
             }
-        }
-    }
-
-    async fn metrics(&self) -> Answer {
-        let reading = match self.snapshots.take().await {
-            Ok(reading) => reading,
-            Err(refused) => return unavailable(refused),
-        };
-        match reading.text() {
-            Ok(text) => respond(StatusCode::OK, Format::Text.content_type(), text),
-            Err(reason) => plain(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                &format!("the metrics cannot be written: {reason}\n"),
-            ),
         }
     }
 
@@ -181,7 +170,7 @@ fn unavailable(refused: Refused) -> Answer {
     refuse((StatusCode::SERVICE_UNAVAILABLE, refused.to_string()))
 }
 
-fn refuse((status, reason): Refusal) -> Answer {
+pub(super) fn refuse((status, reason): Refusal) -> Answer {
     let mut answer = plain(status, &format!("{reason}\n"));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         answer
@@ -195,7 +184,7 @@ fn plain(status: StatusCode, text: &str) -> Answer {
     respond(status, PLAIN, text.to_owned().into())
 }
 
-fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+pub(super) fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
     answer(status, content_type, Either::Left(Full::new(body)))
 }
 

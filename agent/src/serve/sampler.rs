@@ -186,7 +186,9 @@ fn sample<S: Source>(
     let mut due = Instant::now();
     while let Some(waiting) = next_round(shared, due) {
         due = Instant::now() + interval;
-        let reading = Arc::new(Reading::new(source.snapshot()));
+        let begun = Instant::now();
+        let snapshot = source.snapshot();
+        let reading = Arc::new(Reading::new(snapshot, begun.elapsed()));
         observe(&reading.snapshot);
         for asked in waiting {
             // One who has gone away meanwhile is no error.
