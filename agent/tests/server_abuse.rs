@@ -155,7 +155,7 @@ fn ten_thousand_scrapes_share_snapshots() {
         ..Fake::default()
     };
     let taken = source.taken.clone();
-    let (server, _sampler) = Server::start(Limits::default(), source);
+    let (server, _sampler) = Server::start_allowing(0, Limits::default(), source);
     thread::scope(|scope| {
         for _ in 0..100 {
             scope.spawn(|| {
@@ -200,7 +200,7 @@ fn a_crowd_is_told_to_come_back() {
         delay: Duration::from_millis(1500),
         ..Fake::default()
     };
-    let (server, _sampler) = Server::start(Limits::default(), source);
+    let (server, _sampler) = Server::start_allowing(0, Limits::default(), source);
     let answers: Vec<String> = thread::scope(|scope| {
         let crowd: Vec<_> = (0..400)
             .map(|_| scope.spawn(|| server.get("/metrics")))

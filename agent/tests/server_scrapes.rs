@@ -10,6 +10,8 @@ use std::{
     collections::BTreeSet,
     io::{Read, Write},
     net::TcpStream,
+    sync::atomic::Ordering,
+    time::Duration,
 };
 
 use flate2::read::GzDecoder;
@@ -17,10 +19,18 @@ use halfopen::{
     metrics::{Format, Section, declared},
     serve::{Limits, Sampler},
 };
-use support::{Fake, Server};
+use support::{Fake, Server, wait};
 
 /// What Prometheus 2.42 sends.
 const PROMETHEUS: &str = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+
+/// A source that is not done within a test.
+fn never() -> Fake {
+    Fake {
+        delay: Duration::from_secs(600),
+        ..Fake::default()
+    }
+}
 
 fn start() -> (Server, Sampler) {
     Server::start(Limits::default(), Fake::default())
@@ -233,6 +243,82 @@ fn sections_can_be_asked_for_alone() {
         assert_eq!(wrong.status, 400, "{query}");
         assert!(wrong.text().contains(said), "{query}: {}", wrong.text());
     }
+    server.stop();
+}
+
+#[test]
+fn an_answer_comes_before_the_scraper_gives_up() {
+    let source = never();
+    let (server, _sampler) = Server::start(Limits::default(), source.clone());
+    let answer = get(
+        &server,
+        "/metrics",
+        &[("X-Prometheus-Scrape-Timeout-Seconds", "0.4")],
+    );
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(answer.header("vary"), Some("Accept, Accept-Encoding"));
+    let text = answer.text();
+    assert!(text.contains("no snapshot within 200ms"), "{text}");
+    assert!(text.contains("scrape_timeout"), "{text}");
+    let wrong = get(
+        &server,
+        "/metrics",
+        &[("X-Prometheus-Scrape-Timeout-Seconds", "10s")],
+    );
+    assert_eq!(wrong.status, 400, "{wrong:?}");
+    assert_eq!(source.taken.load(Ordering::SeqCst), 0);
+    server.stop();
+}
+
+#[test]
+fn a_timeout_that_says_nothing_is_none() {
+    let source = Fake {
+        delay: Duration::from_millis(300),
+        ..Fake::default()
+    };
+    let (server, _sampler) = Server::start(Limits::default(), source);
+    for timeout in ["10", "0", "-1", "inf", ""] {
+        let headers = [("X-Prometheus-Scrape-Timeout-Seconds", timeout)];
+        let answer = get(&server, "/metrics", &headers);
+        assert_eq!(answer.status, 200, "{timeout}: {answer:?}");
+    }
+    server.stop();
+}
+
+#[test]
+fn scrapes_at_one_time_are_limited() {
+    let (server, _sampler) = Server::start_allowing(2, Limits::default(), never());
+    // Not refused, this one waits for a moment and says so.
+    let third = || {
+        let answer = get(
+            &server,
+            "/metrics",
+            &[("X-Prometheus-Scrape-Timeout-Seconds", "0.02")],
+        );
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        answer.text()
+    };
+    assert!(third().contains("no snapshot within"));
+    let mut waiting = [(); 3].map(|()| send(&server, "GET", "/metrics", &[]));
+    // Two of them wait, whichever came first.
+    let mut refused = String::new();
+    wait("three wait where two may", || {
+        for stream in &mut waiting {
+            stream.set_nonblocking(true).unwrap();
+            drop(stream.read_to_string(&mut refused));
+        }
+        refused.ends_with('\n')
+    });
+    assert_eq!(refused.matches("HTTP/1.1").count(), 1, "{refused}");
+    assert!(refused.contains("--web.max-requests"), "{refused}");
+    assert!(third().contains("2 scrapes are waiting"), "{}", third());
+    assert_eq!(get(&server, "/-/healthy", &[]).status, 200);
+    drop(waiting);
+    wait("who has gone holds a place", || {
+        third().contains("no snapshot within")
+    });
     server.stop();
 }
 

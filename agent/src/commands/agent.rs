@@ -55,6 +55,14 @@ pub struct AgentArgs {
         default_value = "/metrics"
     )]
     telemetry_path: TelemetryPath,
+    /// Scrapes that may wait for their answers at one time; more get a 503. 0: no limit
+    #[arg(
+        long = "web.max-requests",
+        value_name = "N",
+        env = "HALFOPEN_WEB_MAX_REQUESTS",
+        default_value_t = serve::MAX_REQUESTS
+    )]
+    max_requests: u64,
     #[command(flatten)]
     hooks: HookArgs,
     /// Sockets that can have a record in the kernel at one time; more are counted, not described
@@ -184,7 +192,8 @@ async fn agent(
     let (stop, stopped) = watch::channel(false);
     let feed = Feed::new(args.deaths_kept);
     let api = Api::new(feed.clone(), stopped.clone());
-    let routes = Routes::new(snapshots.clone(), args.telemetry_path.clone(), api.clone());
+    let routes = Routes::new(snapshots.clone(), args.telemetry_path.clone(), api.clone())
+        .with_max_requests(args.max_requests);
     let mut server = tokio::spawn(serve::serve(listeners, routes, Limits::default(), stopped));
 
     let options = kernel::Options {

@@ -21,3 +21,4 @@ pub use negotiate::Encoding;
 pub use reading::Reading;
 pub use routes::{PathError, Routes, TelemetryPath};
 pub use sampler::{Pending, Refused, Sampler, Snapshots, Source, pending};
+pub use scrape::MAX_REQUESTS;

@@ -13,7 +13,7 @@ use hyper::{
 use super::{
     api::{self, Api, Refusal, Stream},
     sampler::{Refused, Snapshots},
-    scrape::Scraper,
+    scrape::{self, Scraper},
 };
 
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -73,11 +73,18 @@ impl Routes {
     #[must_use]
     pub fn new(snapshots: Snapshots, telemetry: TelemetryPath, api: Api) -> Self {
         Self {
-            scraper: Scraper::new(snapshots.clone()),
+            scraper: Scraper::new(snapshots.clone(), scrape::MAX_REQUESTS),
             snapshots,
             telemetry,
             api,
         }
+    }
+
+    /// Lets at most so many scrapes wait at one time; 0 is no limit.
+    #[must_use]
+    pub fn with_max_requests(mut self, max_requests: u64) -> Self {
+        self.scraper = Scraper::new(self.snapshots.clone(), max_requests);
+        self
     }
 
     /// Answers one request of `peer`; hyper leaves the body out for HEAD, that of a stream too.

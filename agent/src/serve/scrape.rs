@@ -1,13 +1,16 @@
-//! Scrapes: what a scraper may ask for, and in which form.
-//! It must never count one as waiting that has gone.
+//! Scrapes: what a scraper may ask for, how long it waits, and how many may ask at one time.
+//! It must never let one wait for longer than it would, nor hold a place for one that has gone.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use hyper::{
-    Method, Request, StatusCode,
+    HeaderMap, Method, Request, StatusCode,
     header::{CONTENT_ENCODING, HeaderValue, VARY},
 };
 
@@ -20,10 +23,21 @@ use super::{
 };
 use crate::metrics::{CODES, Scrapes, Section, Sections};
 
+/// Scrapes that may wait at one time if nobody says otherwise: node_exporter's number.
+pub const MAX_REQUESTS: u64 = 40;
+
+/// How long Prometheus will wait (scrape_timeout).
+const TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
+
+/// What is kept of that for the way back, as blackbox_exporter does; at most half of it.
+const RESERVE: Duration = Duration::from_millis(500);
+
 /// Answers scrapes; cheap to clone.
 #[derive(Clone)]
 pub struct Scraper {
     snapshots: Snapshots,
+    /// 0 is no limit.
+    max_requests: u64,
     counts: Arc<Counts>,
 }
 
@@ -45,10 +59,11 @@ impl Drop for Place<'_> {
 }
 
 impl Scraper {
-    /// Answers from `snapshots`.
-    pub fn new(snapshots: Snapshots) -> Self {
+    /// Answers from `snapshots`, at most so many at one time; 0 is no limit.
+    pub fn new(snapshots: Snapshots, max_requests: u64) -> Self {
         Self {
             snapshots,
+            max_requests,
             counts: Arc::default(),
         }
     }
@@ -83,11 +98,13 @@ impl Scraper {
         request: &Request<B>,
         encoding: Encoding,
     ) -> Result<(Answer, usize), Refusal> {
-        let _place = self.enter();
+        let _place = self.enter()?;
         let sections = sections(request.uri().query().unwrap_or_default())
             .map_err(|reason| (StatusCode::BAD_REQUEST, reason))?;
+        let patience =
+            patience(request.headers()).map_err(|reason| (StatusCode::BAD_REQUEST, reason))?;
         let format = negotiate::format(request.headers());
-        let reading = self.reading().await?;
+        let reading = self.reading(patience).await?;
         let body = reading
             .written(sections, format, encoding, || self.counts.read())
             .map_err(|reason| {
@@ -105,13 +122,26 @@ impl Scraper {
         Ok((answer, bytes))
     }
 
-    fn enter(&self) -> Place<'_> {
-        self.counts.in_flight.fetch_add(1, Relaxed);
-        Place(&self.counts)
+    fn enter(&self) -> Result<Place<'_>, Refusal> {
+        let before = self.counts.in_flight.fetch_add(1, Relaxed);
+        let place = Place(&self.counts);
+        if self.max_requests == 0 || before < self.max_requests {
+            return Ok(place);
+        }
+        Err(unavailable(format!(
+            "{} scrapes are waiting for their answers, and no more may (--web.max-requests); scrape less often",
+            self.max_requests
+        )))
     }
 
-    async fn reading(&self) -> Result<Arc<Reading>, Refusal> {
-        let taken = self.snapshots.take().await;
+    async fn reading(&self, patience: Option<Patience>) -> Result<Arc<Reading>, Refusal> {
+        let snapshot = self.snapshots.take();
+        let taken = match patience {
+            None => snapshot.await,
+            Some(patience) => tokio::time::timeout(patience.ours(), snapshot)
+                .await
+                .map_err(|_| unavailable(patience.exhausted()))?,
+        };
         taken.map_err(|refused| unavailable(refused.to_string()))
     }
 }
@@ -130,6 +160,46 @@ impl Counts {
             snapshot_duration: None,
         }
     }
+}
+
+/// How long a scraper waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Patience(Duration);
+
+impl Patience {
+    /// What of it may pass before there is an answer.
+    fn ours(self) -> Duration {
+        self.0 - RESERVE.min(self.0 / 2)
+    }
+
+    fn exhausted(self) -> String {
+        format!(
+            "there was no snapshot within {:?}; the scraper waits {:?} (its scrape_timeout), and {:?} of it are for the way back",
+            self.ours(),
+            self.0,
+            self.0 - self.ours(),
+        )
+    }
+}
+
+/// How long the scraper waits, where it says so. As blackbox_exporter has it: what is no number is
+/// refused (there with a 500, though the mistake is the scraper's), and one of no use says nothing: 0,
+/// negative, or without end.
+fn patience(headers: &HeaderMap) -> Result<Option<Patience>, String> {
+    let Some(value) = headers.get(TIMEOUT) else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let seconds: f64 = text.parse().map_err(|_| {
+        format!(
+            "X-Prometheus-Scrape-Timeout-Seconds is a number of seconds, such as 10; not {text:?}"
+        )
+    })?;
+    let patience = Duration::try_from_secs_f64(seconds).ok();
+    Ok(patience.filter(|time| !time.is_zero()).map(Patience))
 }
 
 /// The sections that a query asks for by `collect[]`, or leaves out by `exclude[]`, as node_exporter
@@ -194,5 +264,35 @@ mod tests {
         );
         check("collect[]=probes,build", Err("there are probes, deaths,"));
         check("collect[]=%ff%00%22", Err("no section"));
+    }
+
+    #[test]
+    fn scrapers_say_how_long_they_wait() {
+        let check = |value: &[u8], expected: Result<Option<u64>, ()>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(TIMEOUT, HeaderValue::from_bytes(value).unwrap());
+            let ours = patience(&headers).map_err(|reason| assert!(reason.contains("such as 10")));
+            let ours = ours.map(|patience| patience.map(|patience| patience.ours()));
+            assert_eq!(
+                ours,
+                expected.map(|ms| ms.map(Duration::from_millis)),
+                "{value:?}"
+            );
+        };
+        check(b"10", Ok(Some(9_500)));
+        check(b"1.25", Ok(Some(750)));
+        check(b"1", Ok(Some(500)));
+        // Half a second would be all of it.
+        check(b"0.5", Ok(Some(250)));
+        check(b"0.002", Ok(Some(1)));
+        check(b"1e3", Ok(Some(999_500)));
+        for useless in ["", "0", "-3", "nan", "inf", "-inf", "1e300", "-0"] {
+            check(useless.as_bytes(), Ok(None));
+        }
+        for wrong in ["10s", "ten", "1,5", " ", "0x"] {
+            check(wrong.as_bytes(), Err(()));
+        }
+        check(b"\xff", Err(()));
+        assert_eq!(patience(&HeaderMap::new()), Ok(None));
     }
 }

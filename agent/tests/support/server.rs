@@ -54,6 +54,11 @@ pub struct Server {
 
 impl Server {
     pub fn pending(limits: Limits) -> (Self, Pending) {
+        Self::allowing(serve::MAX_REQUESTS, limits)
+    }
+
+    /// As many scrapes at one time; 0 is no limit.
+    pub fn allowing(max_requests: u64, limits: Limits) -> (Self, Pending) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -68,7 +73,8 @@ impl Server {
             snapshots.clone(),
             "/metrics".parse().unwrap(),
             Api::new(feed.clone(), stopped.clone()),
-        );
+        )
+        .with_max_requests(max_requests);
         let server = runtime.spawn(serve::serve(vec![listener], routes, limits, stopped));
         (
             Self {
@@ -84,7 +90,11 @@ impl Server {
     }
 
     pub fn start(limits: Limits, source: Fake) -> (Self, Sampler) {
-        let (server, pending) = Self::pending(limits);
+        Self::start_allowing(serve::MAX_REQUESTS, limits, source)
+    }
+
+    pub fn start_allowing(max_requests: u64, limits: Limits, source: Fake) -> (Self, Sampler) {
+        let (server, pending) = Self::allowing(max_requests, limits);
         let sampler = pending
             .run(source, Duration::from_secs(3600), |_| ())
             .unwrap();
