@@ -5,6 +5,7 @@ mod apt;
 mod bench;
 mod dist;
 mod ebpf;
+mod pictures;
 mod process;
 mod programs;
 mod run;
@@ -32,6 +33,8 @@ enum Task {
     Bench(bench::Args),
     /// Run the scenarios in virtual machines alone, with chosen kernels and mechanisms.
     Vm(test::guests::Args),
+    /// Draw the dashboards with the data of a running Prometheus, as Grafana would.
+    Pictures(pictures::Args),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::main(&args),
         Task::Bench(args) => bench::main(&args),
         Task::Vm(args) => test::guests::main(&args),
+        Task::Pictures(args) => pictures::main(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,7 +8,7 @@ import * as esbuild from 'esbuild';
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 
 /** Heavy parts that no panel here shows: a code editor and maps. Using one throws. */
-const unused = {
+export const unused = {
   name: 'unused',
   setup(build) {
     build.onResolve({ filter: /^(monaco-editor|ol)(\/.*)?$/ }, ({ path }) => ({ path, namespace: 'unused' }));
