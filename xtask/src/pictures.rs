@@ -1,5 +1,5 @@
 //! `cargo xtask pictures`: the dashboards as an operator would see them, drawn by Grafana's own panels.
-//! Never draws what a query did not give: a failed query or an empty panel fails the task.
+//! Never draws what a query did not give: a failed or empty query fails the task.
 
 use std::ffi::OsString;
 use std::fs;
@@ -61,7 +61,7 @@ pub struct Args {
     /// Values of other variables.
     #[arg(long, value_name = "NAME=VALUE")]
     var: Vec<String>,
-    /// A panel that may be without data, and why.
+    /// A panel, or with `TITLE / A` one query of it, that may be without data, and why.
     #[arg(long, value_name = "TITLE=REASON")]
     allow_empty: Vec<String>,
     /// Dashboards to draw; those in dashboards/ where none is named.

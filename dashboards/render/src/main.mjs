@@ -16,7 +16,7 @@ import { judge, table } from './report.mjs';
 const USAGE = `usage: node src/main.mjs --prometheus URL --from UNIX --to UNIX --out DIR DASHBOARD.json...
   --scrape-interval 15s       the data source's scrape interval, as an operator would set it in Grafana
   --var NAME=VALUE            chooses a variable's value; again for more values (default: All)
-  --allow-empty TITLE=REASON  a panel that may have no data, and why
+  --allow-empty TITLE=REASON  a panel, or with 'TITLE / A' one query of it, that may have no data, and why
   --panels                    also a picture of each panel
   --theme dark|light          (default dark)
   --scale 1|2                 device pixels for each pixel (default 1)

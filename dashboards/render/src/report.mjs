@@ -1,29 +1,28 @@
 // What the queries gave, and what of it is a failure.
-// Never forgives an empty panel that nobody gave a reason for.
+// Never forgives an empty query that nobody gave a reason for.
 
-/** The complaints about `results`; `allowed` maps panel titles to the reason why they may be empty. */
+/**
+ * The complaints about `results`. `allowed` maps `PANEL`, or `PANEL / QUERY` for one query of it, to
+ * the reason why it may be without data. A reason that excuses nothing is a complaint too.
+ */
 export function judge(results, allowed) {
-  const complaints = results
-    .filter(({ error }) => error)
-    .map(({ dashboard, panel, refId, error }) => `${dashboard} / ${panel} / ${refId}: ${error}`);
-  const panels = new Map();
-  // An annotation without data is a range in which nothing happened.
-  for (const result of results.filter(({ kind }) => kind !== 'annotation')) {
-    const key = `${result.dashboard} / ${result.panel}`;
-    const panel = panels.get(key) ?? { title: result.panel, series: 0, failed: false, exprs: [] };
-    panel.series += result.series;
-    panel.failed ||= Boolean(result.error);
-    panel.exprs.push(result.expr);
-    panels.set(key, panel);
-  }
-  for (const [key, { title, series, failed, exprs }] of panels) {
-    if (series === 0 && !failed && !Object.hasOwn(allowed, title)) {
-      complaints.push(`${key} has no data; asked: ${exprs.join(' ; ')}`);
+  const complaints = [];
+  const known = new Set();
+  for (const { dashboard, panel, kind, refId, expr, series, error } of results) {
+    const query = `${panel} / ${refId}`;
+    known.add(panel).add(query);
+    const where = `${dashboard} / ${refId ? query : panel}`;
+    const isExcused = Object.hasOwn(allowed, panel) || Object.hasOwn(allowed, query);
+    if (error) {
+      complaints.push(`${where}: ${error}`);
+    } else if (series === 0 && kind !== 'annotation' && !isExcused) {
+      // An annotation without data is a range in which nothing happened.
+      complaints.push(`${where} has no data; asked: ${expr}`);
     }
   }
   for (const title of Object.keys(allowed)) {
-    if (![...panels.values()].some((panel) => panel.title === title)) {
-      complaints.push(`--allow-empty names the panel "${title}", which no dashboard here has`);
+    if (!known.has(title)) {
+      complaints.push(`--allow-empty names "${title}", which is no panel and no query here`);
     }
   }
   return complaints;

@@ -57,15 +57,17 @@ test('only what has data, or a reason to have none, passes', () => {
   const result = (panel, series, more) => ({ dashboard: 'D', panel, kind: 'panel', refId: 'A', expr: `e_${panel}`, series, ...more });
   const cases = [
     ['data', [result('p', 1)], {}, []],
-    ['no data', [result('p', 0)], {}, [/D \/ p has no data; asked: e_p/]],
-    ['one query of two has data', [result('p', 0), result('p', 2)], {}, []],
+    ['no data', [result('p', 0)], {}, [/D \/ p \/ A has no data; asked: e_p/]],
+    ['one query of two has data', [result('p', 0, { refId: 'B' }), result('p', 2)], {}, [/D \/ p \/ B has no data/]],
+    ['a reason for that query', [result('p', 0, { refId: 'B' }), result('p', 2)], { 'p / B': 'why' }, []],
+    ['a reason for the other query', [result('p', 0, { refId: 'B' }), result('p', 2)], { 'p / A': 'why' }, [/D \/ p \/ B has no data/]],
     ['no data with a reason', [result('p', 0)], { p: 'why' }, []],
     ['a failed query, reason or not', [result('p', 0, { error: 'boom' })], { p: 'why' }, [/D \/ p \/ A: boom/]],
     ['a failed query beside a good one', [result('p', 0, { error: 'boom' }), result('p', 2)], {}, [/boom/]],
-    ['a reason for no panel', [result('p', 1)], { q: 'why' }, [/"q", which no dashboard here has/]],
-    ['an annotation may mark nothing', [result('p', 0, { kind: 'annotation' })], {}, []],
+    ['a reason for no panel', [result('p', 1)], { q: 'why' }, [/"q", which is no panel/]],
+    ['an annotation may mark nothing', [result('p', 0, { kind: 'annotation', refId: '' })], {}, []],
     ['a failed annotation', [result('p', 0, { kind: 'annotation', error: 'boom' })], {}, [/boom/]],
-    ['a variable without values', [result('$v', 0, { kind: 'variable' })], {}, [/\$v has no data/]],
+    ['a variable without values', [result('$v', 0, { kind: 'variable', refId: '' })], {}, [/\$v has no data/]],
   ];
   for (const [why, results, allowed, expected] of cases) {
     const complaints = judge(results, allowed);

@@ -104,8 +104,8 @@ test('every panel type is drawn with its data', async () => {
 
 test('what is broken fails and says where', async () => {
   const cases = [
-    ['a misspelt metric', board({ ...fine[1], targets: query('knwon') }), [], /Board \/ Figure has no data; asked: knwon\{/],
-    ['a quantile of nothing', board({ ...fine[1], targets: query('nothing_yet') }), [], /Figure has no data/],
+    ['a misspelt metric', board({ ...fine[1], targets: query('knwon') }), [], /Board \/ Figure \/ A has no data; asked: knwon\{/],
+    ['a quantile of nothing', board({ ...fine[1], targets: query('nothing_yet') }), [], /Figure \/ A has no data/],
     ['a query that is refused', board({ ...fine[1], targets: query('known((') }), [], /Board \/ Figure \/ A: .*parse error: unclosed/],
     ['an unknown variable', board({ ...fine[1], targets: [{ refId: 'A', expr: 'known{pod="$pod"}' }] }), [], /\$pod names no variable/],
     ['a choice that is not there', board(fine[1]), ['--var', 'instance=elsewhere'], /cannot be "elsewhere"; there are: 127\.0\.0\.1:1/],
