@@ -21,9 +21,12 @@ const PUBLIC = [
 const TYPES = { '.svg': 'image/svg+xml', '.js': 'text/javascript', '.css': 'text/css', '.woff2': 'font/woff2' };
 
 /** Nothing moves in a picture. */
-const CALM = '*, *::before, *::after { animation: none !important; transition: none !important; caret-color: transparent !important; }';
+const CALM = 'body { margin: 0; } *, *::before, *::after { animation: none !important; transition: none !important; caret-color: transparent !important; }';
 const HTML = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><link rel="stylesheet" href="/page.css"><style>${CALM}</style>
-<body><div id="root"></div><script>window.__grafana_public_path__='/public/'</script><script src="/page.js"></script>`;
+<body><div id="styles"></div><div id="page"></div><script>window.__grafana_public_path__='/public/'</script><script src="/page.js"></script>`;
+
+/** Room for the title and the variables, in pixels; more than they take. */
+const HEAD = 300;
 
 /** The page has drawn when nothing has changed for this long. */
 const STILL_MS = 400;
@@ -43,7 +46,8 @@ export function open(executablePath) {
  */
 export async function draw(browser, { model, built, picture, panelPicture, scale }) {
   const context = await browser.newContext({
-    viewport: { width: model.width + 32, height: 1000 },
+    // All of it is in view: a table draws only those of its rows that are.
+    viewport: { width: model.width + 32, height: HEAD + Math.max(...model.page.panels.map(({ box }) => box.top + box.height)) },
     deviceScaleFactor: scale,
     timezoneId: 'UTC',
     locale: 'en-US',
@@ -63,16 +67,19 @@ export async function draw(browser, { model, built, picture, panelPicture, scale
     await page.route('**', (route) => answer(route, built, errors));
     await page.goto(ORIGIN, { timeout: PATIENCE_MS });
     await still(page);
-    for (const panel of model.page.panels.filter(({ type }) => type !== 'row')) {
+    for (const panel of errors.length > 0 ? [] : model.page.panels.filter(({ type }) => type !== 'row')) {
       const { text, complaint } = await inspect(page, panel);
       texts.push({ dashboard: model.page.title, panel: panel.title, text });
       errors.push(...complaint);
     }
-    if (errors.length === 0) {
-      await page.locator('#dashboard').screenshot({ path: picture });
-      for (const panel of panelPicture ? model.page.panels.filter(({ type }) => type !== 'row') : []) {
-        await page.locator(`#panel-${panel.id}`).screenshot({ path: panelPicture(panel) });
-      }
+    if (errors.length > 0) {
+      // For whoever looks for the cause; its name keeps it from being taken for a good one.
+      await page.screenshot({ path: picture.replace(/\.png$/, '.failed.png'), fullPage: true });
+      return { errors, texts };
+    }
+    await page.locator('#dashboard').screenshot({ path: picture });
+    for (const panel of panelPicture ? model.page.panels.filter(({ type }) => type !== 'row') : []) {
+      await page.locator(`#panel-${panel.id}`).screenshot({ path: panelPicture(panel) });
     }
   } finally {
     await context.close();
@@ -115,7 +122,7 @@ function provider(pathname) {
   return file && path.join(MODULES, asked.replace(pattern, file));
 }
 
-/** Waits for the fonts and then for silence. */
+/** Waits until the dashboard is there, and then for silence; or until the page gives up. */
 function still(page) {
   return page.waitForFunction(
     (quiet) => {
@@ -124,7 +131,7 @@ function still(page) {
           .observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
         return performance.now();
       })();
-      return document.fonts.status === 'loaded' && performance.now() - window.lastChange > quiet;
+      return window.failed || document.getElementById('dashboard') !== null && document.fonts.status === 'loaded' && performance.now() - window.lastChange > quiet;
     },
     STILL_MS,
     { timeout: PATIENCE_MS, polling: 50 },

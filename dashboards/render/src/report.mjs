@@ -3,7 +3,7 @@
 
 /**
  * The complaints about `results`. `allowed` maps `PANEL`, or `PANEL / QUERY` for one query of it, to
- * the reason why it may be without data. A reason that excuses nothing is a complaint too.
+ * the reason why it may be without data. A reason for what is not there is a complaint too.
  */
 export function judge(results, allowed) {
   const complaints = [];

@@ -68,12 +68,18 @@ export async function framesOf(panel, theme) {
     data: frames,
     fieldConfig: withDefaults(panel),
     fieldConfigRegistry: registry(panel),
-    replaceVariables: (text) => text,
+    replaceVariables: withLabels,
     theme,
     timeZone: 'utc',
   });
   cacheFieldDisplayNames(applied);
   return applied;
+}
+
+/** `${__field.labels.NAME}` in a display name; links stay as they are, since nobody follows them. */
+function withLabels(text, scope) {
+  const labels = scope?.__dataContext?.value.field?.labels ?? {};
+  return text.replace(/\$\{__field\.labels\.(\w+)\}/g, (_, name) => labels[name] ?? '');
 }
 
 /** The panel's field options over those of its kind. */
@@ -120,11 +126,13 @@ function registry(panel) {
       }
     }
   }
-  const items = [...STANDARD.map((id) => option(id, false)), ...[...custom].map((id) => option(id, true))];
+  // A graph's options, such as the axis label, are not for the time, which is the other axis.
+  const shouldApply = panel.type === 'timeseries' ? ({ type }) => type !== FieldType.time : () => true;
+  const items = [...STANDARD.map((id) => option(id, false)), ...[...custom].map((id) => option(id, true, shouldApply))];
   return new FieldConfigOptionsRegistry(() => items);
 }
 
-function option(path, isCustom) {
+function option(path, isCustom, shouldApply = () => true) {
   const process = path === 'displayName' ? displayNameOverrideProcessor : identityOverrideProcessor;
   return {
     id: isCustom ? `custom.${path}` : path,
@@ -132,7 +140,8 @@ function option(path, isCustom) {
     name: path,
     isCustom,
     process,
-    shouldApply: () => true,
+    settings: { expandTemplateVars: path === 'displayName' },
+    shouldApply,
     editor: () => null,
     override: () => null,
   };

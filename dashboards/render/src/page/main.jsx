@@ -3,6 +3,7 @@
 
 import { ThemeContext, createTheme, dateTime } from '@grafana/data';
 import { GlobalStyles, Icon, PanelChrome, ToolbarButton } from '@grafana/ui';
+import { useEffect } from 'react';
 import { createRoot } from 'react-dom/client';
 import { framesOf } from './frames.js';
 import { Panel } from './panels.jsx';
@@ -19,9 +20,9 @@ async function main({ page, theme: mode, width }) {
   }
   const height = Math.max(...page.panels.map(({ box }) => box.top + box.height));
   document.body.style.background = theme.colors.background.canvas;
-  createRoot(document.getElementById('root'), { onUncaughtError: (error) => reportError(error) }).render(
+  await loadFonts(theme);
+  root('page').render(
     <ThemeContext.Provider value={theme}>
-      <GlobalStyles />
       <div id="dashboard" style={{ width: width + 32, padding: 16, background: theme.colors.background.canvas }}>
         <Head page={page} range={range} theme={theme} />
         <div style={{ position: 'relative', width, height }}>
@@ -32,6 +33,22 @@ async function main({ page, theme: mode, width }) {
       </div>
     </ThemeContext.Provider>,
   );
+}
+
+/** Canvases draw at once and measure what they write: the fonts that the styles name come first. */
+async function loadFonts(theme) {
+  await new Promise((styled) => {
+    function Styled() {
+      useEffect(styled, []);
+      return <GlobalStyles />;
+    }
+    root('styles').render(<ThemeContext.Provider value={theme}><Styled /></ThemeContext.Provider>);
+  });
+  await Promise.all([...document.fonts].map((face) => face.load()));
+}
+
+function root(id) {
+  return createRoot(document.getElementById(id), { onUncaughtError: fail });
 }
 
 function Place({ panel, ...rest }) {
@@ -125,4 +142,10 @@ function Choice({ name, value, dot, theme }) {
   );
 }
 
-main(window.model).catch(reportError);
+/** Tells the renderer, which then waits no longer. */
+function fail(error) {
+  window.failed = true;
+  reportError(error);
+}
+
+main(window.model).catch(fail);
