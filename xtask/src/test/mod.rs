@@ -4,6 +4,7 @@ mod cargo;
 pub mod guests;
 mod report;
 mod rows;
+mod rules;
 mod table;
 
 use std::ffi::OsStr;
@@ -96,6 +97,9 @@ fn full(
     });
     report.check("promtool check metrics", || {
         cargo::promtool(&promtool()?, &metrics)
+    });
+    report.check("promtool check and test rules", || {
+        rules::check(&promtool()?)
     });
     if args.host_only {
         return;
