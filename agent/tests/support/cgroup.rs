@@ -6,7 +6,7 @@
 use std::{
     env, fs,
     io::{self, BufRead as _, BufReader, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{self, Child, ChildStdin, ChildStdout, Command, Stdio},
@@ -184,6 +184,27 @@ fn follow(order: &str, held: &mut Vec<TcpStream>) -> io::Result<()> {
                 SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
                 held.push(stream);
             }
+            Ok(())
+        }
+        // Without keepalive.
+        ["open", to, connections] => {
+            for _ in 0..connections.parse().unwrap() {
+                held.push(TcpStream::connect(address(to))?);
+            }
+            Ok(())
+        }
+        // A server that never reads, and keeps what its peers have closed.
+        ["serve", at] => {
+            let listener = TcpListener::bind(address(at))?;
+            thread::spawn(move || {
+                let accepted: Vec<_> = listener.incoming().collect();
+                drop(accepted);
+            });
+            Ok(())
+        }
+        // A byte on each; where it has died, that is no news.
+        ["write"] => {
+            held.retain_mut(|stream| stream.write_all(b"x").is_ok());
             Ok(())
         }
         ["refused", to, connections] => {

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use super::report::Tally;
-use crate::{ebpf, process, programs, workspace};
+use crate::{ebpf, process, workspace};
 
 /// rustfmt on everything, the kernel side included; names the files that differ.
 pub fn format() -> Result<()> {
@@ -53,15 +53,15 @@ pub fn unprivileged() -> Result<Tally> {
     count(cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]))
 }
 
-/// The tests marked as needing root, one at a time since they change the machine's network; with the
-/// root of real programs, where there is one.
-pub fn as_root(object: Option<&Path>, programs: Option<&Path>) -> Result<Tally> {
+/// The tests marked as needing root, one at a time since they change the machine's network; `told` are
+/// variables that name what they work with.
+pub fn as_root(object: Option<&Path>, told: &[(&str, PathBuf)]) -> Result<Tally> {
     let mut runner = process::as_root("env", "loading programs into the kernel")?;
     let mut cargo = workspace::cargo();
-    if let Some(root) = programs {
-        cargo.env(programs::ROOT_VARIABLE, root);
+    for (variable, path) in told {
+        cargo.env(variable, path);
         // sudo hands no variable on.
-        runner.arg(format!("{}={}", programs::ROOT_VARIABLE, root.display()));
+        runner.arg(format!("{variable}={}", path.display()));
     }
     // Only the test programs become root, not the compiler: its files stay the caller's.
     if !process::is_root() {

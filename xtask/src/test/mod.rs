@@ -17,6 +17,10 @@ use crate::{apt, dist, ebpf, process, programs, vm, workspace};
 use report::{Report, Tally};
 use rows::Selftest;
 
+/// Tell the tests where Prometheus is, and where what it records is kept.
+const PROMETHEUS_VARIABLE: &str = "HALFOPEN_PROMETHEUS";
+const RECORD_VARIABLE: &str = "HALFOPEN_RECORD";
+
 /// Connections of a storm: each cause has its dozens.
 const STORM: u32 = 10_000;
 
@@ -73,9 +77,13 @@ fn full(
         dist::build(object.as_deref())
     });
     let programs = report.check("real programs, not installed", programs::provide);
+    let server = report.check("Prometheus, not installed", || prometheus("prometheus"));
     report.stage("tests as root, this kernel", || {
         apt::ensure(&apt::LAB)?;
-        cargo::as_root(object.as_deref(), programs.as_deref())
+        let mut told = vec![(RECORD_VARIABLE, workspace::target().join("record"))];
+        told.extend(programs.map(|root| (programs::ROOT_VARIABLE, root)));
+        told.extend(server.map(|server| (PROMETHEUS_VARIABLE, server)));
+        cargo::as_root(object.as_deref(), &told)
     });
     let Some(binary) = binary else {
         report.check("scenarios", || -> Result<()> {
@@ -96,7 +104,7 @@ fn full(
         Ok(keep(storms, selftest))
     });
     report.check("promtool check metrics", || {
-        cargo::promtool(&promtool()?, &metrics)
+        cargo::promtool(&prometheus("promtool")?, &metrics)
     });
     report.check("promtool check and test rules", || {
         rules::check(&promtool()?)
@@ -153,17 +161,16 @@ fn on_this_kernel(binary: &Path, args: &[&OsStr]) -> Result<Selftest> {
     Ok(Selftest::read("here auto", &text, status.code()))
 }
 
-/// promtool from the PATH or out of Debian's package, which is not installed: it would start a
-/// server.
-fn promtool() -> Result<PathBuf> {
-    if let Some(promtool) = process::find("promtool") {
-        return Ok(promtool);
+/// A program of Prometheus, from the PATH or out of Debian's package, which is not installed: it would
+/// start a server.
+fn prometheus(program: &str) -> Result<PathBuf> {
+    if let Some(found) = process::find(program) {
+        return Ok(found);
     }
     if !apt::is_debian_12() {
-        bail!("promtool is not on the PATH: it comes with Prometheus");
+        bail!("{program} is not on the PATH: it comes with Prometheus");
     }
-    println!("promtool is missing: it checks the format of the metrics");
     let folder = workspace::target().join("tools");
-    let unpacked = apt::unpack("prometheus", &folder).context("fetching promtool")?;
-    Ok(unpacked.join("usr/bin/promtool"))
+    let unpacked = apt::unpack("prometheus", &folder).context("fetching Prometheus")?;
+    Ok(unpacked.join("usr/bin").join(program))
 }
