@@ -1,6 +1,7 @@
 //! The HTTP edge: listens, takes snapshots when asked, and answers.
 //! It must never judge what it serves: what a value means is decided before it gets here.
 
+mod access;
 mod api;
 mod connections;
 mod feed;
@@ -13,6 +14,7 @@ mod routes;
 mod sampler;
 mod scrape;
 
+pub use access::{Access, ConfigError, LogIn, Reason, Rules, Tls};
 pub use api::{Api, Lister};
 pub use connections::{Limits, serve};
 pub use feed::{Feed, Heard, Watcher};

@@ -1,0 +1,159 @@
+//! The web configuration as written: the format of Prometheus' exporter-toolkit
+//! (docs/web-configuration.md there), in YAML.
+//! It must never pass over a key that it does not know.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, de::IgnoredAny};
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Form {
+    pub tls_server_config: Option<TlsForm>,
+    pub http_server_config: Option<HttpForm>,
+    /// Names, and bcrypt hashes of passwords.
+    pub basic_auth_users: Option<BTreeMap<String, String>>,
+    pub rate_limit: Option<IgnoredAny>,
+}
+
+/// `tls_server_config`.
+#[derive(Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsForm {
+    pub cert: Option<String>,
+    pub key: Option<String>,
+    pub client_ca: Option<String>,
+    pub cert_file: Option<String>,
+    pub key_file: Option<String>,
+    pub client_ca_file: Option<String>,
+    pub client_auth_type: Option<String>,
+    pub client_allowed_sans: Option<Vec<String>>,
+    pub min_version: Option<String>,
+    pub max_version: Option<String>,
+    pub cipher_suites: Option<Vec<String>>,
+    pub prefer_server_cipher_suites: Option<bool>,
+    pub curve_preferences: Option<Vec<String>>,
+}
+
+/// `http_server_config`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpForm {
+    pub http2: Option<bool>,
+    pub headers: Option<BTreeMap<String, String>>,
+}
+
+impl Form {
+    /// Reads a file's text; an empty one asks for nothing.
+    ///
+    /// # Errors
+    /// When it is no YAML, or not of this form: with the place.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let options = serde_saphyr::options! { with_snippet: false };
+        serde_saphyr::from_str_with_options::<Option<Self>>(text, options)
+            .map(Option::unwrap_or_default)
+            .map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key() {
+        let form = Form::parse(
+            "tls_server_config:
+  cert: c
+  key: k
+  client_ca: a
+  cert_file: cf
+  key_file: kf
+  client_ca_file: af
+  client_auth_type: t
+  client_allowed_sans: [s]
+  min_version: TLS12
+  max_version: TLS13
+  cipher_suites: [x, y]
+  prefer_server_cipher_suites: false
+  curve_preferences:
+    - X25519
+http_server_config:
+  http2: false
+  headers:
+    X-Frame-Options: deny
+basic_auth_users:
+  alice: $2y$10$abc
+  007: numbers are names too
+rate_limit:
+  interval: 1s
+  burst: 2
+",
+        )
+        .unwrap();
+        let some = |text: &str| Some(text.to_owned());
+        let expected = TlsForm {
+            cert: some("c"),
+            key: some("k"),
+            client_ca: some("a"),
+            cert_file: some("cf"),
+            key_file: some("kf"),
+            client_ca_file: some("af"),
+            client_auth_type: some("t"),
+            client_allowed_sans: Some(vec!["s".into()]),
+            min_version: some("TLS12"),
+            max_version: some("TLS13"),
+            cipher_suites: Some(vec!["x".into(), "y".into()]),
+            prefer_server_cipher_suites: Some(false),
+            curve_preferences: Some(vec!["X25519".into()]),
+        };
+        assert_eq!(form.tls_server_config, Some(expected));
+        let http = form.http_server_config.unwrap();
+        assert_eq!(http.http2, Some(false));
+        assert_eq!(http.headers.unwrap()["X-Frame-Options"], "deny");
+        let users = form.basic_auth_users.unwrap();
+        assert_eq!(users["alice"], "$2y$10$abc");
+        assert_eq!(users["007"], "numbers are names too");
+        assert!(form.rate_limit.is_some());
+    }
+
+    #[test]
+    fn what_is_empty_asks_for_nothing() {
+        for text in ["", "\n", "# nothing\n", "---\n", "{}", "null"] {
+            let form = Form::parse(text).unwrap();
+            assert!(form.tls_server_config.is_none() && form.basic_auth_users.is_none());
+        }
+        for text in ["tls_server_config:", "tls_server_config: {}"] {
+            let tls = Form::parse(text).unwrap().tls_server_config;
+            assert_eq!(tls.unwrap_or_default(), TlsForm::default(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        for (text, said) in [
+            ("tls_servers: {}", "tls_servers"),
+            ("tls_server_config:\n  cert_fil: x", "cert_fil"),
+            ("http_server_config:\n  http3: true", "http3"),
+            ("tls_server_config: 5", "line 1"),
+            ("tls_server_config:\n  cipher_suites: x", "line 2"),
+            (
+                "tls_server_config:\n  prefer_server_cipher_suites: 5",
+                "line 2",
+            ),
+            ("http_server_config:\n  http2: maybe", "line 2"),
+            ("basic_auth_users: [a, b]", "line 1"),
+            ("basic_auth_users:\n  a: x\n  a: y", "line 3"),
+            ("basic_auth_users:\n  a: {b: c}", "line 2"),
+            ("tls_server_config: {", "line 1"),
+            ("- a", "line 1"),
+            ("a: b: c", "line 1"),
+            ("{}\n---\n{}", ""),
+        ] {
+            let reason = Form::parse(text).unwrap_err();
+            assert!(reason.contains(said), "{text}: {reason}");
+            assert!(!reason.contains('\n'), "one sentence: {reason}");
+        }
+    }
+}
