@@ -3,8 +3,7 @@
 
 use std::{
     io,
-    net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     str::FromStr,
     sync::Arc,
@@ -25,7 +24,8 @@ use crate::{
     commands::{grouping::GroupArgs, news::News},
     kernel::{self, Monitor},
     serve::{
-        self, Api, Feed, Limits, ListenAddress, Refused, Routes, Sampler, Snapshots, TelemetryPath,
+        self, Access, Api, Feed, Limits, ListenAddress, ListenError, Listener, Listening, Refused,
+        Routes, Sampler, Snapshots, TelemetryPath,
     },
 };
 
@@ -38,15 +38,26 @@ const INTERRUPTED: u8 = 130;
 /// The flags of `halfopen agent`.
 #[derive(Debug, Args)]
 pub struct AgentArgs {
-    /// Address to listen on: :PORT (all addresses), HOST:PORT or [IPV6]:PORT; repeatable
+    /// Address to listen on: :PORT (all addresses), HOST:PORT, [IPV6]:PORT or unix:PATH; repeatable
+    /// [default: :9841 and unix:/run/halfopen/halfopen.sock]
     #[arg(
         long = "web.listen-address",
         value_name = "ADDRESS",
         env = "HALFOPEN_WEB_LISTEN_ADDRESS",
-        value_delimiter = ',',
-        default_value = ":9841"
+        value_delimiter = ','
     )]
     listen: Vec<ListenAddress>,
+    /// Listen on the sockets that systemd hands over, and nowhere else
+    #[arg(long = "web.systemd-socket", env = "HALFOPEN_WEB_SYSTEMD_SOCKET")]
+    systemd_socket: bool,
+    /// TLS, passwords and headers: a file in the format of Prometheus' exporter-toolkit, read again when
+    /// it changes
+    #[arg(
+        long = "web.config.file",
+        value_name = "FILE",
+        env = "HALFOPEN_WEB_CONFIG_FILE"
+    )]
+    web_config: Option<PathBuf>,
     /// Path of the metrics
     #[arg(
         long = "web.telemetry-path",
@@ -158,35 +169,54 @@ impl FromStr for WalkInterval {
 /// When an address or the hooks cannot be had, or the hooks are lost while running.
 pub fn run(args: &AgentArgs, log_level: Option<LogLevel>) -> anyhow::Result<ExitCode> {
     // Before anything is attached: a second agent started by mistake must leave no trace.
-    let listeners = listen(&args.listen)?;
+    let access = access(args.web_config.as_deref())?;
+    let mut listening = listen(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("cannot start the runtime's threads")?;
     let kernel_log = matches!(log_level, Some(LogLevel::Debug | LogLevel::Trace));
-    let result = runtime.block_on(agent(args, listeners, kernel_log));
+    let listeners = std::mem::take(&mut listening.listeners);
+    let result = runtime.block_on(agent(args, listeners, access, kernel_log));
     // What still hangs in a blocking call must not keep the process.
     runtime.shutdown_background();
+    // With it go the files of unix sockets.
+    drop(listening);
     result
 }
 
-fn listen(addresses: &[ListenAddress]) -> anyhow::Result<Vec<TcpListener>> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        listeners.extend(serve::bind(address)?);
+/// The file is called in full from here on: relative paths in it do not depend on where the agent is.
+fn access(file: Option<&Path>) -> anyhow::Result<Access> {
+    match file {
+        None => Ok(Access::open()?),
+        Some(file) => {
+            let file = std::path::absolute(file)
+                .with_context(|| format!("--web.config.file {} is no path", file.display()))?;
+            Ok(Access::load(&file)?)
+        }
     }
-    Ok(listeners)
+}
+
+fn listen(args: &AgentArgs) -> Result<Listening, ListenError> {
+    if args.systemd_socket {
+        Listening::from_systemd()
+    } else if args.listen.is_empty() {
+        Listening::by_default(Path::new(serve::SOCKET))
+    } else {
+        Listening::on(&args.listen)
+    }
 }
 
 async fn agent(
     args: &AgentArgs,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
+    access: Access,
     kernel_log: bool,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new().context("cannot wait for signals")?;
     for listener in &listeners {
-        info!(address = %listener.local_addr()?, "listening");
+        info!(address = %listener, "listening");
     }
     let (snapshots, pending) = serve::pending();
     let (stop, stopped) = watch::channel(false);
@@ -194,7 +224,8 @@ async fn agent(
     let api = Api::new(feed.clone(), stopped.clone());
     let routes = Routes::new(snapshots.clone(), args.telemetry_path.clone(), api.clone())
         .with_max_requests(args.max_requests);
-    let mut server = tokio::spawn(serve::serve(listeners, routes, Limits::default(), stopped));
+    let limits = Limits::default();
+    let mut server = tokio::spawn(serve::serve(listeners, routes, access, limits, stopped));
 
     let options = kernel::Options {
         hooks: args.hooks.hooks.forced(),

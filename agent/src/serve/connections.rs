@@ -1,42 +1,34 @@
 //! Connections: accepted, bounded in number and patience, and ended in good order.
 //! It must never wait for a client without a limit, nor end because of one.
 
-use std::{
-    convert::Infallible,
-    io,
-    net::{SocketAddr, TcpListener as StdListener},
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{Semaphore, watch},
     task::JoinSet,
     time::timeout,
 };
 use tracing::{debug, warn};
 
-use super::routes::{self, Routes};
+use super::{
+    access::Access,
+    conversation::{Host, told},
+    listen::Listener,
+    routes::Routes,
+    visitor::Peer,
+};
 
 /// What an over-full server says before it closes; too short to block on.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-
-/// Time in which a client of a stream must take what was on its way when the agent ends.
-const STREAM_ENDS_WITHIN: Duration = Duration::from_millis(500);
 
 /// How much of a client is endured.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Open connections, all addresses together.
     pub connections: usize,
+    /// Time until a handshake of TLS is complete.
+    pub handshake_time: Duration,
     /// Time until a request's headers are complete, and idle time between requests.
     pub header_time: Duration,
     /// Bytes of a request's line and headers.
@@ -53,6 +45,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
+            handshake_time: Duration::from_secs(5),
             header_time: Duration::from_secs(10),
             header_bytes: 16 * 1024,
             headers: 64,
@@ -67,45 +60,40 @@ impl Default for Limits {
 /// # Errors
 /// When a listener cannot be handed to the runtime.
 pub async fn serve(
-    listeners: Vec<StdListener>,
+    listeners: Vec<Listener>,
     routes: Routes,
+    access: Access,
     limits: Limits,
     stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let host = Host {
+        routes,
+        access,
+        limits,
+        stop,
+    };
     let mut acceptors = JoinSet::new();
     for listener in listeners {
-        listener.set_nonblocking(true)?;
-        let listener = TcpListener::from_std(listener)?;
-        let slots = Arc::clone(&slots);
-        acceptors.spawn(accept(
-            listener,
-            routes.clone(),
-            limits,
-            slots,
-            stop.clone(),
-        ));
+        let acceptor = Acceptor::new(listener)?;
+        acceptors.spawn(accept(acceptor, host.clone(), Arc::clone(&slots)));
     }
     // An acceptor that panics takes only itself down; the others go on.
     while acceptors.join_next().await.is_some() {}
     Ok(())
 }
 
-async fn accept(
-    listener: TcpListener,
-    routes: Routes,
-    limits: Limits,
-    slots: Arc<Semaphore>,
-    mut stop: watch::Receiver<bool>,
-) {
+async fn accept(acceptor: Acceptor, host: Host, slots: Arc<Semaphore>) {
+    let limits = host.limits;
+    let mut stop = host.stop.clone();
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = acceptor.accept() => accepted,
             Some(_) = connections.join_next() => continue,
             () = told(&mut stop) => break,
         };
-        let (stream, peer) = match accepted {
+        let accepted = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 accept_failed(&error).await;
@@ -117,26 +105,23 @@ async fn accept(
                 limit = limits.connections,
                 "connection refused: too many are open"
             );
-            // Best effort: the client learns more from this than from a bare close.
-            drop(stream.try_write(FULL));
+            accepted.send_away();
             continue;
         };
-        let (routes, stop) = (routes.clone(), stop.clone());
+        let host = host.clone();
         connections.spawn(async move {
-            converse(stream, peer, routes, limits, stop).await;
+            match accepted {
+                Accepted::Tcp(stream, peer) => host.tcp(stream, Peer::Address(peer)).await,
+                Accepted::Unix(stream) => host.unix(stream).await,
+            }
             drop(slot);
         });
     }
-    drop(listener);
+    drop(acceptor);
     let drain = async { while connections.join_next().await.is_some() {} };
     if timeout(limits.drain_time, drain).await.is_err() {
         warn!("connections were cut: their requests did not finish in time");
     }
-}
-
-/// Returns when it is time to end, or nobody is left to say so.
-async fn told(stop: &mut watch::Receiver<bool>) {
-    drop(stop.wait_for(|stop| *stop).await);
 }
 
 /// The failures of `accept` that are the client's are over by the next call; a lack of descriptors
@@ -153,57 +138,52 @@ async fn accept_failed(error: &io::Error) {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-async fn converse(
-    stream: TcpStream,
-    peer: SocketAddr,
-    routes: Routes,
-    limits: Limits,
-    mut stop: watch::Receiver<bool>,
-) {
-    if let Err(error) = guard(&stream, limits.unread_time) {
-        debug!(%error, "cannot set a connection's time limits");
-    }
-    let streams = AtomicBool::new(false);
-    let service = service_fn(|request| {
-        let (routes, streams) = (&routes, &streams);
-        async move {
-            let answer = routes.answer(request, peer).await;
-            streams.fetch_or(routes::is_stream(&answer), Ordering::Relaxed);
-            Ok::<_, Infallible>(answer)
-        }
-    });
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_time)
-        .max_buf_size(limits.header_bytes)
-        .max_headers(limits.headers);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = told(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            if streams.load(Ordering::Relaxed) {
-                // It has no end of its own that would be worth waiting for.
-                let patience = timeout(STREAM_ENDS_WITHIN, connection);
-                patience.await.unwrap_or(Ok(()))
-            } else {
-                connection.await
+/// A socket that is listened on, and with it how its connections are held.
+enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+impl Acceptor {
+    fn new(listener: Listener) -> io::Result<Self> {
+        match listener {
+            Listener::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                TcpListener::from_std(listener).map(Self::Tcp)
+            }
+            Listener::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                UnixListener::from_std(listener).map(Self::Unix)
             }
         }
-    };
-    if let Err(error) = result {
-        debug!(%error, "a connection ended in disorder");
+    }
+
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => listener
+                .accept()
+                .await
+                .map(|(stream, peer)| Accepted::Tcp(stream, peer)),
+            Self::Unix(listener) => listener
+                .accept()
+                .await
+                .map(|(stream, _)| Accepted::Unix(stream)),
+        }
     }
 }
 
-/// A scraper that vanishes must not hold a slot: the very thing that this program watches for.
-fn guard(stream: &TcpStream, unread_time: Duration) -> io::Result<()> {
-    let socket = SockRef::from(stream);
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_user_timeout(Some(unread_time))?;
-    let probes = TcpKeepalive::new()
-        .with_time(unread_time)
-        .with_interval(unread_time / 3);
-    socket.set_tcp_keepalive(&probes)
+impl Accepted {
+    /// Best effort: the client learns more from this than from a bare close. One that speaks TLS would
+    /// not understand it.
+    fn send_away(self) {
+        match self {
+            Self::Tcp(stream, _) => drop(stream.try_write(FULL)),
+            Self::Unix(stream) => drop(stream.try_write(FULL)),
+        }
+    }
 }

@@ -1,30 +1,51 @@
 //! Where the agent listens: addresses as typed, and sockets bound to them.
-//! It must never let a port in use pass for anything else: the error names it and what to do.
+//! It must never let an address in use pass for anything else: the error names it and what to do.
+
+mod activation;
+mod unix;
 
 use std::{
     fmt, io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs},
+    os::unix::net::UnixListener,
+    path::{Path, PathBuf},
     str::FromStr,
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tracing::warn;
+
+pub use activation::ActivationError;
+pub use unix::SocketError;
+use unix::SocketFile;
 
 /// Connections that may wait to be accepted: a burst of scrapes should wait, not be refused.
 const BACKLOG: i32 = 1024;
 
-/// An address as typed: `:PORT`, `HOST:PORT` or `[IPV6]:PORT`.
+/// The port where an agent is looked for.
+const PORT: u16 = 9841;
+
+/// An address as typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenAddress {
-    /// `None` for all addresses.
-    host: Option<String>,
-    port: u16,
+pub enum ListenAddress {
+    /// `:PORT`, `HOST:PORT` or `[IPV6]:PORT`.
+    Tcp {
+        /// `None` for all addresses.
+        host: Option<String>,
+        /// 0 for any that is free.
+        port: u16,
+    },
+    /// `unix:PATH`, or an absolute path.
+    Unix(PathBuf),
 }
 
 /// Why an address is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// There is no `:`.
-    #[error("no port; write :9841, 127.0.0.1:9841 or [::1]:9841")]
+    #[error(
+        "no port; write :9841, 127.0.0.1:9841 or [::1]:9841, or the absolute path of a unix socket"
+    )]
     NoPort,
     /// The part after the last `:` is no port.
     #[error("\"{0}\" is no port; a port is a number from 0 (any free one) to 65535")]
@@ -34,12 +55,20 @@ pub enum AddressError {
         "\"{0}\" is no host name or address; write an IPv6 address in brackets, as in [::1]:9841"
     )]
     BadHost(String),
+    /// What follows `unix:` is no path of a file.
+    #[error(
+        "\"{0}\" is no path of a unix socket; write an absolute one, as in unix:/run/halfopen/halfopen.sock"
+    )]
+    BadPath(String),
 }
 
 impl FromStr for ListenAddress {
     type Err = AddressError;
 
     fn from_str(typed: &str) -> Result<Self, AddressError> {
+        if let Some(path) = socket_path(typed)? {
+            return Ok(Self::Unix(path.to_owned()));
+        }
         let (host, port) = typed.rsplit_once(':').ok_or(AddressError::NoPort)?;
         let port = match port.parse() {
             // `u16::from_str` takes a leading plus sign, which no address has.
@@ -63,16 +92,40 @@ impl FromStr for ListenAddress {
         } else {
             return Err(bad_host());
         };
-        Ok(Self { host, port })
+        Ok(Self::Tcp { host, port })
+    }
+}
+
+/// The path of a unix socket, if that is what was typed: `unix:PATH`, or an absolute path.
+///
+/// # Errors
+/// When `unix:` is followed by anything but an absolute path of a file.
+pub fn socket_path(typed: &str) -> Result<Option<&Path>, AddressError> {
+    let path = match typed.strip_prefix("unix:") {
+        Some(path) => path,
+        None if typed.starts_with('/') => typed,
+        None => return Ok(None),
+    };
+    if path.starts_with('/') && !path.ends_with('/') && !path.contains('\0') {
+        Ok(Some(Path::new(path)))
+    } else {
+        Err(AddressError::BadPath(path.to_owned()))
     }
 }
 
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.host {
-            None => write!(f, ":{}", self.port),
-            Some(host) if host.contains(':') => write!(f, "[{host}]:{}", self.port),
-            Some(host) => write!(f, "{host}:{}", self.port),
+        match self {
+            Self::Tcp { host: None, port } => write!(f, ":{port}"),
+            Self::Tcp {
+                host: Some(host),
+                port,
+            } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp {
+                host: Some(host),
+                port,
+            } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
@@ -116,20 +169,133 @@ pub enum ListenError {
         /// What the kernel said.
         reason: io::Error,
     },
+    /// A unix socket cannot be had.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// Nothing usable was handed over by systemd.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
 }
 
-/// Listens on `address`: on one socket, or on several where a name has several addresses.
-///
-/// # Errors
-/// When nothing can be listened on, or the port is taken on one of the addresses.
-pub fn bind(address: &ListenAddress) -> Result<Vec<TcpListener>, ListenError> {
-    let Some(host) = &address.host else {
-        return bind_any(address.port).map(|listener| vec![listener]);
+/// One socket that is listened on.
+#[derive(Debug)]
+pub enum Listener {
+    /// Reached by an address.
+    Tcp(TcpListener),
+    /// Reached by a path.
+    Unix(UnixListener),
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        Self::Tcp(listener)
+    }
+}
+
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Self {
+        Self::Unix(listener)
+    }
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => write!(f, "{address}"),
+                Err(reason) => write!(f, "an unknown address ({reason})"),
+            },
+            Self::Unix(listener) => match listener.local_addr() {
+                Ok(address) => match address.as_pathname() {
+                    Some(path) => write!(f, "unix:{}", path.display()),
+                    None => write!(f, "unix: (without a path)"),
+                },
+                Err(reason) => write!(f, "unix: (an unknown path: {reason})"),
+            },
+        }
+    }
+}
+
+/// All that is listened on. Dropped, it removes the files of its own unix sockets.
+#[derive(Debug, Default)]
+pub struct Listening {
+    /// The sockets.
+    pub listeners: Vec<Listener>,
+    files: Vec<SocketFile>,
+}
+
+impl Listening {
+    /// Listens on each of `addresses`.
+    ///
+    /// # Errors
+    /// When one of them cannot be listened on.
+    pub fn on(addresses: &[ListenAddress]) -> Result<Self, ListenError> {
+        let mut listening = Self::default();
+        for address in addresses {
+            listening.add(address)?;
+        }
+        Ok(listening)
+    }
+
+    /// Listens where an agent is looked for: port 9841 of all addresses, and the unix socket `path`, by
+    /// default [`SOCKET`]. The socket was not asked for, so that without it there is only a warning.
+    ///
+    /// # Errors
+    /// When the port cannot be listened on.
+    pub fn by_default(path: &Path) -> Result<Self, ListenError> {
+        let mut listening = Self::on(&[ListenAddress::Tcp {
+            host: None,
+            port: PORT,
+        }])?;
+        if let Err(reason) = listening.add(&ListenAddress::Unix(path.to_owned())) {
+            warn!(%reason, "the agent goes on without its unix socket");
+        }
+        Ok(listening)
+    }
+
+    /// Listens on the sockets that systemd hands over (sd_listen_fds(3)).
+    ///
+    /// # Errors
+    /// When there are none, or one of them is of no use.
+    pub fn from_systemd() -> Result<Self, ListenError> {
+        Ok(Self {
+            listeners: activation::listeners()?,
+            files: Vec::new(),
+        })
+    }
+
+    fn add(&mut self, address: &ListenAddress) -> Result<(), ListenError> {
+        match address {
+            ListenAddress::Tcp { host, port } => {
+                let bound = bind(host.as_deref(), *port)?;
+                self.listeners.extend(bound.into_iter().map(Listener::from));
+            }
+            ListenAddress::Unix(path) => {
+                let (listener, file) = unix::bind(path)?;
+                self.listeners.push(listener.into());
+                self.files.push(file);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The unix socket of an agent that was told nothing else.
+pub const SOCKET: &str = "/run/halfopen/halfopen.sock";
+
+/// Listens on a host's port: on one socket, or on several where a name has several addresses.
+fn bind(host: Option<&str>, port: u16) -> Result<Vec<TcpListener>, ListenError> {
+    let Some(host) = host else {
+        return bind_any(port).map(|listener| vec![listener]);
     };
-    let resolved: Vec<SocketAddr> = (host.as_str(), address.port)
+    let resolved: Vec<SocketAddr> = (host, port)
         .to_socket_addrs()
         .map_err(|reason| ListenError::Resolve {
-            address: address.to_string(),
+            address: ListenAddress::Tcp {
+                host: Some(host.to_owned()),
+                port,
+            }
+            .to_string(),
             reason,
         })?
         .collect();
@@ -213,6 +379,14 @@ mod tests {
         check("localhost:80", Ok("localhost:80"));
         check("[::1]:9841", Ok("[::1]:9841"));
         check("[fe80::1%lo]:1", Ok("[fe80::1%lo]:1"));
+        let own = "unix:/run/halfopen/halfopen.sock";
+        check(own, Ok(own));
+        check("/run/halfopen/halfopen.sock", Ok(own));
+        check("unix:/a:1", Ok("unix:/a:1"));
+        for wrong in ["", "relative.sock", "@abstract", "/run/", "/"] {
+            let expected = Err(AddressError::BadPath(wrong.into()));
+            check(&format!("unix:{wrong}"), expected);
+        }
         check("9841", Err(AddressError::NoPort));
         check("", Err(AddressError::NoPort));
         check("localhost:", Err(AddressError::BadPort(String::new())));
@@ -233,11 +407,9 @@ mod tests {
 
     #[test]
     fn a_port_in_use_is_said_to_be() {
-        let any: ListenAddress = ":0".parse().unwrap();
-        let first = bind(&any).unwrap();
+        let first = bind(None, 0).unwrap();
         let taken = first[0].local_addr().unwrap().port();
-        let again: ListenAddress = format!("127.0.0.1:{taken}").parse().unwrap();
-        let error = bind(&again).unwrap_err().to_string();
+        let error = bind(Some("127.0.0.1"), taken).unwrap_err().to_string();
         assert!(
             error.contains(&format!("127.0.0.1:{taken}: the port is in use")),
             "{error}"

@@ -1,19 +1,20 @@
 //! What each path answers.
 //! It must never read a request's body, nor answer with more than was asked for.
 
-use std::{net::SocketAddr, str::FromStr};
+use std::str::FromStr;
 
 use http_body_util::{Either, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Bytes,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
 use super::{
     api::{self, Api, Refusal, Stream},
     sampler::{Refused, Snapshots},
     scrape::{self, Scraper},
+    visitor::Visitor,
 };
 
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -68,6 +69,22 @@ pub fn is_stream(answer: &Answer) -> bool {
     matches!(answer.body(), Either::Right(_))
 }
 
+/// To one whose name or password is wrong or missing.
+pub fn unauthorized() -> Answer {
+    let mut answer = plain(StatusCode::UNAUTHORIZED, "Unauthorized\n");
+    let basic = HeaderValue::from_static("Basic");
+    answer.headers_mut().insert(WWW_AUTHENTICATE, basic);
+    answer
+}
+
+/// While so many passwords are looked at that one more would only wait.
+pub fn too_many_log_ins() -> Answer {
+    refuse((
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too many passwords are being checked; try again in a second".into(),
+    ))
+}
+
 impl Routes {
     /// Answers from `snapshots`, the metrics at `telemetry`, and from `api`.
     #[must_use]
@@ -87,8 +104,8 @@ impl Routes {
         self
     }
 
-    /// Answers one request of `peer`; hyper leaves the body out for HEAD, that of a stream too.
-    pub async fn answer<B>(&self, request: Request<B>, peer: SocketAddr) -> Answer {
+    /// Answers one request of `visitor`; hyper leaves the body out for HEAD, that of a stream too.
+    pub async fn answer<B>(&self, request: Request<B>, visitor: Visitor) -> Answer {
         let path = request.uri().path();
         let known = path == self.telemetry.0
             || matches!(
@@ -111,7 +128,7 @@ impl Routes {
             "/-/ready" if self.snapshots.ready() => plain(StatusCode::OK, "ready\n"),
             "/-/ready" => unavailable(Refused::Starting),
             api::CONNECTIONS | api::DEATHS | api::EVENTS => {
-                if let Err(refusal) = api::admits(peer, request.headers()) {
+                if let Err(refusal) = api::admits(visitor, request.headers()) {
                     return refuse(refusal);
                 }
                 self.api(&request).await

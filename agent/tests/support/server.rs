@@ -16,7 +16,9 @@ use std::{
 
 use halfopen::{
     model::snapshot::Snapshot,
-    serve::{self, Api, Feed, Limits, Pending, Routes, Sampler, Snapshots, Source},
+    serve::{
+        self, Access, Api, Feed, Limits, Listener, Pending, Routes, Sampler, Snapshots, Source,
+    },
 };
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 
@@ -59,6 +61,24 @@ impl Server {
 
     /// As many scrapes at one time; 0 is no limit.
     pub fn allowing(max_requests: u64, limits: Limits) -> (Self, Pending) {
+        Self::with(max_requests, limits, Access::open().unwrap(), Vec::new())
+    }
+
+    /// Listens on loopback and on these.
+    pub fn pending_with(
+        limits: Limits,
+        access: Access,
+        listeners: Vec<Listener>,
+    ) -> (Self, Pending) {
+        Self::with(serve::MAX_REQUESTS, limits, access, listeners)
+    }
+
+    fn with(
+        max_requests: u64,
+        limits: Limits,
+        access: Access,
+        mut listeners: Vec<Listener>,
+    ) -> (Self, Pending) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -75,7 +95,8 @@ impl Server {
             Api::new(feed.clone(), stopped.clone()),
         )
         .with_max_requests(max_requests);
-        let server = runtime.spawn(serve::serve(vec![listener], routes, limits, stopped));
+        listeners.push(listener.into());
+        let server = runtime.spawn(serve::serve(listeners, routes, access, limits, stopped));
         (
             Self {
                 address,

@@ -1,11 +1,12 @@
-//! `/api/v1`: what names peers and owners, for those on this machine.
-//! It must never answer another machine, nor a page of the web that came in by a browser here.
+//! `/api/v1`: what names peers and owners, for those on this machine, and those who are known.
+//! It must never answer a stranger on another machine, nor a page of the web that came in by a browser
+//! here.
 
 mod connections;
 mod events;
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{Arc, OnceLock},
 };
 
@@ -14,7 +15,10 @@ use tokio::sync::{Semaphore, watch};
 
 pub use events::Stream;
 
-use super::feed::Feed;
+use super::{
+    feed::Feed,
+    visitor::{Peer, Visitor},
+};
 use crate::{
     filter::Filter,
     host::cgroups,
@@ -88,13 +92,19 @@ fn filter(typed: &str) -> Result<Filter, String> {
     Ok(filter)
 }
 
-/// Whether a request may see what names peers: it must come from this machine, and must have been
-/// meant for it (a page of the web can have its own name point here).
-pub fn admits(peer: SocketAddr, headers: &HeaderMap) -> Result<(), Refusal> {
+/// Whether a request may see what names peers: it comes by the unix socket, or from one who is known,
+/// or else from this machine, and then must have been meant for it (a page of the web can have its own
+/// name point here).
+pub fn admits(visitor: Visitor, headers: &HeaderMap) -> Result<(), Refusal> {
     let refuse = |reason: &str| Err((StatusCode::FORBIDDEN, reason.to_owned()));
-    if !peer.ip().to_canonical().is_loopback() {
+    let address = match visitor.peer {
+        Peer::Socket => return Ok(()),
+        Peer::Address(_) if visitor.authenticated => return Ok(()),
+        Peer::Address(address) => address.ip().to_canonical(),
+    };
+    if !address.is_loopback() {
         return refuse(
-            "peers and processes are shown on this machine alone: ask over 127.0.0.1 or [::1]",
+            "peers and processes are shown on this machine, and elsewhere to those alone who are known by a password or a verified certificate: ask over 127.0.0.1, [::1] or the unix socket, or set up --web.config.file",
         );
     }
     let named = headers.get(HOST).and_then(|host| host.to_str().ok());
@@ -115,18 +125,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_is_admitted() {
-        let check = |peer: &str, host: &str, expected: bool| {
+    fn this_machine_and_those_who_are_known_are_admitted() {
+        let check = |peer: Option<&str>, authenticated, host: &str, expected: bool| {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, host.parse().unwrap());
-            let admitted = admits(peer.parse().unwrap(), &headers).is_ok();
-            assert_eq!(admitted, expected, "{peer} {host}");
+            let address = |peer: &str| Peer::Address(peer.parse().unwrap());
+            let visitor = Visitor {
+                peer: peer.map_or(Peer::Socket, address),
+                authenticated,
+            };
+            let admitted = admits(visitor, &headers).is_ok();
+            assert_eq!(admitted, expected, "{visitor:?} {host}");
         };
-        check("127.0.0.1:5", "127.0.0.1:9841", true);
-        check("127.0.0.1:5", "localhost:9841", true);
-        check("[::1]:5", "[::1]:9841", true);
-        check("[::ffff:127.0.0.1]:5", "127.0.0.1", true);
-        check("192.0.2.1:5", "127.0.0.1:9841", false);
-        check("127.0.0.1:5", "evil.example:9841", false);
+        let (loopback, other) = (Some("127.0.0.1:5"), Some("192.0.2.1:5"));
+        check(loopback, false, "127.0.0.1:9841", true);
+        check(loopback, false, "localhost:9841", true);
+        check(Some("[::1]:5"), false, "[::1]:9841", true);
+        check(Some("[::ffff:127.0.0.1]:5"), false, "127.0.0.1", true);
+        check(loopback, false, "evil.example:9841", false);
+        check(loopback, true, "agent.example:9841", true);
+        check(other, false, "127.0.0.1:9841", false);
+        check(Some("[::ffff:192.0.2.1]:5"), false, "127.0.0.1", false);
+        check(other, true, "agent.example:9841", true);
+        check(None, false, "whatever", true);
     }
 }
