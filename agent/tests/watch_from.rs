@@ -15,7 +15,7 @@ mod server;
 use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
-    os::unix::process::ExitStatusExt as _,
+    os::unix::{net::UnixListener, process::ExitStatusExt as _},
     process::{Child, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
@@ -24,11 +24,12 @@ use std::{
 use agent::{halfopen, run, sentence};
 use halfopen::{
     model::event::{Event, Listener, Missed},
-    serve::Limits,
+    serve::{Access, Limits},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use server::{Fake, Server, wait};
+use tempfile::TempDir;
 
 fn serve() -> (Server, halfopen::serve::Sampler) {
     Server::start(Limits::default(), Fake::default())
@@ -56,8 +57,11 @@ struct Watch(Child);
 impl Watch {
     /// Returns when the server has it among its watchers.
     fn start(server: &Server, arguments: &[&str]) -> Self {
-        let from = url(server.address);
-        let child = halfopen(&[&["watch", "--from", &from], arguments].concat())
+        Self::start_from(server, &url(server.address), arguments)
+    }
+
+    fn start_from(server: &Server, from: &str, arguments: &[&str]) -> Self {
+        let child = halfopen(&[&["watch", "--from", from], arguments].concat())
             .env("TZ", "UTC")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -119,6 +123,37 @@ fn a_refusal_of_the_agent_is_passed_on() {
         assert!(sentence.contains(said), "{sentence}");
     }
     server.stop();
+}
+
+#[test]
+fn by_the_unix_socket() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("own.sock");
+    let socket = UnixListener::bind(&path).unwrap();
+    let (server, pending) = Server::pending_with(
+        Limits::default(),
+        Access::open().unwrap(),
+        vec![socket.into()],
+    );
+    let _sampler = pending.run(Fake::default(), Duration::from_secs(3600), |_| ());
+    let path = path.to_str().unwrap();
+    for from in [path.to_owned(), format!("unix:{path}")] {
+        let mut watch = Watch::start_from(&server, &from, &["--json"]);
+        server.feed.hear(event(5));
+        let line: Value = serde_json::from_str(&watch.lines().next().unwrap()).unwrap();
+        assert_eq!(line["remote"]["port"], 5);
+        assert_eq!(watch.end(Signal::TERM).code(), Some(0));
+        wait("its place stays taken", || !server.feed.is_watched());
+    }
+    server.stop();
+    let output = run(&["watch", "--from", path]);
+    assert_eq!(output.status.code(), Some(1));
+    let expected = format!("cannot reach an agent at unix:{path}");
+    assert!(
+        sentence(&output).contains(&expected),
+        "{}",
+        sentence(&output)
+    );
 }
 
 #[test]

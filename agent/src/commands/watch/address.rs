@@ -1,34 +1,51 @@
 //! Where an agent answers, as typed.
 //! It must never look a name up.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use hyper::Uri;
 
-/// `http://HOST:PORT`.
+use crate::serve;
+
+/// `http://HOST:PORT`, or the path of a unix socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    /// A name or an address, in brackets where it is IPv6.
-    host: String,
-    /// The port.
-    pub port: u16,
+pub enum Address {
+    /// Over TCP.
+    Http {
+        /// A name or an address, in brackets where it is IPv6.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// By the agent's unix socket.
+    Socket(PathBuf),
 }
 
 impl Address {
-    /// The host as resolvers know it: brackets are for URLs alone.
-    pub fn name(&self) -> &str {
-        self.host.trim_start_matches('[').trim_end_matches(']')
-    }
-
     /// As the header `Host` has it.
     pub fn authority(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        match self {
+            Self::Http { host, port } => format!("{host}:{port}"),
+            Self::Socket(_) => "localhost".to_owned(),
+        }
     }
+}
+
+/// A host as resolvers know it: brackets are for URLs alone.
+pub fn name(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}:{}", self.host, self.port)
+        match self {
+            Self::Http { host, port } => write!(f, "http://{host}:{port}"),
+            Self::Socket(path) => write!(f, "unix:{}", path.display()),
+        }
     }
 }
 
@@ -37,9 +54,13 @@ impl FromStr for Address {
 
     fn from_str(typed: &str) -> Result<Self, String> {
         let wrong = || {
-            "not the address of an agent; write http://HOST:PORT, such as http://127.0.0.1:9841"
+            "not the address of an agent; write http://HOST:PORT, such as http://127.0.0.1:9841, or the path of its unix socket, such as /run/halfopen/halfopen.sock"
                 .to_owned()
         };
+        let path = serve::socket_path(typed).map_err(|error| error.to_string())?;
+        if let Some(path) = path.map(Path::to_owned) {
+            return Ok(Self::Socket(path));
+        }
         let uri: Uri = typed.parse().map_err(|_| wrong())?;
         let authority = uri.authority().ok_or_else(wrong)?;
         let is_plain = uri.scheme_str() == Some("http")
@@ -59,7 +80,7 @@ impl FromStr for Address {
         if !is_plain || host.is_empty() {
             return Err(wrong());
         }
-        Ok(Self {
+        Ok(Self::Http {
             host: host.to_owned(),
             port,
         })
@@ -72,7 +93,7 @@ mod tests {
 
     #[test]
     fn addresses() {
-        for (typed, expected, name) in [
+        for (typed, expected, named) in [
             (
                 "http://127.0.0.1:9841",
                 "http://127.0.0.1:9841",
@@ -88,7 +109,22 @@ mod tests {
         ] {
             let address: Address = typed.parse().unwrap();
             assert_eq!(address.to_string(), expected);
-            assert_eq!(address.name(), name);
+            let Address::Http { host, .. } = address else {
+                panic!("{typed} is no socket");
+            };
+            assert_eq!(name(&host), named);
+        }
+        for typed in [
+            "/run/halfopen/halfopen.sock",
+            "unix:/run/halfopen/halfopen.sock",
+        ] {
+            let address: Address = typed.parse().unwrap();
+            assert_eq!(address.to_string(), "unix:/run/halfopen/halfopen.sock");
+            assert_eq!(address.authority(), "localhost");
+        }
+        for wrong in ["unix:", "unix:halfopen.sock", "unix:/run/", "/"] {
+            let reason = wrong.parse::<Address>().unwrap_err();
+            assert!(reason.contains("no path of a unix socket"), "{reason}");
         }
         for wrong in [
             "",
@@ -105,7 +141,7 @@ mod tests {
             "http://x:1/?deaths",
             "http://me@x:1",
             "http://x y",
-            "unix:/run/halfopen.sock",
+            "halfopen.sock",
         ] {
             let reason = wrong.parse::<Address>().unwrap_err();
             assert!(reason.contains("http://HOST:PORT"), "{wrong}: {reason}");

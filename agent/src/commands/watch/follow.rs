@@ -1,7 +1,7 @@
 //! Events from a running agent, over HTTP.
 //! It must never attach anything, nor need root, nor let a slow reader hold up the agent.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{io, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
 use http_body_util::{BodyExt as _, Empty};
@@ -12,11 +12,15 @@ use hyper::{
     header::{ACCEPT, CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
 
 use super::{
     Stop, WatchArgs,
-    address::Address,
+    address::{self, Address},
     output::{Output, Source, pass_on},
 };
 use crate::{
@@ -142,9 +146,23 @@ async fn read(request: &Request, sender: &Sender<Arc<Form>>) -> anyhow::Result<(
     }
 }
 
+/// A connection to an agent, by whichever way.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+async fn connect(agent: &Address) -> io::Result<Box<dyn Stream>> {
+    Ok(match agent {
+        Address::Http { host, port } => {
+            Box::new(TcpStream::connect((address::name(host), *port)).await?)
+        }
+        Address::Socket(path) => Box::new(UnixStream::connect(path).await?),
+    })
+}
+
 async fn ask(request: &Request) -> anyhow::Result<Incoming> {
     let agent = &request.agent;
-    let stream = TcpStream::connect((agent.name(), agent.port))
+    let stream = connect(agent)
         .await
         .with_context(|| format!("cannot reach an agent at {agent}; check that it runs there"))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

@@ -51,8 +51,9 @@ pub struct WatchArgs {
     /// Begin with the deaths that the agent has kept since it began
     #[arg(long, requires = "from")]
     since_start: bool,
-    /// Watch by way of the agent that answers here, instead of attaching hooks
-    #[arg(long, value_name = "URL", conflicts_with_all = ["hooks", "without", "btf"])]
+    /// Watch by way of the agent that answers here, instead of attaching hooks: http://HOST:PORT, or the
+    /// path of its unix socket
+    #[arg(long, value_name = "URL|SOCKET", conflicts_with_all = ["hooks", "without", "btf"])]
     from: Option<Address>,
     /// One JSON object a line
     #[arg(long)]
