@@ -1,0 +1,197 @@
+//! The example of a web configuration: this agent, promtool and a real Prometheus must agree on it.
+//! It must never pass Prometheus' part without Prometheus: the report says that it was skipped, and why.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+#[path = "support/agent.rs"]
+mod agent;
+#[path = "support/certificates.rs"]
+mod certificates;
+
+use std::{
+    env, fs,
+    io::{self, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use agent::Agent;
+use certificates::Authority;
+use halfopen::serve::Access;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The folder in which promtool and prometheus are; `cargo xtask test` sets it.
+const PROMETHEUS: &str = "HALFOPEN_PROMETHEUS";
+
+const EXAMPLE: &str = "web-config.example.yml";
+
+fn document(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    fs::read_to_string(path.join(name)).unwrap()
+}
+
+/// The example with the files that it names, of which the authority of clients is also that of the
+/// server.
+fn example() -> (TempDir, Authority) {
+    let folder = TempDir::new().unwrap();
+    let authority = Authority::new();
+    let own = authority.issue("localhost");
+    for (name, text) in [
+        (EXAMPLE, document(EXAMPLE)),
+        ("halfopen.crt", own.certificate),
+        ("halfopen.key", own.key),
+        ("clients.crt", authority.pem.clone()),
+    ] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    (folder, authority)
+}
+
+/// A program of Prometheus.
+fn program(name: &str) -> Option<PathBuf> {
+    let found = env::var_os(PROMETHEUS).map(|folder| Path::new(&folder).join(name));
+    if found.is_none() {
+        // Past the test harness, which keeps what a passing test prints to itself.
+        let why = format!("{PROMETHEUS} is not set: `cargo xtask test` sets it");
+        let line = format!("\nskipped: {name}: {why}\n");
+        io::stdout().lock().write_all(line.as_bytes()).unwrap();
+    }
+    found
+}
+
+#[test]
+fn the_example_is_understood() {
+    let (folder, _authority) = example();
+    Access::load(&folder.path().join(EXAMPLE)).unwrap();
+    // Each of its files is needed.
+    for name in ["halfopen.crt", "halfopen.key", "clients.crt"] {
+        let (folder, _authority) = example();
+        fs::remove_file(folder.path().join(name)).unwrap();
+        let error = Access::load(&folder.path().join(EXAMPLE)).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
+#[test]
+fn promtool_takes_the_example() {
+    let Some(promtool) = program("promtool") else {
+        return;
+    };
+    let (folder, _authority) = example();
+    let check = |name: &str| {
+        let file = folder.path().join(name);
+        let mut command = Command::new(&promtool);
+        command.args(["check", "web-config"]).arg(file);
+        command.output().unwrap()
+    };
+    let output = check(EXAMPLE);
+    assert!(output.status.success(), "{}", agent::stderr(&output));
+    // It is asked something.
+    fs::write(folder.path().join("wrong.yml"), "nonsense: 1").unwrap();
+    assert!(!check("wrong.yml").status.success());
+}
+
+/// Killed when dropped.
+struct Prometheus {
+    child: Child,
+    port: u16,
+}
+
+impl Prometheus {
+    fn start(program: &Path, folder: &Path, scrapes: &str) -> Self {
+        let config = folder.join("prometheus.yml");
+        fs::write(&config, scrapes).unwrap();
+        // Free a moment ago.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let child = Command::new(program)
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                folder.join("data").display()
+            ))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, port }
+    }
+
+    /// What it knows of its targets; `None` while it does not answer.
+    fn targets(&self) -> Option<Vec<Value>> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        write!(stream, "GET /api/v1/targets HTTP/1.0\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        let answer: Value = serde_json::from_str(body).ok()?;
+        answer["data"]["activeTargets"].as_array().cloned()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The example of a scrape in docs/web.md, against the example of a web configuration.
+#[test]
+#[ignore = "needs root"]
+fn prometheus_scrapes_with_the_password_and_not_without() {
+    let Some(program) = program("prometheus") else {
+        return;
+    };
+    let (folder, authority) = example();
+    let agent = {
+        let config = folder.path().join(EXAMPLE);
+        Agent::start_secured(&["--web.config.file", config.to_str().unwrap()])
+    };
+    let text = document("web.md");
+    let (_, scrape) = text
+        .split_once("<!-- example: scrape -->\n```yaml\n")
+        .unwrap();
+    let (scrape, _) = scrape.split_once("```").unwrap();
+    // What a certificate of one's own is to a scraper, an authority is here.
+    fs::write(folder.path().join("halfopen.crt"), &authority.pem).unwrap();
+    fs::write(folder.path().join("halfopen.password"), "example").unwrap();
+    let own = scrape
+        .replace("agent.example:9841", &agent.address.to_string())
+        .replace("/etc/prometheus", folder.path().to_str().unwrap());
+    let (_, without) = own.split_once("scrape_configs:\n").unwrap();
+    let from = without.find("    basic_auth:").unwrap();
+    let to = without.find("    static_configs:").unwrap();
+    let without = without.replace(&without[from..to], "");
+    let without = without.replace("job_name: halfopen", "job_name: stranger");
+    let scrapes = format!("global: {{scrape_interval: 1s}}\n{own}{without}");
+
+    let prometheus = Prometheus::start(&program, folder.path(), &scrapes);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let targets = prometheus.targets().unwrap_or_default();
+        let of = |job: &str| {
+            let found = targets.iter().find(|target| target["labels"]["job"] == job);
+            found.map(|target| (target["health"].clone(), target["lastError"].clone()))
+        };
+        let (known, stranger) = (of("halfopen"), of("stranger"));
+        let refused = "server returned HTTP status 401 Unauthorized";
+        if known == Some(("up".into(), "".into()))
+            && stranger == Some(("down".into(), refused.into()))
+        {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{targets:#?}");
+        thread::sleep(Duration::from_millis(200));
+    }
+}
