@@ -15,7 +15,7 @@ use std::{
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::{
-            fs::{FileTypeExt, MetadataExt},
+            fs::{FileTypeExt, MetadataExt, PermissionsExt},
             net::{UnixListener, UnixStream},
         },
     },
@@ -266,10 +266,14 @@ fn sockets_of_systemd_are_taken_over() {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = tcp.local_addr().unwrap();
     let sockets = [high(tcp), high(UnixListener::bind(&path).unwrap())];
+    // As systemd does where the unit does not say otherwise.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
     // The address is then not used: it could not be.
     let command = activated(&sockets, "--web.listen-address 192.0.2.1:1");
     let mut bare = Bare::start(command);
     drop(sockets);
+    let open = bare.line("everybody on this machine may connect");
+    assert!(open["socket"].as_str().unwrap().contains("handed.sock"));
     assert_eq!(bare.line("listening")["address"], address.to_string());
     let unix = format!("unix:{}", path.display());
     assert_eq!(bare.line("listening")["address"], unix);

@@ -18,6 +18,7 @@ use std::{
 };
 
 use hyper::HeaderMap;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 pub use error::{ConfigError, Reason};
@@ -29,6 +30,8 @@ pub use users::LogIn;
 
 /// How often files are looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// For how long a connection or request waits for a look.
+const LOOK_FOR: Duration = Duration::from_secs(1);
 /// For how long changed files must stay as they are: a file that is being written is no configuration.
 const SETTLED_FOR: Duration = Duration::from_millis(100);
 
@@ -100,9 +103,10 @@ impl Access {
     pub async fn rules(&self) -> Arc<Rules> {
         if self.0.is_due() {
             let inner = Arc::clone(&self.0);
-            // Files may be far away: not on a thread that answers others. If the look panics, what was
-            // understood last stands.
-            drop(tokio::task::spawn_blocking(move || inner.look()).await);
+            // Files may be far away: not on a thread that answers others, and not for long. Whatever
+            // becomes of the look, what was understood last stands.
+            let look = tokio::task::spawn_blocking(move || inner.look());
+            drop(timeout(LOOK_FOR, look).await);
         }
         self.0.rules()
     }

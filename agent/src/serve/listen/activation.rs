@@ -1,10 +1,15 @@
 //! Sockets that systemd has opened and hands over (sd_listen_fds(3)).
 //! It must never take what was meant for another process, nor what does not listen.
 
-use std::{env, io, process};
+use std::{
+    env, fs, io,
+    os::unix::{fs::MetadataExt, net::UnixListener},
+    process,
+};
 
 use listenfd::ListenFd;
 use socket2::SockRef;
+use tracing::warn;
 
 use super::Listener;
 
@@ -81,9 +86,25 @@ fn take(handed: &mut ListenFd, index: usize) -> io::Result<Listener> {
         Listener::Unix(unix) => SockRef::from(unix).is_listener(),
     };
     if listens? {
+        if let Listener::Unix(unix) = &listener {
+            warn_if_open(unix);
+        }
         Ok(listener)
     } else {
         Err(io::Error::other("it does not listen"))
+    }
+}
+
+/// systemd makes sockets with mode 0666 where a unit does not say otherwise.
+fn warn_if_open(socket: &UnixListener) {
+    let address = socket.local_addr().ok();
+    let path = address.as_ref().and_then(|address| address.as_pathname());
+    let mode = path.and_then(|path| fs::metadata(path).ok());
+    if mode.is_some_and(|found| found.mode() & 0o002 != 0) {
+        warn!(
+            socket = ?path,
+            "everybody on this machine may connect, and see peers and processes; set SocketMode=0660 in the .socket unit"
+        );
     }
 }
 
