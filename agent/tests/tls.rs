@@ -379,3 +379,43 @@ fn over_http2_all_is_as_over_http1() {
     });
     secure.server.stop();
 }
+
+/// A client of HTTP/2 that opens no window, but answers when asked whether it lives.
+#[test]
+fn over_http2_one_who_reads_nothing_is_left() {
+    let limits = Limits {
+        connections: 1,
+        header_time: Duration::from_millis(300),
+        unread_time: Duration::from_millis(600),
+        ..Limits::default()
+    };
+    let secure = Secure::start_with(PLAIN, limits);
+    let mut client = secure.client();
+    client.alpn_protocols = vec![b"h2".to_vec()];
+    let address = secure.server.address;
+    secure.server.runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(client));
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = connector.connect(name, stream).await.unwrap();
+        let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(16);
+        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let request = Request::get("https://localhost/metrics")
+            .body(Empty::<Bytes>::new())
+            .unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(!connection.is_finished());
+        // Kept, and not read.
+        let ended = tokio::time::timeout(Duration::from_secs(10), connection).await;
+        assert!(ended.is_ok(), "it is endured for ever");
+        drop(answer);
+    });
+    // Its place is free.
+    wait("its place stays taken", || {
+        secure.get(secure.client(), "/metrics", "") == 200
+    });
+    secure.server.stop();
+}

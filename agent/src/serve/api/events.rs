@@ -15,8 +15,8 @@ use hyper::{
     body::{Body, Bytes, Frame},
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, watch},
-    time::{MissedTickBehavior, interval},
+    sync::{mpsc, watch},
+    time::{MissedTickBehavior, interval, timeout},
 };
 
 use super::{Api, Refusal, STREAMS, filter, flag};
@@ -32,6 +32,9 @@ const DEFAULT_LIMIT: usize = 1_000;
 const MOST: usize = 100_000;
 /// How often a silent stream shows that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// For how long a client may take nothing of what waits for it: over HTTP/2 it can leave it unread and
+/// still show that it lives.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// What is sent at once at most, where there is much.
 const CHUNK: usize = 64 * 1024;
 /// Chunks that may wait for a client.
@@ -83,7 +86,11 @@ impl Api {
         let watcher = self.feed.watch(!question.deaths, question.since);
         let (chunks, stream) = mpsc::channel(CHUNKS);
         let stop = self.stop.clone();
-        tokio::spawn(feed(watcher, question.filter, chunks, stop, place));
+        let passing = feed(watcher, question.filter, chunks, stop, PATIENCE);
+        tokio::spawn(async move {
+            passing.await;
+            drop(place);
+        });
         Ok(Stream(stream))
     }
 }
@@ -92,13 +99,13 @@ fn bad(reason: String) -> Refusal {
     (StatusCode::BAD_REQUEST, reason)
 }
 
-/// Passes events on until the client has gone or the agent ends.
+/// Passes events on until the client has gone, or reads nothing for `patience`, or the agent ends.
 async fn feed(
     mut watcher: Watcher,
     filter: Filter,
     chunks: mpsc::Sender<Bytes>,
     mut stop: watch::Receiver<bool>,
-    _place: OwnedSemaphorePermit,
+    patience: Duration,
 ) {
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -127,8 +134,8 @@ async fn feed(
             continue;
         }
         tokio::select! {
-            sent = chunks.send(chunk.into()) => {
-                if sent.is_err() {
+            sent = timeout(patience, chunks.send(chunk.into())) => {
+                if !matches!(sent, Ok(Ok(()))) {
                     return;
                 }
             }
@@ -249,6 +256,39 @@ fn number(value: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        model::event::{Listener, Missed},
+        serve::Feed,
+    };
+
+    #[test]
+    fn one_who_reads_nothing_is_left() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let told = Feed::new(1);
+            let (chunks, mut stream) = mpsc::channel(1);
+            let (_stop, stopped) = watch::channel(false);
+            let watcher = told.watch(true, None);
+            let patience = Duration::from_millis(100);
+            let passing = feed(watcher, Filter::default(), chunks, stopped, patience);
+            // The first heartbeat fills the channel; this one waits behind it.
+            let something = async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                told.missed(Missed {
+                    events: 1,
+                    deaths: 0,
+                });
+            };
+            let both = async { tokio::join!(passing, something) };
+            let ended = timeout(Duration::from_secs(10), both).await;
+            assert!(ended.is_ok(), "it is endured for ever");
+            assert!(stream.recv().await.is_some());
+            assert!(stream.recv().await.is_none());
+        });
+    }
 
     #[test]
     fn questions() {
