@@ -86,6 +86,7 @@ http_server_config:
 basic_auth_users:
   alice: $2y$10$abc
   007: numbers are names too
+  7: and not the same
 rate_limit:
   interval: 1s
   burst: 2
@@ -115,7 +116,16 @@ rate_limit:
         let users = form.basic_auth_users.unwrap();
         assert_eq!(users["alice"], "$2y$10$abc");
         assert_eq!(users["007"], "numbers are names too");
+        assert_eq!(users["7"], "and not the same");
         assert!(form.rate_limit.is_some());
+    }
+
+    #[test]
+    fn what_go_takes_for_true_is_true() {
+        for (written, expected) in [("true", true), ("yes", true), ("on", true), ("off", false)] {
+            let form = Form::parse(&format!("http_server_config: {{http2: {written}}}")).unwrap();
+            assert_eq!(form.http_server_config.unwrap().http2, Some(expected));
+        }
     }
 
     #[test]

@@ -143,8 +143,13 @@ impl Inner {
         is_due
     }
 
-    /// Looks at the files, and takes over what has changed.
+    /// Looks at the files, and takes over what has changed and then stayed.
     fn look(&self) {
+        self.look_twice(|| thread::sleep(SETTLED_FOR));
+    }
+
+    /// `between` is the time between two looks at what has changed.
+    fn look_twice(&self, between: impl FnOnce()) {
         let Some(watched) = &self.watched else {
             return;
         };
@@ -157,7 +162,7 @@ impl Inner {
             seen.complaint = None;
             return;
         }
-        thread::sleep(SETTLED_FOR);
+        between();
         if now != seen.state.now() {
             // Somebody writes just now. What could not be read twice is no change under way.
             return;

@@ -292,6 +292,25 @@ fn changes_are_taken_over_and_mistakes_are_not() {
 }
 
 #[test]
+fn half_a_file_is_no_configuration() {
+    let folder = folder();
+    let path = folder.path().join("web.yml");
+    let half = tls("");
+    let whole = half.clone() + "  client_auth_type: RequireAnyClientCert\n";
+    let access = access(&folder, &whole);
+    let before = access.0.rules();
+    // By itself, the first half would let in whoever comes.
+    fs::write(&path, &half).unwrap();
+    access
+        .0
+        .look_twice(|| fs::write(&path, whole.clone() + "# changed\n").unwrap());
+    assert!(Arc::ptr_eq(&before, &access.0.rules()));
+    assert_eq!(complaint(&access), "");
+    access.0.look_twice(|| ());
+    assert!(!Arc::ptr_eq(&before, &access.0.rules()), "it has settled");
+}
+
+#[test]
 fn files_are_looked_at_once_a_second() {
     let folder = folder();
     let access = access(&folder, "");

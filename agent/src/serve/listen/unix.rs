@@ -276,6 +276,33 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_removed_while_another_makes_its_socket() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("own.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        let stale = identity(&path).unwrap();
+        let other = File::open(folder.path()).unwrap();
+        other.lock().unwrap();
+        thread::scope(|scope| {
+            let bound = scope.spawn(|| bind(&path));
+            thread::sleep(Duration::from_millis(200));
+            assert_eq!(identity(&path).unwrap(), stale);
+            assert!(!bound.is_finished());
+            drop(other);
+            bound.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn one_who_keeps_the_folder_locked_is_not_waited_for() {
+        let folder = TempDir::new().unwrap();
+        let other = File::open(folder.path()).unwrap();
+        other.lock().unwrap();
+        let said = refused(&folder.path().join("own.sock"));
+        assert!(said.contains("locking its folder failed"), "{said}");
+    }
+
+    #[test]
     fn of_many_at_once_one_wins() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("own.sock");
