@@ -7,13 +7,13 @@
 mod agent;
 #[path = "support/certificates.rs"]
 mod certificates;
+#[path = "support/prometheus.rs"]
+mod prometheus;
 
 use std::{
-    env, fs,
-    io::{self, Read, Write},
-    net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    fs,
+    path::Path,
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -21,11 +21,8 @@ use std::{
 use agent::Agent;
 use certificates::Authority;
 use halfopen::serve::Access;
-use serde_json::Value;
+use prometheus::{Prometheus, program};
 use tempfile::TempDir;
-
-/// The folder in which promtool and prometheus are; `cargo xtask test` sets it.
-const PROMETHEUS: &str = "HALFOPEN_PROMETHEUS";
 
 const EXAMPLE: &str = "web-config.example.yml";
 
@@ -49,18 +46,6 @@ fn example() -> (TempDir, Authority) {
         fs::write(folder.path().join(name), text).unwrap();
     }
     (folder, authority)
-}
-
-/// A program of Prometheus.
-fn program(name: &str) -> Option<PathBuf> {
-    let found = env::var_os(PROMETHEUS).map(|folder| Path::new(&folder).join(name));
-    if found.is_none() {
-        // Past the test harness, which keeps what a passing test prints to itself.
-        let why = format!("{PROMETHEUS} is not set: `cargo xtask test` sets it");
-        let line = format!("\nskipped: {name}: {why}\n");
-        io::stdout().lock().write_all(line.as_bytes()).unwrap();
-    }
-    found
 }
 
 #[test]
@@ -177,57 +162,6 @@ fn promtool_and_this_agent_agree() {
     }
 }
 
-/// Killed when dropped.
-struct Prometheus {
-    child: Child,
-    port: u16,
-}
-
-impl Prometheus {
-    fn start(program: &Path, folder: &Path, scrapes: &str) -> Self {
-        let config = folder.join("prometheus.yml");
-        fs::write(&config, scrapes).unwrap();
-        // Free a moment ago.
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let child = Command::new(program)
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                folder.join("data").display()
-            ))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { child, port }
-    }
-
-    /// What it knows of its targets; `None` while it does not answer.
-    fn targets(&self) -> Option<Vec<Value>> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
-        write!(stream, "GET /api/v1/targets HTTP/1.0\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (_, body) = answer.split_once("\r\n\r\n")?;
-        let answer: Value = serde_json::from_str(body).ok()?;
-        answer["data"]["activeTargets"].as_array().cloned()
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// The example of a scrape in docs/web.md, against the example of a web configuration.
 #[test]
 #[ignore = "needs root"]
@@ -258,10 +192,10 @@ fn prometheus_scrapes_with_the_password_and_not_without() {
     let without = without.replace("job_name: halfopen", "job_name: stranger");
     let scrapes = format!("global: {{scrape_interval: 1s}}\n{own}{without}");
 
-    let prometheus = Prometheus::start(&program, folder.path(), &scrapes);
+    let prometheus = Prometheus::start(&program, &scrapes, folder.path());
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
-        let targets = prometheus.targets().unwrap_or_default();
+        let targets = prometheus.targets();
         let of = |job: &str| {
             let found = targets.iter().find(|target| target["labels"]["job"] == job);
             found.map(|target| (target["health"].clone(), target["lastError"].clone()))

@@ -8,6 +8,8 @@ mod ebpf;
 mod pictures;
 mod process;
 mod programs;
+mod prometheus;
+mod ready;
 mod run;
 mod test;
 mod vm;

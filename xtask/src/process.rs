@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -72,6 +72,18 @@ pub fn lines(command: &mut Command, mut each: impl FnMut(&str)) -> Result<ExitSt
     child
         .wait()
         .with_context(|| format!("waiting for `{}`", describe(command)))
+}
+
+/// Asks a program that was started as root to end, if it has not, and waits until it has.
+pub fn stop(child: &mut Child) -> Result<ExitStatus> {
+    if child.try_wait()?.is_none() {
+        // A child of sudo belongs to root: only root's kill reaches it. The shell's own one, since
+        // kill(1) comes with a package that a small system may lack.
+        let mut kill = as_root("sh", "ending a program of root's")?;
+        kill.args(["-c", "kill -TERM \"$1\"", "sh", &child.id().to_string()]);
+        run(&mut kill)?;
+    }
+    Ok(child.wait()?)
 }
 
 /// Whether this process is root.

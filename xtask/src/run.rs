@@ -2,8 +2,7 @@
 //! Needs stable Rust and root alone: the kernel object is the committed one.
 
 use std::ffi::OsString;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
@@ -15,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::{apt, process, workspace};
+use crate::{apt, process, ready, workspace};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
@@ -83,7 +82,7 @@ enum Next {
 
 fn show(args: &Args, binary: &Path, agent: &mut Agent, signals: &Receiver<i32>) -> Result<Next> {
     let deadline = Instant::now() + READY_WITHIN;
-    while !is_ready(args.listen) {
+    while !ready::is_ready(args.listen) {
         if let Some(status) = agent.0.try_wait()? {
             bail!("the agent ended before it was ready: {status}; its last lines say why");
         }
@@ -135,14 +134,7 @@ struct Agent(Child);
 impl Agent {
     /// Asks it to end and waits until it has.
     fn stop(&mut self) -> Result<()> {
-        if self.0.try_wait()?.is_none() {
-            // A child of sudo belongs to root: only root's kill reaches it. The shell's own one,
-            // since kill(1) comes with a package that a small system may lack.
-            let mut kill = process::as_root("sh", "stopping the agent")?;
-            kill.args(["-c", "kill -TERM \"$1\"", "sh", &self.0.id().to_string()]);
-            process::run(&mut kill)?;
-        }
-        let status = self.0.wait().context("waiting for the agent")?;
+        let status = process::stop(&mut self.0).context("stopping the agent")?;
         if !status.success() {
             bail!("the agent did not end cleanly: {status}");
         }
@@ -162,20 +154,4 @@ fn signals() -> Result<Receiver<i32>> {
         }
     });
     Ok(receiver)
-}
-
-fn is_ready(address: SocketAddr) -> bool {
-    let ask = || -> std::io::Result<bool> {
-        let timeout = Duration::from_secs(2);
-        let mut stream = TcpStream::connect_timeout(&address, timeout)?;
-        stream.set_read_timeout(Some(timeout))?;
-        write!(
-            stream,
-            "GET /-/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-        )?;
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer)?;
-        Ok(&answer == b"HTTP/1.1 200")
-    };
-    ask().unwrap_or(false)
 }

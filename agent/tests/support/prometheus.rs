@@ -5,6 +5,7 @@
 
 use std::{
     env, fs,
+    io::{self, Write as _},
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -16,12 +17,19 @@ use halfopen_lab::http::Origin;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// The environment variable that names the program.
-const PROGRAM: &str = "HALFOPEN_PROMETHEUS";
+/// The folder in which promtool and prometheus are; `cargo xtask test` sets it.
+const FOLDER: &str = "HALFOPEN_PROMETHEUS";
 
-/// The program, where there is one.
-pub fn program() -> Option<PathBuf> {
-    env::var_os(PROGRAM).map(PathBuf::from)
+/// A program of Prometheus; `None`, having said so, where there is none.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let found = env::var_os(FOLDER).map(|folder| Path::new(&folder).join(name));
+    if found.is_none() {
+        let test = thread::current().name().unwrap_or("a test").to_owned();
+        // Past the test harness, which keeps what a passing test prints to itself.
+        let line = format!("\nskipped: {test}: {FOLDER} is not set: `cargo xtask test` sets it\n");
+        io::stdout().lock().write_all(line.as_bytes()).unwrap();
+    }
+    found
 }
 
 /// A running server.
@@ -41,7 +49,10 @@ impl Prometheus {
         let log = fs::File::create(folder.join("prometheus.log")).unwrap();
         let child = Command::new(program)
             .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                folder.join("data").display()
+            ))
             .arg(format!("--web.listen-address={address}"))
             .current_dir(folder)
             .stdin(Stdio::null())
@@ -55,7 +66,11 @@ impl Prometheus {
             let ended = prometheus.child.try_wait().unwrap();
             let log = || fs::read_to_string(folder.join("prometheus.log")).unwrap();
             assert!(ended.is_none(), "Prometheus ended: {}", log());
-            assert!(Instant::now() < deadline, "Prometheus is not ready: {}", log());
+            assert!(
+                Instant::now() < deadline,
+                "Prometheus is not ready: {}",
+                log()
+            );
             thread::sleep(Duration::from_millis(100));
         }
         prometheus

@@ -52,10 +52,7 @@ pub fn play(mount_point: &Path) {
     let application = Pair::new("story", Family::Ipv4, Held::ByThread).unwrap();
     let edge = Pair::new("edge", Family::Ipv4, Held::ByThread).unwrap();
     // Data into silence is given up after some ten seconds.
-    application
-        .client
-        .sysctl("ipv4/tcp_retries2", "5")
-        .unwrap();
+    application.client.sysctl("ipv4/tcp_retries2", "5").unwrap();
     let server = |port| SocketAddr::new(Family::Ipv4.server(), port);
     let (database, gateway) = (server(DATABASE), server(GATEWAY));
 
@@ -73,7 +70,15 @@ pub fn play(mount_point: &Path) {
     for (player, cgroup) in players.iter_mut().zip(&cgroups) {
         player.enter(cgroup.path());
     }
-    let [postgresql, checkout, reports, mailer, search, gate, browsers] = &mut players;
+    let [
+        postgresql,
+        checkout,
+        reports,
+        mailer,
+        search,
+        gate,
+        browsers,
+    ] = &mut players;
     postgresql.tell(&format!("serve {database}"));
     gate.tell(&format!("serve {gateway}"));
     checkout.tell(&format!("hold {database} {CHECKOUT} 12"));

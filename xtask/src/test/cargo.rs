@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use super::report::Tally;
-use crate::{ebpf, process, workspace};
+use crate::{ebpf, process, prometheus, workspace};
 
 /// rustfmt on everything, the kernel side included; names the files that differ.
 pub fn format() -> Result<()> {
@@ -47,9 +47,10 @@ pub fn clippy() -> Result<()> {
     )
 }
 
-/// Everything that needs no root.
-pub fn unprivileged() -> Result<Tally> {
+/// Everything that needs no root; with the folder of Prometheus' programs, where there is one.
+pub fn unprivileged(prometheus: Option<&Path>) -> Result<Tally> {
     let mut cargo = workspace::cargo();
+    cargo.envs(prometheus.map(|folder| (prometheus::VARIABLE, folder)));
     count(cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]))
 }
 

@@ -2,6 +2,7 @@
 
 mod cargo;
 pub mod guests;
+mod pictures;
 mod report;
 mod rows;
 mod rules;
@@ -11,14 +12,13 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::{apt, dist, ebpf, process, programs, vm, workspace};
+use crate::{apt, dist, ebpf, process, programs, prometheus, vm, workspace};
 use report::{Report, Tally};
 use rows::Selftest;
 
-/// Tell the tests where Prometheus is, and where what it records is kept.
-const PROMETHEUS_VARIABLE: &str = "HALFOPEN_PROMETHEUS";
+/// The environment variable that tells the tests where what Prometheus records is kept.
 const RECORD_VARIABLE: &str = "HALFOPEN_RECORD";
 
 /// Connections of a storm: each cause has its dozens.
@@ -40,10 +40,18 @@ pub fn main(args: &Args) -> Result<()> {
     let mut report = Report::default();
     report.check("format", cargo::format);
     report.check("lints", cargo::clippy);
-    report.stage("pure tests, without root", cargo::unprivileged);
+    let prometheus = if args.fast {
+        prometheus::found()
+    } else {
+        report.check("Prometheus, not installed", prometheus::folder)
+    };
+    report.stage("pure tests, without root", || {
+        cargo::unprivileged(prometheus.as_deref())
+    });
     let (mut selftests, mut storms) = (Vec::new(), Vec::new());
     if !args.fast {
-        full(args, &mut report, &mut selftests, &mut storms);
+        let prometheus = prometheus.as_deref();
+        full(args, prometheus, &mut report, &mut selftests, &mut storms);
     }
     conclude(
         &report,
@@ -66,6 +74,7 @@ fn conclude(report: &Report, played: &[(&str, &[Selftest])]) {
 
 fn full(
     args: &Args,
+    prometheus: Option<&Path>,
     report: &mut Report,
     selftests: &mut Vec<Selftest>,
     storms: &mut Vec<Selftest>,
@@ -77,14 +86,16 @@ fn full(
         dist::build(object.as_deref())
     });
     let programs = report.check("real programs, not installed", programs::provide);
-    let server = report.check("Prometheus, not installed", || prometheus("prometheus"));
+    let record = workspace::target().join("record");
     report.stage("tests as root, this kernel", || {
         apt::ensure(&apt::LAB)?;
-        let mut told = vec![(RECORD_VARIABLE, workspace::target().join("record"))];
+        let mut told = vec![(RECORD_VARIABLE, record.clone())];
         told.extend(programs.map(|root| (programs::ROOT_VARIABLE, root)));
-        told.extend(server.map(|server| (PROMETHEUS_VARIABLE, server)));
+        told.extend(prometheus.map(|folder| (prometheus::VARIABLE, folder.to_owned())));
         cargo::as_root(object.as_deref(), &told)
     });
+    report.stage("pictures, their own tests", pictures::own_tests);
+    report.check("pictures of every dashboard", || pictures::draw(&record));
     let Some(binary) = binary else {
         report.check("scenarios", || -> Result<()> {
             bail!("there is no binary to run them with")
@@ -103,12 +114,13 @@ fn full(
         let selftest = on_this_kernel(&binary, &[OsStr::new("--storm"), OsStr::new(&storm)])?;
         Ok(keep(storms, selftest))
     });
-    report.check("promtool check metrics", || {
-        cargo::promtool(&prometheus("promtool")?, &metrics)
-    });
-    report.check("promtool check and test rules", || {
-        rules::check(&promtool()?)
-    });
+    if let Some(prometheus) = prometheus {
+        let promtool = prometheus.join("promtool");
+        report.check("promtool check metrics", || {
+            cargo::promtool(&promtool, &metrics)
+        });
+        report.check("promtool check and test rules", || rules::check(&promtool));
+    }
     if args.host_only {
         return;
     }
@@ -159,18 +171,4 @@ fn on_this_kernel(binary: &Path, args: &[&OsStr]) -> Result<Selftest> {
         text.push('\n');
     })?;
     Ok(Selftest::read("here auto", &text, status.code()))
-}
-
-/// A program of Prometheus, from the PATH or out of Debian's package, which is not installed: it would
-/// start a server.
-fn prometheus(program: &str) -> Result<PathBuf> {
-    if let Some(found) = process::find(program) {
-        return Ok(found);
-    }
-    if !apt::is_debian_12() {
-        bail!("{program} is not on the PATH: it comes with Prometheus");
-    }
-    let folder = workspace::target().join("tools");
-    let unpacked = apt::unpack("prometheus", &folder).context("fetching Prometheus")?;
-    Ok(unpacked.join("usr/bin").join(program))
 }
