@@ -54,6 +54,10 @@ impl Comparison {
         let began = Instant::now();
         let before = maps.nets(ebpf);
         let (kernel, existing) = self.read_kernel(&before);
+        if !self.books.has_begun() {
+            // A hook that lags behind the first reading must not be ahead of it for good.
+            thread::sleep(SETTLE);
+        }
         let after = maps.nets(ebpf);
         let mut round = Round {
             before,

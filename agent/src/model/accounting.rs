@@ -1,7 +1,10 @@
 //! Our counts against the kernel's own, namespace by namespace.
 //! It must never take events between two readings for a loss, nor let a figure go backwards.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    array,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use halfopen_common::{NetCounts, NetKey};
 
@@ -39,6 +42,8 @@ pub struct Round {
 struct Reading {
     kernel: KernelCounts,
     counted: KernelCounts,
+    /// What was counted while the pair was read: the kernel's reading may hold it or not.
+    unsure: KernelCounts,
 }
 
 /// A namespace under comparison.
@@ -64,6 +69,12 @@ pub struct Books {
 }
 
 impl Books {
+    /// Whether a round has been entered.
+    #[must_use]
+    pub const fn has_begun(&self) -> bool {
+        self.started
+    }
+
     /// Whether this round leaves something unaccounted that another look at our counts may explain:
     /// a hook may count a moment after the kernel did.
     #[must_use]
@@ -113,9 +124,11 @@ impl Books {
         } else if self.started {
             Reading::default()
         } else {
+            let (before, after) = (counts(&round.before, key), counts(&round.after, key));
             Reading {
                 kernel: *kernel,
-                counted: counts(&round.before, key),
+                counted: before,
+                unsure: array::from_fn(|i| after[i].saturating_sub(before[i])),
             }
         };
         Net {
@@ -225,10 +238,13 @@ impl Net {
 
     fn compare(&mut self, kernel: &KernelCounts, before: &KernelCounts, after: &KernelCounts) {
         for i in 0..COUNTERS {
+            let unsure = self.first.unsure[i];
             let shortfall = self.shortfall(i, kernel, after);
             let counted = after[i].saturating_sub(self.first.counted[i]);
-            let certain = before[i].saturating_sub(self.first.counted[i]);
+            let certain = before[i].saturating_sub(self.first.counted[i] + unsure);
             let kernel = kernel[i].saturating_sub(self.first.kernel[i]);
+            // What the first reading of the kernel held already is in neither.
+            let counted = counted - counted.saturating_sub(kernel).min(unsure);
             let balance = &mut self.balances[i];
             balance.kernel = balance.kernel.max(kernel);
             balance.counted = balance.counted.max(counted);
@@ -238,6 +254,7 @@ impl Net {
         self.last = Reading {
             kernel: *kernel,
             counted: *after,
+            ..Reading::default()
         };
     }
 }

@@ -74,6 +74,28 @@ fn a_past_before_the_start_is_not_ours() {
     );
 }
 
+/// Of the two events during the first reading the kernel's may hold none, one or both.
+#[test]
+fn events_during_the_first_reading_are_neither_lost_nor_too_many() {
+    let begin = || round(&[(1, 5, Some(100), 7)]);
+    for held in 0..=2 {
+        let kernel = 100 + 2 - held + 3;
+        check(
+            &[begin(), round(&[(1, 10, Some(kernel), 10)])],
+            balance(kernel - 100, kernel - 100, 0, 0, 0),
+        );
+    }
+    // What is beyond them is what it is.
+    check(
+        &[begin(), round(&[(1, 10, Some(102), 10)])],
+        balance(2, 3, 0, 1, 0),
+    );
+    check(
+        &[begin(), round(&[(1, 10, Some(106), 10)])],
+        balance(6, 5, 1, 0, 0),
+    );
+}
+
 #[test]
 fn events_between_the_readings_are_no_loss() {
     let rounds = [
