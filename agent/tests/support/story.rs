@@ -1,5 +1,5 @@
 //! Two minutes in the life of a host, as dashboards and alerts are to tell them: a database vanishes
-//! and comes back, a server forgets to close, clients reset.
+//! and comes back, a server forgets to close, clients reset, and the database vanishes once more.
 //! It must never send a packet out of its own namespaces.
 
 use std::{
@@ -100,7 +100,9 @@ pub fn play(mount_point: &Path) {
     until(75);
     application.restore_server().unwrap();
     until(80);
-    checkout.tell(&format!("hold {database} {CHECKOUT} 12"));
+    checkout.tell(&format!("hold {database} {CHECKOUT} 100"));
     checkout.tell(&format!("refused {} 5", server(NOBODY)));
+    until(88);
+    application.drop_at_server().unwrap();
     until(100);
 }
