@@ -13,7 +13,7 @@ use std::{
 };
 
 use clap::Parser;
-use halfopen::cli::Cli;
+use halfopen::{cli::Cli, metrics};
 use promql::{Vocabulary, query};
 use serde::Deserialize;
 
@@ -258,6 +258,51 @@ fn queries_of_the_runbooks_ask_for_what_there_is() {
 }
 
 /// The words of a command as a shell takes them; quotes are all that runbooks need of it.
+/// Names in a text that look like those of our metrics.
+fn named(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !"_:".contains(c));
+    words.filter(|word| word.starts_with("halfopen_"))
+}
+
+/// Every document of the repository.
+fn documents(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            documents(&path, found);
+        } else if path.extension().is_some_and(|it| it == "md") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_metric_that_a_document_names_is_declared() {
+    let (declared, vocabulary) = (metrics::declared(), vocabulary());
+    // The name of a histogram is that of no series.
+    let is_known = |name: &str| {
+        let mut declared = declared.iter();
+        declared.any(|metric| metric.name == name) || vocabulary.get(name).is_some()
+    };
+    let unknown = |text: &str| -> Vec<String> {
+        let unknown = named(text).filter(|name| !is_known(name));
+        unknown.map(str::to_owned).collect()
+    };
+    let mut all = vec![root().join("README.md"), root().join("ARCHITECTURE.md")];
+    documents(&root().join("docs"), &mut all);
+    let mut met = 0;
+    for path in all {
+        let text = fs::read_to_string(&path).unwrap();
+        met += named(&text).count();
+        assert_eq!(unknown(&text), [""; 0], "{}", path.display());
+    }
+    assert!(met > 100, "{met} names: they are no longer found");
+    assert_eq!(
+        unknown("a `halfopen_deathz_total` died"),
+        ["halfopen_deathz_total"]
+    );
+}
+
 fn words(command: &str) -> Vec<String> {
     let (mut words, mut quoted) = (vec![String::new()], false);
     for c in command.chars() {
