@@ -42,8 +42,11 @@ pub struct Round {
 struct Reading {
     kernel: KernelCounts,
     counted: KernelCounts,
-    /// What was counted while the pair was read: the kernel's reading may hold it or not.
+    /// What was counted while the first pair was read: the kernel's reading may hold it or not.
     unsure: KernelCounts,
+    /// The same of the last pair before a namespace could not be read: it is in `counted`, and the
+    /// kernel's next reading may bring it.
+    late: KernelCounts,
 }
 
 /// A namespace under comparison.
@@ -129,6 +132,7 @@ impl Books {
                 kernel: *kernel,
                 counted: before,
                 unsure: array::from_fn(|i| after[i].saturating_sub(before[i])),
+                late: KernelCounts::default(),
             }
         };
         Net {
@@ -233,7 +237,7 @@ impl Books {
 impl Net {
     fn shortfall(&self, i: usize, kernel: &KernelCounts, after: &KernelCounts) -> u64 {
         let kernel = kernel[i].saturating_sub(self.first.kernel[i]);
-        kernel.saturating_sub(after[i].saturating_sub(self.first.counted[i]))
+        kernel.saturating_sub(after[i].saturating_sub(self.first.counted[i]) + self.first.late[i])
     }
 
     fn compare(&mut self, kernel: &KernelCounts, before: &KernelCounts, after: &KernelCounts) {
@@ -254,7 +258,8 @@ impl Net {
         self.last = Reading {
             kernel: *kernel,
             counted: *after,
-            ..Reading::default()
+            unsure: KernelCounts::default(),
+            late: array::from_fn(|i| after[i].saturating_sub(before[i])),
         };
     }
 }

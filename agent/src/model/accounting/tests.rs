@@ -200,6 +200,22 @@ fn a_namespace_read_again_goes_on_where_it_stopped() {
     check(&rounds, balance(3, 3, 0, 0, 2));
 }
 
+/// Three events came after the kernel's counters were read, just before the namespace could not be.
+#[test]
+fn events_between_the_last_readings_are_no_loss_when_it_is_read_again() {
+    let rounds = |kernel| {
+        [
+            round(&[(1, 0, Some(0), 0)]),
+            round(&[(1, 2, Some(2), 5)]),
+            round(&[(1, 5, None, 5)]),
+            round(&[(1, 8, Some(kernel), 8)]),
+        ]
+    };
+    check(&rounds(8), balance(8, 8, 0, 0, 0));
+    // Beyond them, a loss is one.
+    check(&rounds(9), balance(9, 8, 1, 0, 0));
+}
+
 #[test]
 fn gone_only_after_it_was_not_found_twice() {
     let mut books = Books::default();
