@@ -52,13 +52,23 @@ impl Comparison {
             return;
         }
         let began = Instant::now();
-        let before = maps.nets(ebpf);
+        if let Some(round) = self.read(ebpf, maps) {
+            for gone in self.books.enter(&round) {
+                maps.forget_net(&gone);
+            }
+        }
+        self.pace.done(began, self.interval);
+    }
+
+    /// One round of readings; none when the hooks' counters could not be read: zeros would be losses.
+    fn read(&mut self, ebpf: &Ebpf, maps: &mut Maps) -> Option<Round> {
+        let before = maps.nets(ebpf)?;
         let (kernel, existing) = self.read_kernel(&before);
         if !self.books.has_begun() {
             // A hook that lags behind the first reading must not be ahead of it for good.
             thread::sleep(SETTLE);
         }
-        let after = maps.nets(ebpf);
+        let after = maps.nets(ebpf)?;
         let mut round = Round {
             before,
             kernel,
@@ -67,12 +77,9 @@ impl Comparison {
         };
         if self.books.has_new_shortfall(&round) {
             thread::sleep(SETTLE);
-            round.after = maps.nets(ebpf);
+            round.after = maps.nets(ebpf)?;
         }
-        for gone in self.books.enter(&round) {
-            maps.forget_net(&gone);
-        }
-        self.pace.done(began, self.interval);
+        Some(round)
     }
 
     /// The kernel's counters of every namespace that can be entered, and the numbers of all.

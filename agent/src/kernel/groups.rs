@@ -123,7 +123,7 @@ impl Groups {
     /// kernel's table outlives the agent: the next one would show less.
     pub fn forget(
         &mut self,
-        counters: &BTreeMap<GroupKey, GroupCounts>,
+        counters: &mut BTreeMap<GroupKey, GroupCounts>,
         maps: &mut Maps,
         reasons: &Reasons,
     ) {
@@ -137,7 +137,7 @@ impl Groups {
             .into_iter()
             .filter(|key| key.cgroup != 0 && !self.owners.exists(key.cgroup));
         for key in gone {
-            if !counters.contains_key(&key) {
+            if counters.remove(&key).is_none() {
                 continue;
             }
             if let Some(counts) = maps.forget_group(&key) {

@@ -206,26 +206,26 @@ impl Maps {
             .map(move |ending| (ending, table.0[ending as usize]))
     }
 
-    /// Every group and its counts.
-    pub fn groups(&mut self, ebpf: &Ebpf) -> BTreeMap<GroupKey, GroupCounts> {
+    /// Every group and its counts; `None`, having said so, when the kernel would not hand them out.
+    pub fn groups(&mut self, ebpf: &Ebpf) -> Option<BTreeMap<GroupKey, GroupCounts>> {
         self.pairs(ebpf, GROUPS)
     }
 
-    /// Every network namespace and its counts.
-    pub fn nets(&mut self, ebpf: &Ebpf) -> BTreeMap<NetKey, NetCounts> {
+    /// Every network namespace and its counts; `None` as of [`Self::groups`].
+    pub fn nets(&mut self, ebpf: &Ebpf) -> Option<BTreeMap<NetKey, NetCounts>> {
         self.pairs(ebpf, NETS)
     }
 
-    fn pairs<K, V>(&mut self, ebpf: &Ebpf, name: &str) -> BTreeMap<K, V>
+    fn pairs<K, V>(&mut self, ebpf: &Ebpf, name: &str) -> Option<BTreeMap<K, V>>
     where
         K: FromBytes + KnownLayout + Immutable + Ord + Copy,
         V: FromBytes + KnownLayout + Immutable,
     {
         let pairs = self.handed.pairs(ebpf, name, Entries::Kept);
-        pairs.unwrap_or_else(|error| {
-            warn!(%error, program = name, "the kernel's counters cannot be read");
-            BTreeMap::new()
-        })
+        let told = |error: &_| {
+            warn!(%error, program = name, "the hooks' counters cannot be read: the last ones stand");
+        };
+        pairs.inspect_err(told).ok()
     }
 
     /// Every record, by the address of its socket: by system calls, for those who compare.

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fs, os::fd::OwnedFd, sync::Arc};
 
 use aya::Ebpf;
-use halfopen_common::{Loss, Record};
+use halfopen_common::{GroupCounts, GroupKey, Loss, Record};
 use tracing::warn;
 
 use super::{
@@ -44,6 +44,8 @@ pub struct Monitor {
     attached: Vec<Attached>,
     reasons: Reasons,
     comparison: Comparison,
+    /// What the hooks had counted in each group when it could be read last.
+    counters: BTreeMap<GroupKey, GroupCounts>,
     groups: Groups,
     look: Look,
     walks: Walks,
@@ -122,6 +124,7 @@ impl Monitor {
             attached,
             reasons,
             comparison,
+            counters: BTreeMap::new(),
             groups: Groups::new(owners, options.limits.clone(), pins.is_some()),
             look,
             walks,
@@ -139,15 +142,20 @@ impl Monitor {
     pub fn snapshot(&mut self) -> Snapshot {
         self.comparison.keep_up(&self.ebpf, &mut self.maps);
         // Before the pending answers: an answer must not be counted twice.
-        let counters = self.maps.groups(&self.ebpf);
+        if let Some(counters) = self.maps.groups(&self.ebpf) {
+            self.counters = counters;
+        }
         let walk = self.walk();
         let converter = self.converter.as_mut();
         let looked = self
             .look
             .look(&self.ebpf, &mut self.maps, converter, &self.thresholds);
-        let counts = self.groups.count(&counters, &looked.pending, &self.reasons);
+        let counts = self
+            .groups
+            .count(&self.counters, &looked.pending, &self.reasons);
         let shown = self.groups.show(counts, looked.suspects, walk);
-        self.groups.forget(&counters, &mut self.maps, &self.reasons);
+        self.groups
+            .forget(&mut self.counters, &mut self.maps, &self.reasons);
         let coverage = coverage(&self.attached);
         Snapshot {
             groups: shown.counts,
