@@ -50,12 +50,8 @@ fn an_agent_started_amid_traffic_counts_nothing_over() {
                 player.tell(&format!("refused {nobody} 100"));
             }
         });
-        let all = thread::Builder::new().spawn_scoped(scope, || {
-            for _ in 0..AGENTS {
-                balances();
-            }
-        });
-        let all = all.unwrap().join();
+        let all = scope.spawn(|| (0..AGENTS).for_each(|_| balances()));
+        let all = all.join();
         // Whatever came of it, the traffic has to end for the scope to.
         ended.store(true, Ordering::Relaxed);
         all.unwrap();

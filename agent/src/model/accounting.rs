@@ -42,18 +42,17 @@ pub struct Round {
 struct Reading {
     kernel: KernelCounts,
     counted: KernelCounts,
-    /// What was counted while the first pair was read: the kernel's reading may hold it or not.
+    /// What was counted while the pair was read: the kernel's reading may hold it or not.
     unsure: KernelCounts,
-    /// The same of the last pair before a namespace could not be read: it is in `counted`, and the
-    /// kernel's next reading may bring it.
-    late: KernelCounts,
 }
 
 /// A namespace under comparison.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Net {
+    /// What it is compared from.
     first: Reading,
-    last: Reading,
+    /// What of our counts is in the balances, or uncompared.
+    entered: KernelCounts,
     balances: [Balance; COUNTERS],
 }
 
@@ -62,8 +61,8 @@ struct Net {
 pub struct Books {
     started: bool,
     open: BTreeMap<NetKey, Net>,
-    /// Namespaces that cannot be read any more, and where their comparison stopped.
-    stopped: BTreeMap<NetKey, Reading>,
+    /// Namespaces that cannot be read: not yet, for a while, or no longer.
+    stopped: BTreeMap<NetKey, Net>,
     /// Rounds for which a namespace of the hooks' table has not been found.
     absent: BTreeMap<NetKey, u32>,
     closed: [Balance; COUNTERS],
@@ -119,26 +118,20 @@ impl Books {
     /// A namespace that was there at the start has a past; one found later began at zero, and so did
     /// our counts of it.
     fn net(&self, key: &NetKey, kernel: &KernelCounts, round: &Round) -> Net {
-        if let Some(net) = self.open.get(key) {
+        if let Some(net) = self.open.get(key).or_else(|| self.stopped.get(key)) {
             return *net;
         }
-        let first = if let Some(stopped) = self.stopped.get(key) {
-            *stopped
-        } else if self.started {
-            Reading::default()
-        } else {
-            let (before, after) = (counts(&round.before, key), counts(&round.after, key));
-            Reading {
+        if self.started {
+            return Net::default();
+        }
+        let (before, after) = (counts(&round.before, key), counts(&round.after, key));
+        Net {
+            first: Reading {
                 kernel: *kernel,
                 counted: before,
                 unsure: array::from_fn(|i| after[i].saturating_sub(before[i])),
-                late: KernelCounts::default(),
-            }
-        };
-        Net {
-            first,
-            last: first,
-            balances: [Balance::default(); COUNTERS],
+            },
+            ..Net::default()
         }
     }
 
@@ -151,10 +144,7 @@ impl Books {
             .collect();
         for key in unread {
             if let Some(net) = self.open.remove(&key) {
-                for (sum, balance) in self.closed.iter_mut().zip(&net.balances) {
-                    add(sum, balance);
-                }
-                self.stopped.insert(key, net.last);
+                self.stopped.insert(key, net);
             }
         }
     }
@@ -196,16 +186,19 @@ impl Books {
             }
             let stopped = self.stopped.entry(*key).or_default();
             for i in 0..COUNTERS {
-                let new = counted.counted[i].saturating_sub(stopped.counted[i]);
+                let new = counted.counted[i].saturating_sub(stopped.entered[i]);
                 self.uncompared[i] += new;
-                stopped.counted[i] += new;
+                stopped.entered[i] += new;
                 // The kernel counted them too: should the namespace be read after all, they must
-                // not be missing from our side of the balance alone.
-                stopped.kernel[i] += new;
+                // be missing from both sides of the balance.
+                stopped.first.counted[i] += new;
+                stopped.first.kernel[i] += new;
             }
         }
         for key in gone {
-            self.stopped.remove(key);
+            if let Some(net) = self.stopped.remove(key) {
+                net.add_to(&mut self.closed);
+            }
         }
     }
 
@@ -216,10 +209,8 @@ impl Books {
             return BTreeMap::new();
         }
         let mut sums = self.closed;
-        for net in self.open.values() {
-            for (sum, balance) in sums.iter_mut().zip(&net.balances) {
-                add(sum, balance);
-            }
+        for net in self.open.values().chain(self.stopped.values()) {
+            net.add_to(&mut sums);
         }
         for (sum, uncompared) in sums.iter_mut().zip(self.uncompared) {
             sum.uncompared = uncompared;
@@ -237,7 +228,7 @@ impl Books {
 impl Net {
     fn shortfall(&self, i: usize, kernel: &KernelCounts, after: &KernelCounts) -> u64 {
         let kernel = kernel[i].saturating_sub(self.first.kernel[i]);
-        kernel.saturating_sub(after[i].saturating_sub(self.first.counted[i]) + self.first.late[i])
+        kernel.saturating_sub(after[i].saturating_sub(self.first.counted[i]))
     }
 
     fn compare(&mut self, kernel: &KernelCounts, before: &KernelCounts, after: &KernelCounts) {
@@ -255,12 +246,16 @@ impl Net {
             balance.unaccounted = balance.unaccounted.max(shortfall);
             balance.overcounted = balance.overcounted.max(certain.saturating_sub(kernel));
         }
-        self.last = Reading {
-            kernel: *kernel,
-            counted: *after,
-            unsure: KernelCounts::default(),
-            late: array::from_fn(|i| after[i].saturating_sub(before[i])),
-        };
+        self.entered = *after;
+    }
+
+    fn add_to(&self, sums: &mut [Balance; COUNTERS]) {
+        for (sum, balance) in sums.iter_mut().zip(&self.balances) {
+            sum.kernel += balance.kernel;
+            sum.counted += balance.counted;
+            sum.unaccounted += balance.unaccounted;
+            sum.overcounted += balance.overcounted;
+        }
     }
 }
 
@@ -268,13 +263,6 @@ fn counts(counted: &Counted, key: &NetKey) -> KernelCounts {
     counted
         .get(key)
         .map_or([0; COUNTERS], |counts| counts.counted)
-}
-
-const fn add(sum: &mut Balance, balance: &Balance) {
-    sum.kernel += balance.kernel;
-    sum.counted += balance.counted;
-    sum.unaccounted += balance.unaccounted;
-    sum.overcounted += balance.overcounted;
 }
 
 #[cfg(test)]
