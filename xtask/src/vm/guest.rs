@@ -15,12 +15,17 @@ const LIMIT: Duration = Duration::from_secs(8 * 60);
 
 const TAIL: usize = 30;
 
+/// What the first process says on the console just before it starts the self-test.
+const BEGINS: &str = "halfopen begins: ";
+
 /// What a guest sent back.
 pub struct Outcome {
     /// The rows of the self-test, as text.
     pub rows: String,
     /// The self-test's exit code; nothing where the guest ended without telling one.
     pub exit: Option<i32>,
+    /// Whether it came as far as the self-test: before that, no program of ours is in its kernel.
+    pub has_begun: bool,
     /// The end of the console, for a run that failed.
     pub console: String,
     /// How long the whole guest took.
@@ -94,7 +99,8 @@ pub fn boot(
     let in_time = wait(&mut child, start)?;
     let took = start.elapsed();
     let said = read(&rows);
-    let mut tail = tail(&read(&console));
+    let shown = read(&console);
+    let mut tail = tail(&shown);
     tail.push_str(&read(&errors));
     if !in_time {
         bail!(
@@ -109,6 +115,7 @@ pub fn boot(
     Ok(Outcome {
         rows: said,
         exit,
+        has_begun: has_begun(&shown),
         console: tail,
         took,
     })
@@ -127,6 +134,10 @@ fn wait(child: &mut Child, start: Instant) -> Result<bool> {
     Ok(true)
 }
 
+fn has_begun(console: &str) -> bool {
+    console.lines().any(|line| line.starts_with(BEGINS))
+}
+
 fn read(path: &Path) -> String {
     let bytes = fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(&bytes).replace('\r', "")
@@ -139,4 +150,24 @@ fn tail(text: &str) -> String {
         .iter()
         .map(|line| format!("    {line}\n"))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_begins_with_the_self_test() {
+        assert!(has_begun("halfopen begins: kernel 6.1.0\nKernel panic"));
+        assert!(!has_begun(
+            "[    1.24] Oops: int3: 0000\n[    1.25] Kernel panic"
+        ));
+        assert!(!has_begun(""));
+        let first_process = include_str!("init");
+        let (before, after) = first_process
+            .split_once(&format!("echo \"{BEGINS}"))
+            .unwrap();
+        assert!(!before.contains("halfopen selftest"), "too late");
+        assert!(after.contains("halfopen selftest"), "of something else");
+    }
 }
