@@ -65,24 +65,23 @@ fn balances() {
     let deadline = Instant::now() + Duration::from_secs(60);
     let scrape = loop {
         let scrape = Scrape::of(&agent);
-        let over = scrape
-            .0
-            .iter()
-            .filter(|((name, _), count)| name == "halfopen_overcounted_total" && **count != 0.0);
+        let over = scrape.0.iter().filter(|((name, _), count)| {
+            name == "halfopen_overcounted_events_total" && **count != 0.0
+        });
         assert_eq!(
             over.collect::<Vec<_>>(),
             [],
             "counted more than the kernel did"
         );
-        if scrape.sum("halfopen_kernel_counted_total", &COUNTER) >= RESETS {
+        if scrape.sum("halfopen_kernel_events_total", &COUNTER) >= RESETS {
             break scrape;
         }
         assert!(Instant::now() < deadline, "the traffic has stopped");
         thread::sleep(Duration::from_millis(100));
     };
     let sum = |name| scrape.sum(name, &COUNTER);
-    let kernel = sum("halfopen_kernel_counted_total");
-    let counted = sum("halfopen_counted_total") + sum("halfopen_unaccounted_total");
+    let kernel = sum("halfopen_kernel_events_total");
+    let counted = sum("halfopen_hook_events_total") + sum("halfopen_unaccounted_events_total");
     assert!(counted >= kernel, "{counted} of {kernel} accounted for");
     assert_eq!(agent.end("-TERM").code(), Some(0));
 }

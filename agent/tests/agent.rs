@@ -29,7 +29,7 @@ fn attaches_serves_and_ends() {
         assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
         assert!(metrics.contains("\nhalfopen_hook_attached{"), "{metrics}");
         assert!(
-            metrics.contains("\nhalfopen_kernel_counted_total{"),
+            metrics.contains("\nhalfopen_kernel_events_total{"),
             "{metrics}"
         );
         let attached =

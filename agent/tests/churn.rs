@@ -191,7 +191,7 @@ fn is_done((cause, counter): (&str, &str), truth: u64, scrape: &Scrape, watcher:
     let of = |counts: &ByCause| counts.get(cause).copied().unwrap_or(0);
     let (own, foreign) = (of(&watcher.own), of(&watcher.foreign));
     assert!(own <= truth, "{own} certificates of {truth} by {cause}");
-    let missed = scrape.sum("halfopen_unaccounted_total", &[("counter", counter)]);
+    let missed = scrape.sum("halfopen_unaccounted_events_total", &[("counter", counter)]);
     println!(
         "{cause}: {truth} done, {shown} shown, {own} certified, {foreign} of others, {missed} missed"
     );
@@ -285,7 +285,7 @@ fn thousands_of_owners_pass_and_every_count_stays() {
     let scrape = watcher.look();
     for full in [
         "halfopen_groups_overflowed_total",
-        "halfopen_overcounted_total",
+        "halfopen_overcounted_events_total",
     ] {
         assert_eq!(scrape.sum(full, &[]), 0, "{full}");
     }

@@ -62,7 +62,7 @@ fn kernel(host: &Host, counter: &str) -> u64 {
 /// never more, however early it is asked.
 fn agrees(counted: u64, truth: u64, scrape: &Scrape, counter: &str) -> bool {
     assert!(counted <= truth, "{counter}: {counted} of {truth}");
-    counted + scrape.sum("halfopen_unaccounted_total", &[("counter", counter)]) >= truth
+    counted + scrape.sum("halfopen_unaccounted_events_total", &[("counter", counter)]) >= truth
 }
 
 /// The certificates of one owner in one network namespace.

@@ -221,7 +221,7 @@ fn dashboards_and_alerts_tell_the_story_of_a_host() {
         let died = sum(&prometheus, &format!("halfopen_deaths_total{labels}"));
         let missed = sum(
             &prometheus,
-            "halfopen_unaccounted_total{counter=\"TCPAbortOnTimeout\"}",
+            "halfopen_unaccounted_events_total{counter=\"TCPAbortOnTimeout\"}",
         );
         assert!(
             died <= truth && died + missed >= truth,

@@ -170,7 +170,7 @@ halfopen_deaths_total{owner="a",direction="outbound",port="7070",cause="keepaliv
 halfopen_deaths_total{owner="b\"},\n",direction="outbound",port="7070",cause="keepalive"} 2
 halfopen_keepalive_probes_total{owner="",direction="outbound",port="7070"} 3
 halfopen_keepalive_probes_total{owner="",direction="inbound",port="7070"} 9
-halfopen_kernel_counted_total{counter="OutRsts"} 1.2e1
+halfopen_kernel_events_total{counter="OutRsts"} 1.2e1
 halfopen_hook_attached{hook="tcp_xmit_probe_skb",mechanism="fentry"} 1
 go_goroutines 7 1700000000000
 "#;
@@ -185,7 +185,7 @@ go_goroutines 7 1700000000000
         assert_eq!(metrics.of_port("outbound", 7070), Counted::from(expected));
         assert_eq!(metrics.of_port("outbound", 7071), Counted::new());
         assert_eq!(
-            metrics.sum("halfopen_kernel_counted_total", &[("counter", "OutRsts")]),
+            metrics.sum("halfopen_kernel_events_total", &[("counter", "OutRsts")]),
             12
         );
         assert_eq!(metrics.sum("go_goroutines", &[]), 7);

@@ -59,10 +59,10 @@ pub fn judge(
                 .saturating_sub(before.sum(metric, &labels))
         };
         let host = Host {
-            kernel: grown("halfopen_kernel_counted_total"),
-            counted: grown("halfopen_counted_total"),
-            unaccounted: grown("halfopen_unaccounted_total"),
-            overcounted: grown("halfopen_overcounted_total"),
+            kernel: grown("halfopen_kernel_events_total"),
+            counted: grown("halfopen_hook_events_total"),
+            unaccounted: grown("halfopen_unaccounted_events_total"),
+            overcounted: grown("halfopen_overcounted_events_total"),
         };
         verdict
             .expected
@@ -170,9 +170,9 @@ mod tests {
     fn readings_are_compared_by_what_they_grew() {
         let text = |kernel, counted| {
             Metrics::parse(&format!(
-                "halfopen_kernel_counted_total{{counter=\"OutRsts\"}} {kernel}\n\
-                 halfopen_counted_total{{counter=\"OutRsts\"}} {counted}\n\
-                 halfopen_unaccounted_total{{counter=\"OutRsts\"}} 0\n"
+                "halfopen_kernel_events_total{{counter=\"OutRsts\"}} {kernel}\n\
+                 halfopen_hook_events_total{{counter=\"OutRsts\"}} {counted}\n\
+                 halfopen_unaccounted_events_total{{counter=\"OutRsts\"}} 0\n"
             ))
             .unwrap()
         };

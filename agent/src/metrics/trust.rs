@@ -7,7 +7,7 @@ use crate::model::snapshot::{Balance, HookStatus, Snapshot};
 /// Every metric of how the agent fares.
 pub const TRUST: &[Metric<Snapshot>] = &[
     Metric {
-        name: "halfopen_kernel_counted_total",
+        name: "halfopen_kernel_events_total",
         kind: Kind::Counter,
         unit: "events",
         section: Section::Accounting,
@@ -18,18 +18,18 @@ pub const TRUST: &[Metric<Snapshot>] = &[
         read: |snapshot, out| balance(snapshot, out, |balance| balance.kernel),
     },
     Metric {
-        name: "halfopen_counted_total",
+        name: "halfopen_hook_events_total",
         kind: Kind::Counter,
         unit: "events",
         section: Section::Accounting,
         help: "What the hooks counted of the same kernel counter, in the same network namespaces.",
         labels: &["counter"],
         question: "Which share of what the kernel counted did the hooks see?",
-        query: "sum by (counter) (rate(METRIC[5m])) / sum by (counter) (rate(halfopen_kernel_counted_total[5m]))",
+        query: "sum by (counter) (rate(METRIC[5m])) / sum by (counter) (rate(halfopen_kernel_events_total[5m]))",
         read: |snapshot, out| balance(snapshot, out, |balance| balance.counted),
     },
     Metric {
-        name: "halfopen_unaccounted_total",
+        name: "halfopen_unaccounted_events_total",
         kind: Kind::Counter,
         unit: "events",
         section: Section::Accounting,
@@ -40,7 +40,7 @@ pub const TRUST: &[Metric<Snapshot>] = &[
         read: |snapshot, out| balance(snapshot, out, |balance| balance.unaccounted),
     },
     Metric {
-        name: "halfopen_overcounted_total",
+        name: "halfopen_overcounted_events_total",
         kind: Kind::Counter,
         unit: "events",
         section: Section::Accounting,
