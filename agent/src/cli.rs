@@ -12,7 +12,12 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
-    commands, filter, kernel,
+    commands,
+    options::{self, Options},
+    sockets::Reader,
+};
+use halfopen_core::{
+    filter,
     model::{
         judged::{Extent, Reading},
         liveness::Thresholds,
@@ -113,7 +118,7 @@ pub struct HookArgs {
         long,
         value_name = "FILE",
         env = "HALFOPEN_BTF",
-        default_value = kernel::BTF
+        default_value = options::BTF
     )]
     pub btf: std::path::PathBuf,
 }
@@ -209,9 +214,9 @@ pub fn main() -> ExitCode {
 
 /// Every connection there is.
 fn read_all(args: &commands::list::ListArgs) -> anyhow::Result<Reading> {
-    let options = kernel::Options {
+    let options = Options {
         thresholds: args.thresholds(),
-        ..kernel::Options::default()
+        ..Options::default()
     };
     let extent = Extent {
         netns: None,
@@ -219,7 +224,7 @@ fn read_all(args: &commands::list::ListArgs) -> anyhow::Result<Reading> {
         processes: args.processes,
     };
     let everything = |_: &_| true;
-    Ok(kernel::Reader::open(&options)?.list_to(extent, &everything)?)
+    Ok(Reader::open(&options)?.list_to(extent, &everything)?)
 }
 
 /// Says why the program ends, in the form in which it was to speak.

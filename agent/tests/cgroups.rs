@@ -12,10 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use halfopen::{
-    host::cgroups::{self, Cgroups, Error, Unknown},
-    model::owner::Kind,
-};
+use halfopen::host::cgroups::{self, Cgroups, Error, Unknown};
+use halfopen_core::model::owner::Kind;
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 /// A cgroup that is removed with the test.

@@ -18,11 +18,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use halfopen::{
-    model::event::{Event, Listener, Missed},
-    serve::{Feed, Limits},
-};
+use halfopen::serve::{Feed, Limits};
 use halfopen_common::Ending;
+use halfopen_core::model::event::{Event, Listener, Missed};
 use serde_json::Value;
 use stream::{Events, Frame};
 use support::{Fake, Server, body, status, wait};

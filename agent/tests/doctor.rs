@@ -5,7 +5,7 @@
 
 mod support;
 
-use halfopen::render::doctor::{Fact, Privilege, Report, json, text};
+use halfopen_core::render::doctor::{Fact, Privilege, Report, json, text};
 use support::{golden, rich};
 
 fn healthy() -> Report {

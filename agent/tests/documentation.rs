@@ -10,7 +10,7 @@ mod events;
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
-use halfopen::{
+use halfopen_core::{
     model::{
         deaths::Deaths as Kept,
         judged::{Judged, Source},

@@ -12,11 +12,11 @@ mod support;
 use std::collections::BTreeSet;
 
 use events::{deaths, event, everything, kinds, oddities};
-use halfopen::{
+use halfopen_common::Ending;
+use halfopen_core::{
     model::event::{Event, What},
     render::events::{Form, Line, Lines, Options, dropped_json},
 };
-use halfopen_common::Ending;
 use jiff::tz::{self, TimeZone};
 use serde_json::Value;
 use support::golden;

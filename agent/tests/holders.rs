@@ -15,8 +15,8 @@ use std::{
     process::{self, Child, Command, Stdio},
 };
 
-use halfopen::{
-    kernel::{Options, Reader},
+use halfopen::{options::Options, sockets::Reader};
+use halfopen_core::{
     model::{
         connection::{Connection, Holder, State},
         judged::{Extent, Judged, Source},

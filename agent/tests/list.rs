@@ -8,7 +8,7 @@ mod connections;
 mod support;
 
 use connections::{by_sock_diag, others, suspects, with_processes};
-use halfopen::{
+use halfopen_core::{
     model::{
         connection::Connection,
         judged::{Judged, Source},

@@ -11,7 +11,8 @@ use std::{
     time::Duration,
 };
 
-use halfopen::{
+use halfopen::serve::exposition;
+use halfopen_core::{
     metrics::{self, Format, Kind, LABELS, Process, Readings, Scrapes, Section, Sections, Values},
     model::snapshot::{Coverage, Direction, Snapshot, Walk},
 };
@@ -22,12 +23,12 @@ fn text(snapshot: Snapshot) -> String {
         snapshot: Arc::new(snapshot),
         ..Readings::default()
     };
-    metrics::write(&readings, Sections::ALL, Format::Text).unwrap()
+    exposition::write(&readings, Sections::ALL, Format::Text).unwrap()
 }
 
 /// The text of one section, of which the snapshot knows nothing.
 fn own(readings: Readings, section: Section) -> String {
-    metrics::write(&readings, Sections::only(&[section]), Format::Text).unwrap()
+    exposition::write(&readings, Sections::only(&[section]), Format::Text).unwrap()
 }
 
 #[test]
@@ -84,7 +85,7 @@ fn sections_are_told_apart_and_make_up_all() {
         }),
         scrapes: Some(Scrapes::default()),
     };
-    let write = |sections| metrics::write(&readings, sections, Format::Text).unwrap();
+    let write = |sections| exposition::write(&readings, sections, Format::Text).unwrap();
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
     let everything = lines(&write(Sections::ALL));
     let mut together = BTreeSet::new();
@@ -255,7 +256,7 @@ fn what_is_declared_is_what_is_written() {
             ..Scrapes::default()
         }),
     };
-    let text = metrics::write(&readings, Sections::ALL, Format::Text).unwrap();
+    let text = exposition::write(&readings, Sections::ALL, Format::Text).unwrap();
     let declared = metrics::declared();
     let names: BTreeSet<String> = declared
         .iter()

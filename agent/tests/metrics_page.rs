@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
 
-use halfopen::metrics::{Declared, Kind, LABELS, Section, Values, declared};
+use halfopen_core::metrics::{Declared, Kind, LABELS, Section, Values, declared};
 
 /// What must be known of all of them.
 const INTRO: &str = r#"# Metrics

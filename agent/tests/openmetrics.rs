@@ -10,8 +10,9 @@ use std::{
     sync::Arc,
 };
 
-use halfopen::{
-    metrics::{self, Format, Process, Readings, Scrapes, Sections},
+use halfopen::serve::exposition;
+use halfopen_core::{
+    metrics::{Format, Process, Readings, Scrapes, Sections},
     model::snapshot::{Direction, Snapshot},
 };
 use support::{golden, group, rich};
@@ -26,7 +27,7 @@ fn write(snapshot: Snapshot, format: Format) -> String {
         }),
         scrapes: Some(Scrapes::default()),
     };
-    metrics::write(&readings, Sections::ALL, format).unwrap()
+    exposition::write(&readings, Sections::ALL, format).unwrap()
 }
 
 type Labels = Vec<(String, String)>;
@@ -349,7 +350,7 @@ fn units_are_told_of_names_that_have_one() {
 
 #[test]
 fn nothing_is_but_its_end() {
-    let none = metrics::write(
+    let none = exposition::write(
         &Readings::default(),
         Sections::only(&[]),
         Format::OpenMetrics,

@@ -16,14 +16,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use halfopen::{
-    kernel::{Monitor, Options},
-    model::{
-        budget::Limits,
-        snapshot::{Cause, Counts, Direction, Group, Walk},
-    },
-};
+use halfopen::{collector::Monitor, options::Options};
 use halfopen_common::{Record, direction, state};
+use halfopen_core::model::{
+    budget::Limits,
+    snapshot::{Cause, Counts, Direction, Group, Walk},
+};
 use nix::sched::{CloneFlags, unshare};
 use socket2::{Domain, Socket, TcpKeepalive, Type};
 

@@ -13,7 +13,8 @@ use std::{
 };
 
 use clap::Parser;
-use halfopen::{cli::Cli, metrics};
+use halfopen::cli::Cli;
+use halfopen_core::metrics;
 use promql::{Vocabulary, query};
 use serde::Deserialize;
 

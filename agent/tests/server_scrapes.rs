@@ -15,10 +15,8 @@ use std::{
 };
 
 use flate2::read::GzDecoder;
-use halfopen::{
-    metrics::{Format, Section, declared},
-    serve::{Limits, Sampler},
-};
+use halfopen::serve::{Limits, Sampler};
+use halfopen_core::metrics::{Format, Section, declared};
 use support::{Fake, Server, wait};
 
 /// What Prometheus 2.42 sends.

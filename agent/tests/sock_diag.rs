@@ -13,13 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use halfopen::{
-    host::{namespaces::Found, sock_diag::dump_everywhere},
-    model::{
-        connection::{Connection, State, Timer, TimerKind, Unknown},
-        liveness::{Evidence, Liveness, Thresholds, judge},
-        snapshot::Direction,
-    },
+use halfopen::{host::namespaces::Found, sockets::sock_diag::dump_everywhere};
+use halfopen_core::model::{
+    connection::{Connection, State, Timer, TimerKind, Unknown},
+    liveness::{Evidence, Liveness, Thresholds, judge},
+    snapshot::Direction,
 };
 use halfopen_lab::{Family, Held, Host, Pair};
 use socket2::{SockRef, TcpKeepalive};

@@ -16,14 +16,12 @@ use std::{
     time::Duration,
 };
 
-use halfopen::{
-    kernel::{Options, Reader},
-    model::{
-        connection::{Connection, Keepalive, Setting, State},
-        judged::Source,
-        liveness::Thresholds,
-        snapshot::{Direction, Group},
-    },
+use halfopen::{options::Options, sockets::Reader};
+use halfopen_core::model::{
+    connection::{Connection, Keepalive, Setting, State},
+    judged::Source,
+    liveness::Thresholds,
+    snapshot::{Direction, Group},
 };
 use nix::sched::{CloneFlags, unshare};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};

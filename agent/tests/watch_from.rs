@@ -22,10 +22,8 @@ use std::{
 };
 
 use agent::{halfopen, run, sentence};
-use halfopen::{
-    model::event::{Event, Listener, Missed},
-    serve::{Access, Limits},
-};
+use halfopen::serve::{Access, Limits};
+use halfopen_core::model::event::{Event, Listener, Missed};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use server::{Fake, Server, wait};

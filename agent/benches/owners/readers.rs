@@ -9,12 +9,13 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use halfopen::{
-    kernel::{
-        Options, Reader,
+    options::Options,
+    sockets::{
+        Reader,
         walk::{self, Converter, Request},
     },
-    model::{connection::Connection, judged::Extent},
 };
+use halfopen_core::model::{connection::Connection, judged::Extent};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::usage;

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use halfopen::model::{
+use halfopen_core::model::{
     connection::{
         Connection, Holder, Keepalive, Outstanding, Policy, Setting, State, Timer, TimerKind,
         Unknown,

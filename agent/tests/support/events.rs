@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
-use halfopen::model::{
+use halfopen_common::Ending;
+use halfopen_core::model::{
     connection::{Connection, Keepalive, Setting, State, Unknown},
     death,
     event::{Death, Event, Held, Path, Sent, What},
     liveness::Evidence,
     snapshot::{Cause, Direction},
 };
-use halfopen_common::Ending;
 
 use crate::connections::healthy;
 

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
-use halfopen::model::{
+use halfopen_core::model::{
     census::{Census, Sums},
     connection::{Setting, State},
     detection::Bucket,

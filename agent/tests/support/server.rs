@@ -14,12 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use halfopen::{
-    model::snapshot::Snapshot,
-    serve::{
-        self, Access, Api, Feed, Limits, Listener, Pending, Routes, Sampler, Snapshots, Source,
-    },
+use halfopen::serve::{
+    self, Access, Api, Feed, Limits, Listener, Pending, Routes, Sampler, Snapshots, Source,
 };
+use halfopen_core::model::snapshot::Snapshot;
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 
 /// A source that takes its time and counts how often it was asked.
