@@ -140,7 +140,7 @@ impl Readers {
 
     fn list_anew(&mut self, processes: bool) -> Result<Vec<Connection>> {
         let (Reader::Walk { owners, .. } | Reader::SockDiag { owners }) = &mut self.reader;
-        *owners = Options::default().owners();
+        *owners = Owners::for_options(&Options::default());
         self.list(processes)
     }
 
