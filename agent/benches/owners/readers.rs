@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use halfopen::{
+    host::owners::Owners,
     options::Options,
     sockets::{
         Reader,
