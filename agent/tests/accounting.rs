@@ -19,7 +19,7 @@ use std::{
 
 use agent::Agent;
 use cgroup::Player;
-use halfopen_lab::{Family, Held, Pair};
+use halfopen_lab::{Family, NetnsLifetime, Pair};
 use scrape::Scrape;
 
 /// Nobody listens there: each attempt is answered by a reset.
@@ -40,7 +40,7 @@ fn play() {
 #[test]
 #[ignore = "needs root"]
 fn an_agent_started_amid_traffic_counts_nothing_over() {
-    let pair = Pair::new("amid", Family::Ipv4, Held::ByThread).unwrap();
+    let pair = Pair::new("amid", Family::Ipv4, NetnsLifetime::Thread).unwrap();
     let nobody = SocketAddr::new(Family::Ipv4.server(), NOBODY);
     let mut player = Player::start(&pair.client);
     let ended = AtomicBool::new(false);

@@ -1,5 +1,4 @@
-//! What can go wrong in the lab.
-//! It must never hold a verdict: a count that differs is a result, not an error.
+//! What can go wrong in the lab. A count that differs is a result, not an error.
 
 use std::{io, time::Duration};
 
@@ -25,7 +24,7 @@ pub enum Error {
         command: String,
         /// What it said on standard error.
         said: String,
-        /// What it was told on standard input, on one line.
+        /// What it read on standard input, on one line.
         input: String,
     },
     /// A namespace's thread has ended.
@@ -56,15 +55,15 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// The agent has let certificates go before they could be read.
+    /// The agent has dropped death records before they could be read.
     #[error(
-        "{arrived} connections died on this host meanwhile, and the agent keeps the certificates of {told}; start it with a greater --deaths-kept, or try again when fewer die"
+        "{arrived} connections died on this host meanwhile, and the agent keeps the records of {listed}; start it with a greater --deaths-kept, or try again when fewer die"
     )]
     TooFewKept {
         /// Deaths since the lab began.
         arrived: u64,
-        /// Those that it tells of.
-        told: u64,
+        /// Those that it lists.
+        listed: u64,
     },
     /// The agent does not answer, or not as it should.
     #[error("GET {url} failed: {why}; check that the agent runs and answers there")]
@@ -75,37 +74,13 @@ pub enum Error {
         why: String,
     },
     /// The agent ended by itself.
-    #[error("the agent ended before it was told to ({status}): {said}")]
+    #[error("the agent ended by itself ({status}): {said}")]
     AgentEnded {
         /// How, in words.
         status: String,
         /// Its exit code; `None` after a signal.
         code: Option<i32>,
-        /// Its last words.
-        said: String,
-    },
-    /// A real program ended by itself.
-    #[error(
-        "{program} ended before its peer could vanish ({status}): {said}; if that does not tell why, remove the programs' root and let `cargo xtask test` make it again"
-    )]
-    ProgramEnded {
-        /// Which.
-        program: &'static str,
-        /// How, in words.
-        status: String,
-        /// Its last words.
-        said: String,
-    },
-    /// A real program did not answer its client as it should.
-    #[error(
-        "{program} did not greet its client: {source}; it says: {said}; check its configuration in the lab"
-    )]
-    ProgramMute {
-        /// Which.
-        program: &'static str,
-        /// What came instead.
-        source: io::Error,
-        /// Its last words.
+        /// Its last lines.
         said: String,
     },
     /// This kernel cannot play the scenario.
@@ -129,7 +104,8 @@ impl Error {
     }
 
     /// A failed call, for which root is the usual remedy.
-    pub(crate) fn needs_root(tried: impl Into<String>, source: impl Into<io::Error>) -> Self {
+    #[must_use]
+    pub fn needs_root(tried: impl Into<String>, source: impl Into<io::Error>) -> Self {
         let help = "the lab makes network namespaces: run it as root";
         Self::System {
             tried: tried.into(),
@@ -139,7 +115,8 @@ impl Error {
     }
 
     /// A failed call on a socket inside the lab.
-    pub(crate) fn socket(tried: impl Into<String>, source: io::Error) -> Self {
+    #[must_use]
+    pub fn socket(tried: impl Into<String>, source: io::Error) -> Self {
         let help = "nothing outside the lab can cause this: please report it";
         Self::System {
             tried: tried.into(),

@@ -1,5 +1,5 @@
-//! SIGINT and SIGTERM end the lab in good order: every wait looks here.
-//! It must never end the process: what was made is undone by its owners, on the way out.
+//! SIGINT and SIGTERM end the lab in good order: every wait looks here, and what was made is undone by its
+//! owners.
 
 use std::sync::{
     Arc, LazyLock,
@@ -34,7 +34,10 @@ pub fn install() -> Result<(), Error> {
 }
 
 /// Fails once a signal has come.
-pub(crate) fn check() -> Result<(), Error> {
+///
+/// # Errors
+/// Then.
+pub fn check() -> Result<(), Error> {
     if RAISED.load(Ordering::Relaxed) {
         Err(Error::Interrupted)
     } else {

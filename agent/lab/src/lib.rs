@@ -1,38 +1,24 @@
-//! The lab: connections that die in each known way, in network namespaces of their own, and a judge
-//! who compares three accounts: the scenario table, the kernel's own counters and sockets, the agent's.
-//! It must never take an expectation from the agent, nor share code with it.
+//! The lab: connections that die in each known way, in private network namespaces, and the comparison of
+//! three accounts of them: the scenario table, the kernel's own counters and sockets, the agent's.
+//!
+//! # Invariants
+//!
+//! An expectation never comes from the agent, and the lab shares no code with it.
 
-pub mod agent;
-mod census;
-pub mod certificates;
-pub mod connections;
-pub mod demo;
-mod destroy;
+pub mod classify;
 mod error;
-pub mod exposition;
-mod form;
-mod host;
-pub mod http;
 pub mod interrupt;
-pub mod judge;
-pub mod judgement;
-mod pair;
-pub mod perform;
-pub mod programs;
+mod lab_lock;
+pub mod net;
+pub mod observe;
 pub mod report;
-pub mod scenarios;
-pub mod session;
-mod snmp;
-mod sockets;
-pub mod stage;
-pub mod storm;
-pub mod totals;
-mod turn;
-mod wait;
-pub mod witness;
+pub mod scenario;
+pub mod stress;
+pub mod wait;
 
 pub use error::Error;
-pub use host::{Held, Host};
-pub use pair::{Family, Pair};
-pub use snmp::Counters;
-pub use turn::Turn;
+pub use lab_lock::LabLock;
+pub use net::{
+    host::{Host, NetnsLifetime},
+    pair::{Family, Pair},
+};

@@ -1,5 +1,5 @@
-//! What a self-test found, as a table for people or as one JSON object a line.
-//! It must never leave a row out: a scenario that could not be played is skipped by name.
+//! What a self-test found, as a table for people or as one JSON object a line. A scenario that could not
+//! be played has a row too: skipped, with the reason.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 
 use crate::{
     Error,
-    judge::{OPEN, Verdict},
-    judgement::{End, Seen},
-    perform::Performance,
-    stage::Setting,
+    classify::{
+        assessment::Assessment, expectations::OPEN, observed::ObservedLiveness, settle::Standing,
+    },
+    net::end::End,
 };
 
 /// One line of the result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
+pub struct ReportRow {
     /// Number and variant, or `totals`, or `sockets`.
     pub scenario: String,
     /// What happens in it.
@@ -31,8 +31,8 @@ pub struct Row {
     pub counted: BTreeMap<String, Value>,
     /// What the kernel counted.
     pub kernel: BTreeMap<String, Value>,
-    /// How it judged the connection while the scenario was played.
-    pub judged: Vec<Seen>,
+    /// Its verdicts on the connection while the scenario was played.
+    pub judged: Vec<ObservedLiveness>,
     /// Whether nothing is wrong.
     pub ok: bool,
     /// Whether it could not be played.
@@ -43,36 +43,20 @@ pub struct Row {
     short: bool,
 }
 
-impl Row {
-    pub(crate) fn of(performance: &Performance, verdict: Verdict) -> Self {
-        let scenario = performance.scenario;
-        let mut row = Self::of_verdict(scenario.label(), scenario.title.to_owned(), verdict);
-        row.family = performance.form.family.as_str();
-        row.namespace = match performance.form.setting {
-            Setting::Plain => "",
-            Setting::Second => "second",
-        };
-        match &performance.outcome {
-            Ok(()) => {}
-            Err(Error::Unsupported(why)) => row.skip(why),
-            Err(error) => row.fail(error),
-        }
-        row
-    }
-
-    pub(crate) fn totals(verdict: Verdict) -> Self {
-        Self::of_verdict(
+impl ReportRow {
+    pub(crate) fn totals(assessment: Assessment) -> Self {
+        Self::new(
             "totals".to_owned(),
             "all of the lab's namespaces together".to_owned(),
-            verdict,
+            assessment,
         )
     }
 
-    pub(crate) fn sockets(verdict: Verdict) -> Self {
-        Self::of_verdict(
+    pub(crate) fn sockets(assessment: Assessment) -> Self {
+        Self::new(
             "sockets".to_owned(),
             "sockets left in the lab's namespaces, by state".to_owned(),
-            verdict,
+            assessment,
         )
     }
 
@@ -86,15 +70,15 @@ impl Row {
         (self.ok, self.why) = (false, error.to_string());
     }
 
-    pub(crate) fn of_verdict(scenario: String, title: String, verdict: Verdict) -> Self {
-        let Verdict {
+    pub(crate) fn new(scenario: String, title: String, assessment: Assessment) -> Self {
+        let Assessment {
             expected,
             counted,
             kernel,
             judged,
             wrong,
             short,
-        } = verdict;
+        } = assessment;
         Self {
             scenario,
             title,
@@ -143,8 +127,8 @@ impl Row {
         [expected, counted]
     }
 
-    /// Each end's judgements, in the order of first sight.
-    fn judgements(&self) -> String {
+    /// Each end's verdicts, in the order of first sight.
+    fn verdicts(&self) -> String {
         let mut ends: BTreeMap<End, Vec<String>> = BTreeMap::new();
         for seen in &self.judged {
             ends.entry(seen.end).or_default().push(seen.word());
@@ -167,16 +151,16 @@ impl Row {
 
 /// Everything a self-test found.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Report {
+pub struct SelftestReport {
     /// The scenarios, then the totals.
-    pub rows: Vec<Row>,
+    pub rows: Vec<ReportRow>,
     /// Each hook of the agent and its mechanism.
     pub hooks: Vec<(String, String)>,
-    /// The agent's metrics as they were judged.
+    /// The agent's metrics as they were compared.
     pub metrics: String,
 }
 
-impl Report {
+impl SelftestReport {
     /// Rows without fault, failed rows, skipped rows.
     #[must_use]
     pub fn tally(&self) -> (usize, usize, usize) {
@@ -185,14 +169,20 @@ impl Report {
         (self.rows.len() - failed - skipped, failed, skipped)
     }
 
-    /// Nothing is wrong and nothing is missing.
-    pub(crate) fn is_perfect(&self) -> bool {
-        self.rows.iter().all(|row| row.ok && !row.short)
+    /// How it came out.
+    pub(crate) fn standing(&self) -> Standing {
+        if self.rows.iter().any(|row| !row.ok) {
+            Standing::Wrong
+        } else if self.rows.iter().any(|row| row.short) {
+            Standing::Short
+        } else {
+            Standing::Right
+        }
     }
 
     /// Both have the same counts.
     pub(crate) fn counts_as(&self, other: &Self) -> bool {
-        let counts = |row: &Row| (row.counted.clone(), row.kernel.clone(), row.why.clone());
+        let counts = |row: &ReportRow| (row.counted.clone(), row.kernel.clone(), row.why.clone());
         self.rows
             .iter()
             .map(counts)
@@ -217,7 +207,7 @@ impl Report {
             .collect()
     }
 
-    /// For people; the last line tells how many passed.
+    /// For people; the last line says how many passed.
     #[must_use]
     pub fn table(&self) -> String {
         let mut lines = vec![
@@ -231,13 +221,13 @@ impl Report {
             let family = format!("{} {}", row.family, row.namespace)
                 .trim()
                 .to_owned();
-            let verdict = row.word().to_owned();
+            let assessment = row.word().to_owned();
             lines.push([
                 row.scenario.clone(),
                 family,
                 row.title.clone(),
-                verdict,
-                row.judgements(),
+                assessment,
+                row.verdicts(),
                 counted,
                 expected,
             ]);
@@ -281,31 +271,35 @@ fn aligned<const N: usize>(lines: &[[String; N]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{connections::Detect, judge::Policy};
+    use crate::{classify::assessment::Exactness, observe::connections::DetectionTime};
 
-    fn report(counted: u64, policy: Policy) -> Report {
-        let mut verdict = Verdict::default();
-        verdict.compare("outbound keepalive_probes", 3, counted, policy);
-        verdict
+    fn report(counted: u64, policy: Exactness) -> SelftestReport {
+        let mut assessment = Assessment::default();
+        assessment.compare("outbound keepalive_probes", 3, counted, policy);
+        assessment
             .expected
             .insert("outbound keepalive_probes".to_owned(), 3.into());
-        verdict
+        assessment
             .counted
             .insert("outbound keepalive_probes".to_owned(), counted.into());
-        verdict.judged = ["healthy", "suspect"]
-            .map(|liveness| Seen {
+        assessment.judged = ["healthy", "suspect"]
+            .map(|liveness| ObservedLiveness {
                 end: End::Client,
                 liveness: liveness.to_owned(),
                 evidence: (liveness == "suspect").then(|| "keepalive".to_owned()),
                 direction: "outbound".to_owned(),
-                detect: vec![Some(Detect::Millis(14_000)), Some(Detect::Never), None],
+                detect: vec![
+                    Some(DetectionTime::Millis(14_000)),
+                    Some(DetectionTime::Never),
+                    None,
+                ],
                 looks: 2,
                 why: "it is so".to_owned(),
             })
             .into();
-        let row = Row::of_verdict("7".to_owned(), "peer gone".to_owned(), verdict);
+        let row = ReportRow::new("7".to_owned(), "peer gone".to_owned(), assessment);
         let hooks = vec![("tcp_xmit_probe_skb".to_owned(), "kprobe".to_owned())];
-        Report {
+        SelftestReport {
             rows: vec![row],
             hooks,
             metrics: String::new(),
@@ -314,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_table_ends_in_its_tally() {
-        let table = report(3, Policy::Exact).table();
+        let table = report(3, Exactness::Exact).table();
         let expected = "\
 scenario  family  title      verdict  judged                              counted  expected
 7                 peer gone  ok       client: healthy, suspect/keepalive  3        outbound: keepalive_probes 3
@@ -323,25 +317,25 @@ hooks: tcp_xmit_probe_skb kprobe
 ";
         assert_eq!(table, expected);
         assert!(
-            report(2, Policy::Exact)
+            report(2, Exactness::Exact)
                 .table()
                 .ends_with("0 passed, 1 failed\n")
         );
     }
 
     #[test]
-    fn a_shortfall_is_told() {
-        let table = report(2, Policy::NeverOver).table();
+    fn a_shortfall_is_shown() {
+        let table = report(2, Exactness::NeverOver).table();
         assert!(
             table.contains("short 7: outbound keepalive_probes: 2 of 3, 1 unaccounted"),
             "{table}"
         );
-        assert!(!report(2, Policy::NeverOver).is_perfect());
+        assert_eq!(report(2, Exactness::NeverOver).standing(), Standing::Short);
     }
 
     #[test]
     fn json_has_a_row_a_line_and_a_summary() {
-        let json = report(3, Policy::Exact).json();
+        let json = report(3, Exactness::Exact).json();
         let lines: Vec<Value> = json
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())

@@ -1,26 +1,27 @@
 //! The scenarios against the kernel alone: what the table says is what this kernel does.
-//! It must never need an agent: expectations that hold without one cannot come from one.
+//! No agent is needed: expectations that hold without one cannot come from one.
 
-use halfopen_lab::{Turn, judge, perform};
+use halfopen_lab::{LabLock, classify::counts, scenario::perform};
 
 #[test]
 #[ignore = "needs root"]
 fn the_kernel_does_what_the_table_says() {
-    let _turn = Turn::take().unwrap();
-    let performances = perform::perform(&[], None);
+    let _lock = LabLock::take().unwrap();
+    let runs = perform::perform(&[], None);
     let mut wrong = Vec::new();
-    for performance in &performances {
-        let label = performance.scenario.label();
-        let verdict = judge::kernel(performance.scenario, &performance.counters().unwrap());
+    for run in &runs {
+        let label = run.scenario.label();
+        let assessment =
+            counts::classify_kernel(&run.scenario.expectations(), &run.counters().unwrap());
         println!(
             "{label} {:?}: {:?} {:?}",
-            performance.form, performance.outcome, verdict.kernel
+            run.form, run.outcome, assessment.kernel
         );
-        if let Err(error) = &performance.outcome {
+        if let Err(error) = &run.outcome {
             wrong.push(format!("{label}: {error}"));
         }
         wrong.extend(
-            verdict
+            assessment
                 .wrong
                 .into_iter()
                 .map(|why| format!("{label}: {why}")),

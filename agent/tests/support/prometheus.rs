@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use halfopen_lab::http::Origin;
+use halfopen_lab::observe::http::Origin;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 

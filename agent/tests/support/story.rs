@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use halfopen_lab::{Family, Held, Pair};
+use halfopen_lab::{Family, NetnsLifetime, Pair};
 
 use crate::cgroup::{Made, Player};
 
@@ -49,8 +49,8 @@ pub fn play(mount_point: &Path) {
         let due = began + Duration::from_secs(second);
         thread::sleep(due.saturating_duration_since(Instant::now()));
     };
-    let application = Pair::new("story", Family::Ipv4, Held::ByThread).unwrap();
-    let edge = Pair::new("edge", Family::Ipv4, Held::ByThread).unwrap();
+    let application = Pair::new("story", Family::Ipv4, NetnsLifetime::Thread).unwrap();
+    let edge = Pair::new("edge", Family::Ipv4, NetnsLifetime::Thread).unwrap();
     // Data into silence is given up after some ten seconds.
     application.client.sysctl("ipv4/tcp_retries2", "5").unwrap();
     let server = |port| SocketAddr::new(Family::Ipv4.server(), port);
