@@ -51,8 +51,10 @@ pub enum Command {
     /// Remove what `halfopen agent --pin` keeps in the kernel, and with it what that has counted
     Unpin(commands::unpin::UnpinArgs),
     /// Let connections die in private network namespaces and compare every count with the kernel's
+    #[cfg(feature = "selftest")]
     Selftest(commands::selftest::SelftestArgs),
     /// Let one connection die and show what a running agent counted
+    #[cfg(feature = "selftest")]
     #[command(hide = true)]
     Demo(commands::demo::DemoArgs),
 }
@@ -189,12 +191,11 @@ pub fn main() -> ExitCode {
     let Cli { command, logs } = Cli::parse();
     let default_level = match command {
         Command::Agent(_) => LogLevel::Info,
-        Command::List(_)
-        | Command::Watch(_)
-        | Command::Doctor(_)
-        | Command::Unpin(_)
-        | Command::Selftest(_)
-        | Command::Demo(_) => LogLevel::Warn,
+        Command::List(_) | Command::Watch(_) | Command::Doctor(_) | Command::Unpin(_) => {
+            LogLevel::Warn
+        }
+        #[cfg(feature = "selftest")]
+        Command::Selftest(_) | Command::Demo(_) => LogLevel::Warn,
     };
     start_logs(&logs, logs.log_level.unwrap_or(default_level));
     let result = match &command {
@@ -203,7 +204,9 @@ pub fn main() -> ExitCode {
         Command::Watch(args) => commands::watch::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Unpin(args) => commands::unpin::run(args),
+        #[cfg(feature = "selftest")]
         Command::Selftest(args) => commands::selftest::run(args),
+        #[cfg(feature = "selftest")]
         Command::Demo(args) => commands::demo::run(args),
     };
     result.unwrap_or_else(|error| {

@@ -2,11 +2,13 @@
 //! It must never hold what a view or a metric is: it brings the parts together.
 
 pub mod agent;
+#[cfg(feature = "selftest")]
 pub mod demo;
 pub mod doctor;
 mod grouping;
 pub mod list;
 mod news;
+#[cfg(feature = "selftest")]
 pub mod selftest;
 pub mod unpin;
 pub mod watch;

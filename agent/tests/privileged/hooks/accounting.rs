@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::fixtures::{agent::Agent, player::Player, scrape::Scrape};
-use halfopen_lab::{Family, Held, Pair};
+use halfopen_lab::{Family, NetnsLifetime, Pair};
 
 /// Nobody listens there: each attempt is answered by a reset.
 const NOBODY: u16 = 7_001;
@@ -23,7 +23,7 @@ const RESETS: u64 = 2_000;
 #[test]
 #[ignore = "needs root"]
 fn an_agent_started_amid_traffic_counts_nothing_over() {
-    let pair = Pair::new("amid", Family::Ipv4, Held::ByThread).unwrap();
+    let pair = Pair::new("amid", Family::Ipv4, NetnsLifetime::Thread).unwrap();
     let nobody = SocketAddr::new(Family::Ipv4.server(), NOBODY);
     let mut player = Player::start(&pair.client);
     let ended = AtomicBool::new(false);
