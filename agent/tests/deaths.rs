@@ -20,7 +20,7 @@ use std::{
 
 use halfopen::{
     model::event::{Event, Listener, Missed},
-    serve::{Feed, Limits},
+    serve::{Feed, ServerLimits},
 };
 use halfopen_common::Ending;
 use serde_json::Value;
@@ -35,7 +35,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn start() -> (Server, halfopen::serve::Sampler) {
-    Server::start(Limits::default(), Fake::default())
+    Server::start(ServerLimits::default(), Fake::default())
 }
 
 /// A death of a connection to this port.

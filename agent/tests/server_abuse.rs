@@ -13,11 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use halfopen::serve::Limits;
+use halfopen::serve::ServerLimits;
 use support::{Fake, Server, body, read_all, status};
 
 fn start() -> (Server, halfopen::serve::Sampler) {
-    Server::start(Limits::default(), Fake::default())
+    Server::start(ServerLimits::default(), Fake::default())
 }
 
 #[test]
@@ -92,9 +92,9 @@ fn oversized_requests_get_a_4xx() {
 
 #[test]
 fn slow_requests_are_closed_and_harm_nobody() {
-    let limits = Limits {
+    let limits = ServerLimits {
         header_time: Duration::from_millis(500),
-        ..Limits::default()
+        ..ServerLimits::default()
     };
     let (server, _sampler) = Server::start(limits, Fake::default());
     let mut slow: Vec<_> = (0..50).map(|_| server.connect()).collect();
@@ -127,9 +127,9 @@ fn slow_requests_are_closed_and_harm_nobody() {
 
 #[test]
 fn connections_are_limited() {
-    let limits = Limits {
+    let limits = ServerLimits {
         connections: 8,
-        ..Limits::default()
+        ..ServerLimits::default()
     };
     let (server, _sampler) = Server::start(limits, Fake::default());
     let idle: Vec<_> = (0..8).map(|_| server.connect()).collect();
@@ -155,7 +155,7 @@ fn ten_thousand_scrapes_share_snapshots() {
         ..Fake::default()
     };
     let taken = source.taken.clone();
-    let (server, _sampler) = Server::start_allowing(0, Limits::default(), source);
+    let (server, _sampler) = Server::start_allowing(0, ServerLimits::default(), source);
     thread::scope(|scope| {
         for _ in 0..100 {
             scope.spawn(|| {
@@ -200,7 +200,7 @@ fn a_crowd_is_told_to_come_back() {
         delay: Duration::from_millis(1500),
         ..Fake::default()
     };
-    let (server, _sampler) = Server::start_allowing(0, Limits::default(), source);
+    let (server, _sampler) = Server::start_allowing(0, ServerLimits::default(), source);
     let answers: Vec<String> = thread::scope(|scope| {
         let crowd: Vec<_> = (0..400)
             .map(|_| scope.spawn(|| server.get("/metrics")))

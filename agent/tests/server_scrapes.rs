@@ -17,7 +17,7 @@ use std::{
 use flate2::read::GzDecoder;
 use halfopen::{
     metrics::{Format, Section, declared},
-    serve::{Limits, Sampler},
+    serve::{Sampler, ServerLimits},
 };
 use support::{Fake, Server, wait};
 
@@ -33,7 +33,7 @@ fn never() -> Fake {
 }
 
 fn start() -> (Server, Sampler) {
-    Server::start(Limits::default(), Fake::default())
+    Server::start(ServerLimits::default(), Fake::default())
 }
 
 /// An answer, its body as it came.
@@ -249,7 +249,7 @@ fn sections_can_be_asked_for_alone() {
 #[test]
 fn an_answer_comes_before_the_scraper_gives_up() {
     let source = never();
-    let (server, _sampler) = Server::start(Limits::default(), source.clone());
+    let (server, _sampler) = Server::start(ServerLimits::default(), source.clone());
     let answer = get(
         &server,
         "/metrics",
@@ -277,7 +277,7 @@ fn a_timeout_that_says_nothing_is_none() {
         delay: Duration::from_millis(300),
         ..Fake::default()
     };
-    let (server, _sampler) = Server::start(Limits::default(), source);
+    let (server, _sampler) = Server::start(ServerLimits::default(), source);
     for timeout in ["10", "0", "-1", "inf", ""] {
         let headers = [("X-Prometheus-Scrape-Timeout-Seconds", timeout)];
         let answer = get(&server, "/metrics", &headers);
@@ -288,7 +288,7 @@ fn a_timeout_that_says_nothing_is_none() {
 
 #[test]
 fn scrapes_at_one_time_are_limited() {
-    let (server, _sampler) = Server::start_allowing(2, Limits::default(), never());
+    let (server, _sampler) = Server::start_allowing(2, ServerLimits::default(), never());
     // Not refused, this one waits for a moment and says so.
     let third = || {
         let answer = get(

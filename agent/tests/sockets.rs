@@ -166,7 +166,7 @@ fn what_is_no_socket_is_not_removed() {
     let path = folder.path().join("precious");
     fs::write(&path, "kept").unwrap();
     let output = run(&["agent", "--web.listen-address", path.to_str().unwrap()]);
-    failed(&output, "this is no socket");
+    failed(&output, "this is not a socket");
     assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
     let absent = folder.path().join("absent/own.sock");
     let output = run(&["agent", "--web.listen-address", absent.to_str().unwrap()]);
@@ -213,7 +213,7 @@ fn by_default_it_listens_on_its_port_and_its_socket() {
 fn without_its_default_socket_it_goes_on() {
     let read_only = "mount -t tmpfs -o ro none /run;";
     let mut bare = Bare::start(in_own_run(read_only, ""));
-    let warning = bare.line("goes on without its unix socket");
+    let warning = bare.line("runs without its unix socket");
     let reason = warning["reason"].as_str().unwrap();
     assert!(reason.contains("making its folder failed"), "{warning}");
     assert!(reason.contains("Read-only"), "{warning}");
@@ -314,7 +314,7 @@ fn without_sockets_of_systemd_it_says_so() {
         assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
         let all = stderr(&output);
         assert!(
-            all.contains("descriptor 3 is of no use") && all.contains(said),
+            all.contains("descriptor 3 is unusable") && all.contains(said),
             "{all}"
         );
     };
@@ -349,7 +349,7 @@ fn a_bad_web_configuration_ends_it_before_anything_begins() {
             "tls_server_config: {cert_file: a}",
             "needs both cert_file and key_file",
         ),
-        ("basic_auth_users: {alice: secret}", "no bcrypt hash"),
+        ("basic_auth_users: {alice: secret}", "not a bcrypt hash"),
         (
             "tls_server_config: {cert_file: a, key_file: b, min_version: TLS11}",
             "TLS11",

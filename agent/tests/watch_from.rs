@@ -24,7 +24,7 @@ use std::{
 use agent::{halfopen, run, sentence};
 use halfopen::{
     model::event::{Event, Listener, Missed},
-    serve::{Access, Limits},
+    serve::{Access, ServerLimits},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -32,7 +32,7 @@ use server::{Fake, Server, wait};
 use tempfile::TempDir;
 
 fn serve() -> (Server, halfopen::serve::Sampler) {
-    Server::start(Limits::default(), Fake::default())
+    Server::start(ServerLimits::default(), Fake::default())
 }
 
 fn url(address: SocketAddr) -> String {
@@ -131,7 +131,7 @@ fn by_the_unix_socket() {
     let path = folder.path().join("own.sock");
     let socket = UnixListener::bind(&path).unwrap();
     let (server, pending) = Server::pending_with(
-        Limits::default(),
+        ServerLimits::default(),
         Access::open().unwrap(),
         vec![socket.into()],
     );

@@ -22,10 +22,10 @@ use clap::ColorChoice;
 use crate::{
     kernel::{self, Monitor},
     model::snapshot::Snapshot,
-    serve::Source,
+    serve::SnapshotSource,
 };
 
-impl Source for Monitor {
+impl SnapshotSource for Monitor {
     fn snapshot(&mut self) -> Snapshot {
         Self::snapshot(self)
     }

@@ -17,7 +17,8 @@ use std::{
 use halfopen::{
     model::snapshot::Snapshot,
     serve::{
-        self, Access, Api, Feed, Limits, Listener, Pending, Routes, Sampler, Snapshots, Source,
+        self, Access, Api, Feed, PendingSampler, Routes, Sampler, ServerLimits, SnapshotSource,
+        Snapshots, WebListener,
     },
 };
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
@@ -31,7 +32,7 @@ pub struct Fake {
     pub panics_at: Option<u64>,
 }
 
-impl Source for Fake {
+impl SnapshotSource for Fake {
     fn snapshot(&mut self) -> Snapshot {
         thread::sleep(self.delay);
         let taken = self.taken.fetch_add(1, Ordering::SeqCst) + 1;
@@ -55,30 +56,30 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn pending(limits: Limits) -> (Self, Pending) {
+    pub fn pending(limits: ServerLimits) -> (Self, PendingSampler) {
         Self::allowing(serve::MAX_REQUESTS, limits)
     }
 
     /// As many scrapes at one time; 0 is no limit.
-    pub fn allowing(max_requests: u64, limits: Limits) -> (Self, Pending) {
+    pub fn allowing(max_requests: u64, limits: ServerLimits) -> (Self, PendingSampler) {
         Self::with(max_requests, limits, Access::open().unwrap(), Vec::new())
     }
 
     /// Listens on loopback and on these.
     pub fn pending_with(
-        limits: Limits,
+        limits: ServerLimits,
         access: Access,
-        listeners: Vec<Listener>,
-    ) -> (Self, Pending) {
+        listeners: Vec<WebListener>,
+    ) -> (Self, PendingSampler) {
         Self::with(serve::MAX_REQUESTS, limits, access, listeners)
     }
 
     fn with(
         max_requests: u64,
-        limits: Limits,
+        limits: ServerLimits,
         access: Access,
-        mut listeners: Vec<Listener>,
-    ) -> (Self, Pending) {
+        mut listeners: Vec<WebListener>,
+    ) -> (Self, PendingSampler) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -110,11 +111,15 @@ impl Server {
         )
     }
 
-    pub fn start(limits: Limits, source: Fake) -> (Self, Sampler) {
+    pub fn start(limits: ServerLimits, source: Fake) -> (Self, Sampler) {
         Self::start_allowing(serve::MAX_REQUESTS, limits, source)
     }
 
-    pub fn start_allowing(max_requests: u64, limits: Limits, source: Fake) -> (Self, Sampler) {
+    pub fn start_allowing(
+        max_requests: u64,
+        limits: ServerLimits,
+        source: Fake,
+    ) -> (Self, Sampler) {
         let (server, pending) = Self::allowing(max_requests, limits);
         let sampler = pending
             .run(source, Duration::from_secs(3600), |_| ())

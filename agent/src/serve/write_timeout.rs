@@ -1,5 +1,7 @@
-//! A stream whose reader must read: what it does not take in time ends the connection.
-//! It must never limit how long a reader that reads may take.
+//! A stream whose writes time out: a peer that reads nothing loses the connection.
+//!
+//! # Invariants
+//! A peer that reads, however slowly, is not limited.
 
 use std::{
     io,
@@ -14,19 +16,19 @@ use tokio::{
 };
 
 /// For unix sockets, which have no TCP_USER_TIMEOUT.
-pub struct Patient<S> {
+pub struct WriteTimeout<S> {
     stream: S,
-    patience: Duration,
+    timeout: Duration,
     /// Runs while nothing can be written.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Patient<S> {
-    /// Waits for `patience` at most until something can be written.
-    pub fn new(stream: S, patience: Duration) -> Self {
+impl<S> WriteTimeout<S> {
+    /// Waits for `timeout` at most until something can be written.
+    pub fn new(stream: S, timeout: Duration) -> Self {
         Self {
             stream,
-            patience,
+            timeout,
             waiting: None,
         }
     }
@@ -40,16 +42,14 @@ impl<S> Patient<S> {
             self.waiting = None;
             return result;
         }
-        let patience = self.patience;
-        let waiting = self
-            .waiting
-            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        let timeout = self.timeout;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(timeout)));
         ready!(waiting.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -59,7 +59,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -97,12 +97,12 @@ mod tests {
         runtime.block_on(async {
             let bytes = vec![0; 4 * 1024 * 1024];
             let (near, _far) = UnixStream::pair().unwrap();
-            let mut patient = Patient::new(near, Duration::from_millis(100));
+            let mut patient = WriteTimeout::new(near, Duration::from_millis(100));
             let error = patient.write_all(&bytes).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
 
             let (near, mut far) = UnixStream::pair().unwrap();
-            let mut patient = Patient::new(near, Duration::from_secs(2));
+            let mut patient = WriteTimeout::new(near, Duration::from_secs(2));
             let slowly = async {
                 let mut chunk = vec![0; 256 * 1024];
                 let mut read = 0;
