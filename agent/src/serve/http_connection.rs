@@ -37,7 +37,7 @@ use super::{
     response::{self, HttpResponse},
     routes::Routes,
     web_config::{Access, AuthOutcome, Tls},
-    write_timeout::WriteTimeout,
+    write_timeout::with_write_timeout,
 };
 
 /// Time to deliver what was sent on a stream when the agent ends.
@@ -69,7 +69,7 @@ impl ConnectionContext {
     /// Serves a connection of a unix socket: the mode of its file decides who may connect, so neither TLS
     /// nor a password is required.
     pub async fn unix(self, stream: UnixStream) {
-        let stream = WriteTimeout::new(stream, self.limits.unread_time);
+        let stream = with_write_timeout(stream, self.limits.unread_time);
         let client = ClientIdentity {
             peer: Peer::UnixSocket,
             authenticated: false,
