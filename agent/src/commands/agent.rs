@@ -25,8 +25,8 @@ use crate::{
     commands::{grouping::GroupArgs, news::News},
     options::{self, Options},
     serve::{
-        self, Access, Api, Feed, Limits, ListenAddress, ListenError, Listener, Listening, Refused,
-        Routes, Sampler, Snapshots, TelemetryPath,
+        self, Access, Api, BoundListeners, Feed, ListenAddress, ListenError, Routes, Sampler,
+        ServerLimits, SnapshotError, Snapshots, TelemetryPath, WebListener,
     },
 };
 
@@ -199,19 +199,19 @@ fn access(file: Option<&Path>) -> anyhow::Result<Access> {
     }
 }
 
-fn listen(args: &AgentArgs) -> Result<Listening, ListenError> {
+fn listen(args: &AgentArgs) -> Result<BoundListeners, ListenError> {
     if args.systemd_socket {
-        Listening::from_systemd()
+        BoundListeners::from_systemd()
     } else if args.listen.is_empty() {
-        Listening::by_default(Path::new(serve::SOCKET))
+        BoundListeners::by_default(Path::new(serve::SOCKET))
     } else {
-        Listening::on(&args.listen)
+        BoundListeners::on(&args.listen)
     }
 }
 
 async fn agent(
     args: &AgentArgs,
-    listeners: Vec<Listener>,
+    listeners: Vec<WebListener>,
     access: Access,
     kernel_log: bool,
 ) -> anyhow::Result<ExitCode> {
@@ -225,7 +225,7 @@ async fn agent(
     let api = Api::new(feed.clone(), stopped.clone());
     let routes = Routes::new(snapshots.clone(), args.telemetry_path.clone(), api.clone())
         .with_max_requests(args.max_requests);
-    let limits = Limits::default();
+    let limits = ServerLimits::default();
     let mut server = tokio::spawn(serve::serve(listeners, routes, access, limits, stopped));
 
     let options = Options {
@@ -288,7 +288,7 @@ async fn look_often(feed: Feed, snapshots: Snapshots) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         if feed.is_watched()
-            && let Err(Refused::Ended) = snapshots.take().await
+            && let Err(SnapshotError::Ended) = snapshots.take().await
         {
             return;
         }

@@ -21,10 +21,10 @@ use std::{
 
 use clap::ColorChoice;
 
-use crate::{bpf, collector::Monitor, serve::Source};
+use crate::{bpf, collector::Monitor, serve::SnapshotSource};
 use halfopen_core::model::snapshot::Snapshot;
 
-impl Source for Monitor {
+impl SnapshotSource for Monitor {
     fn snapshot(&mut self) -> Snapshot {
         Self::snapshot(self)
     }

@@ -1,5 +1,7 @@
-//! Reads what the agent itself costs from /proc.
-//! It must never fail a scrape: what cannot be read is left out.
+//! The agent's own CPU time, memory and descriptors, from /proc.
+//!
+//! # Invariants
+//! A field that cannot be read leaves out only its own metric.
 
 use std::fs;
 

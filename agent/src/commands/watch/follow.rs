@@ -23,7 +23,7 @@ use super::{
     address::{self, Address},
     output::{Output, Source, pass_on},
 };
-use crate::serve::lossy::{Got, Receiver, Sender};
+use crate::serve::lag_counting_broadcast::{Received, Receiver, Sender};
 use halfopen_core::render::events::{Form, Line};
 
 /// For how long an agent may take to answer.
@@ -96,16 +96,16 @@ impl Source for Receiver<Arc<Form>> {
     }
 
     fn next_at_hand(&mut self, output: &mut Output) -> anyhow::Result<bool> {
-        let got = Self::next_at_hand(self);
+        let got = Self::try_next(self);
         write(output, got)
     }
 }
 
-fn write(output: &mut Output, got: Option<Got<Arc<Form>>>) -> anyhow::Result<bool> {
+fn write(output: &mut Output, got: Option<Received<Arc<Form>>>) -> anyhow::Result<bool> {
     match got {
         None => return Ok(false),
-        Some(Got::Value(form)) => output.event(&form)?,
-        Some(Got::Missed(events)) => output.dropped(events)?,
+        Some(Received::Value(form)) => output.event(&form)?,
+        Some(Received::Missed(events)) => output.dropped(events)?,
     }
     Ok(true)
 }

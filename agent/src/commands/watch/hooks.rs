@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
+use halfopen_core::{filter::Filter, render::events::Form};
 use tracing::warn;
 
 use super::{
@@ -21,9 +22,8 @@ use crate::{
     commands::agent::LOOK_EVERY,
     host::cgroups,
     options::Options,
-    serve::{Feed, Heard, Watcher},
+    serve::{Feed, FeedItem, FeedWatcher},
 };
-use halfopen_core::{filter::Filter, render::events::Form};
 
 /// What is to be watched.
 pub struct Hooks {
@@ -79,20 +79,20 @@ impl Hooks {
 }
 
 struct Filtered {
-    watcher: Watcher,
+    watcher: FeedWatcher,
     filter: Filter,
 }
 
 impl Filtered {
-    fn write(&self, output: &mut Output, heard: Option<Heard>) -> anyhow::Result<bool> {
-        match heard {
+    fn write(&self, output: &mut Output, item: Option<FeedItem>) -> anyhow::Result<bool> {
+        match item {
             None => return Ok(false),
-            Some(Heard::Event(event, number)) => {
+            Some(FeedItem::Event(event, number)) => {
                 if self.filter.matches_event(&event) {
                     output.event(&Form::new(&event, number))?;
                 }
             }
-            Some(Heard::Missed(events)) => output.dropped(events)?,
+            Some(FeedItem::Missed(events)) => output.dropped(events)?,
         }
         Ok(true)
     }
@@ -100,13 +100,13 @@ impl Filtered {
 
 impl Source for Filtered {
     async fn next(&mut self, output: &mut Output) -> anyhow::Result<bool> {
-        let heard = self.watcher.next().await;
-        self.write(output, heard)
+        let item = self.watcher.next().await;
+        self.write(output, item)
     }
 
     fn next_at_hand(&mut self, output: &mut Output) -> anyhow::Result<bool> {
-        let heard = self.watcher.next_at_hand();
-        self.write(output, heard)
+        let item = self.watcher.try_next();
+        self.write(output, item)
     }
 }
 

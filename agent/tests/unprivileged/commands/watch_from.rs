@@ -17,14 +17,14 @@ use crate::{
     },
     support::binary::{halfopen, run, sentence},
 };
-use halfopen::serve::{Access, Limits};
+use halfopen::serve::{Access, ServerLimits};
 use halfopen_core::model::event::{Event, Listener, Missed};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 fn serve() -> (Server, halfopen::serve::Sampler) {
-    Server::start(Limits::default(), Fake::default())
+    Server::start(ServerLimits::default(), Fake::default())
 }
 
 fn url(address: SocketAddr) -> String {
@@ -123,7 +123,7 @@ fn by_the_unix_socket() {
     let path = folder.path().join("own.sock");
     let socket = UnixListener::bind(&path).unwrap();
     let (server, pending) = Server::pending_with(
-        Limits::default(),
+        ServerLimits::default(),
         Access::open().unwrap(),
         vec![socket.into()],
     );

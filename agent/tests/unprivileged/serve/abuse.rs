@@ -9,10 +9,10 @@ use std::{
 };
 
 use crate::fixtures::server::{Fake, Server, body, read_all, status};
-use halfopen::serve::Limits;
+use halfopen::serve::ServerLimits;
 
 fn start() -> (Server, halfopen::serve::Sampler) {
-    Server::start(Limits::default(), Fake::default())
+    Server::start(ServerLimits::default(), Fake::default())
 }
 
 #[test]
@@ -87,9 +87,9 @@ fn oversized_requests_get_a_4xx() {
 
 #[test]
 fn slow_requests_are_closed_and_harm_nobody() {
-    let limits = Limits {
+    let limits = ServerLimits {
         header_time: Duration::from_millis(500),
-        ..Limits::default()
+        ..ServerLimits::default()
     };
     let (server, _sampler) = Server::start(limits, Fake::default());
     let mut slow: Vec<_> = (0..50).map(|_| server.connect()).collect();
@@ -122,9 +122,9 @@ fn slow_requests_are_closed_and_harm_nobody() {
 
 #[test]
 fn connections_are_limited() {
-    let limits = Limits {
+    let limits = ServerLimits {
         connections: 8,
-        ..Limits::default()
+        ..ServerLimits::default()
     };
     let (server, _sampler) = Server::start(limits, Fake::default());
     let idle: Vec<_> = (0..8).map(|_| server.connect()).collect();
@@ -150,7 +150,7 @@ fn ten_thousand_scrapes_share_snapshots() {
         ..Fake::default()
     };
     let taken = source.taken.clone();
-    let (server, _sampler) = Server::start_allowing(0, Limits::default(), source);
+    let (server, _sampler) = Server::start_allowing(0, ServerLimits::default(), source);
     thread::scope(|scope| {
         for _ in 0..100 {
             scope.spawn(|| {
@@ -195,7 +195,7 @@ fn a_crowd_is_told_to_come_back() {
         delay: Duration::from_millis(1500),
         ..Fake::default()
     };
-    let (server, _sampler) = Server::start_allowing(0, Limits::default(), source);
+    let (server, _sampler) = Server::start_allowing(0, ServerLimits::default(), source);
     let answers: Vec<String> = thread::scope(|scope| {
         let crowd: Vec<_> = (0..400)
             .map(|_| scope.spawn(|| server.get("/metrics")))

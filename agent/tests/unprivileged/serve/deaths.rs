@@ -13,7 +13,7 @@ use crate::fixtures::{
     server::{Fake, Server, body, status, wait},
     stream::{Events, Frame},
 };
-use halfopen::serve::{Feed, Limits};
+use halfopen::serve::{Feed, ServerLimits};
 use halfopen_common::Ending;
 use halfopen_core::model::event::{Event, Listener, Missed};
 use serde_json::Value;
@@ -26,7 +26,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn start() -> (Server, halfopen::serve::Sampler) {
-    Server::start(Limits::default(), Fake::default())
+    Server::start(ServerLimits::default(), Fake::default())
 }
 
 /// A death of a connection to this port.

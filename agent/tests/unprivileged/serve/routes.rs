@@ -8,10 +8,10 @@ use std::{
 };
 
 use crate::fixtures::server::{Fake, Server, body, status};
-use halfopen::serve::{Limits, Refused};
+use halfopen::serve::{ServerLimits, SnapshotError};
 
 fn start() -> (Server, halfopen::serve::Sampler) {
-    Server::start(Limits::default(), Fake::default())
+    Server::start(ServerLimits::default(), Fake::default())
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_snapshot_is_never_older_than_the_question() {
 
 #[test]
 fn snapshots_are_taken_when_nobody_asks() {
-    let (server, pending) = Server::pending(Limits::default());
+    let (server, pending) = Server::pending(ServerLimits::default());
     let source = Fake::default();
     let taken = source.taken.clone();
     let sampler = pending
@@ -128,7 +128,7 @@ fn snapshots_are_taken_when_nobody_asks() {
 
 #[test]
 fn not_ready_before_the_source_nor_after() {
-    let (server, pending) = Server::pending(Limits::default());
+    let (server, pending) = Server::pending(ServerLimits::default());
     assert_eq!(status(&server.get("/-/healthy")), 200);
     for path in ["/-/ready", "/metrics"] {
         let answer = server.get(path);
@@ -151,13 +151,13 @@ fn a_panic_of_the_source_is_told_and_nothing_stale_is_served() {
         panics_at: Some(2),
         ..Fake::default()
     };
-    let (server, mut sampler) = Server::start(Limits::default(), source);
+    let (server, mut sampler) = Server::start(ServerLimits::default(), source);
     // The first snapshot is the thread's own; the one asked for panics.
     thread::sleep(Duration::from_millis(200));
     assert_eq!(status(&server.get("/metrics")), 503);
     assert_eq!(
         server.runtime.block_on(server.snapshots.take()).err(),
-        Some(Refused::Ended)
+        Some(SnapshotError::Ended)
     );
     server.runtime.block_on(sampler.ended());
     let message = sampler.stop().unwrap_err();
@@ -171,7 +171,7 @@ fn requests_in_flight_are_finished() {
         delay: Duration::from_millis(700),
         ..Fake::default()
     };
-    let (server, sampler) = Server::start(Limits::default(), source);
+    let (server, sampler) = Server::start(ServerLimits::default(), source);
     let _idle = server.connect();
     let answer = thread::scope(|scope| {
         let asked = scope.spawn(|| server.get("/metrics"));

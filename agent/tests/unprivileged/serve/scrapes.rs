@@ -11,7 +11,7 @@ use std::{
 
 use crate::fixtures::server::{Fake, Server, status, wait};
 use flate2::read::GzDecoder;
-use halfopen::serve::{Limits, Sampler};
+use halfopen::serve::{Sampler, ServerLimits};
 use halfopen_core::metrics::{Format, Section, declared};
 
 /// What Prometheus 2.42 sends.
@@ -26,7 +26,7 @@ fn never() -> Fake {
 }
 
 fn start() -> (Server, Sampler) {
-    Server::start(Limits::default(), Fake::default())
+    Server::start(ServerLimits::default(), Fake::default())
 }
 
 /// An answer, its body as it came.
@@ -242,7 +242,7 @@ fn sections_can_be_asked_for_alone() {
 #[test]
 fn an_answer_comes_before_the_scraper_gives_up() {
     let source = never();
-    let (server, _sampler) = Server::start(Limits::default(), source.clone());
+    let (server, _sampler) = Server::start(ServerLimits::default(), source.clone());
     let answer = get(
         &server,
         "/metrics",
@@ -270,7 +270,7 @@ fn a_timeout_that_says_nothing_is_none() {
         delay: Duration::from_millis(300),
         ..Fake::default()
     };
-    let (server, _sampler) = Server::start(Limits::default(), source);
+    let (server, _sampler) = Server::start(ServerLimits::default(), source);
     for timeout in ["10", "0", "-1", "inf", ""] {
         let headers = [("X-Prometheus-Scrape-Timeout-Seconds", timeout)];
         let answer = get(&server, "/metrics", &headers);
@@ -281,7 +281,7 @@ fn a_timeout_that_says_nothing_is_none() {
 
 #[test]
 fn scrapes_at_one_time_are_limited() {
-    let (server, _sampler) = Server::start_allowing(2, Limits::default(), never());
+    let (server, _sampler) = Server::start_allowing(2, ServerLimits::default(), never());
     // Not refused, this one waits for a moment and says so.
     let third = || {
         let answer = get(

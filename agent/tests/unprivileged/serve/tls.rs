@@ -13,7 +13,7 @@ use crate::{
     fixtures::server::{Fake, Server, body, read_all, status, wait},
     support::certificates::{ANY, Authority, Identity, Versions, ask, ask_on, connect},
 };
-use halfopen::serve::{Access, Limits, Sampler};
+use halfopen::serve::{Access, Sampler, ServerLimits};
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, body::Bytes};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -50,10 +50,10 @@ const PLAIN: &str = "tls_server_config: {cert_file: own.pem, key_file: own.key}"
 
 impl Secure {
     fn start(text: &str) -> Self {
-        Self::start_with(text, Limits::default())
+        Self::start_with(text, ServerLimits::default())
     }
 
-    fn start_with(text: &str, limits: Limits) -> Self {
+    fn start_with(text: &str, limits: ServerLimits) -> Self {
         let folder = TempDir::new().unwrap();
         let authority = Authority::new();
         authority.issue("localhost").write(folder.path(), "own");
@@ -262,10 +262,10 @@ fn plain_http_is_told_so() {
 
 #[test]
 fn broken_and_slow_handshakes_harm_nobody() {
-    let limits = Limits {
+    let limits = ServerLimits {
         handshake_time: Duration::from_millis(700),
         connections: 64,
-        ..Limits::default()
+        ..ServerLimits::default()
     };
     let secure = Secure::start_with(PLAIN, limits);
     let noise: Vec<u8> = (0..1024_u32)
@@ -341,9 +341,9 @@ fn http2_is_spoken_where_it_is_not_switched_off() {
 
 #[test]
 fn over_http2_all_is_as_over_http1() {
-    let limits = Limits {
+    let limits = ServerLimits {
         header_time: Duration::from_millis(500),
-        ..Limits::default()
+        ..ServerLimits::default()
     };
     let hash = "$2y$04$abcdefghijklmnopqrstuuFmEfrkTQnczNzw475xE2VhDrK1uwJiC";
     let secure = Secure::start_with(
@@ -390,11 +390,11 @@ fn over_http2_all_is_as_over_http1() {
 /// A client of HTTP/2 that opens no window, but answers when asked whether it lives.
 #[test]
 fn over_http2_one_who_reads_nothing_is_left() {
-    let limits = Limits {
+    let limits = ServerLimits {
         connections: 1,
         header_time: Duration::from_millis(300),
         unread_time: Duration::from_millis(600),
-        ..Limits::default()
+        ..ServerLimits::default()
     };
     let secure = Secure::start_with(PLAIN, limits);
     let mut client = secure.client();

@@ -1,5 +1,8 @@
-//! A queue that waits for nobody: a receiver that falls behind loses the oldest, and is told how many.
-//! It must never lose count, whatever else it loses.
+//! A broadcast channel whose sender never waits: a slow receiver loses the oldest values, and gets
+//! their number.
+//!
+//! # Invariants
+//! For each receiver, values received plus values reported as missed equal values sent.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,55 +11,55 @@ use tokio::sync::broadcast::{
     error::{RecvError, TryRecvError},
 };
 
-/// The end that is filled.
+/// The sending end.
 pub struct Sender<T> {
     items: broadcast::Sender<Item<T>>,
     total: Mutex<u64>,
 }
 
-/// The end that is read.
+/// The receiving end.
 pub struct Receiver<T> {
     items: broadcast::Receiver<Item<T>>,
-    /// All that was handed out or told as missed.
-    told: u64,
-    /// What comes after those that were missed.
+    /// Values handed out or reported as missed.
+    reported: u64,
+    /// The value that follows a gap.
     next: Option<T>,
 }
 
-/// What is read.
+/// What a receiver gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Got<T> {
-    /// One that was sent.
+pub enum Received<T> {
+    /// A value.
     Value(T),
-    /// So many were lost, here or before they came here.
+    /// The number of values lost, in this channel or before it.
     Missed(u64),
 }
 
-/// Carries its own place in the order: what is missing between two shows, however it was lost.
+/// Carries its position, so that a gap between two items shows however values were lost.
 #[derive(Clone)]
 struct Item<T> {
     /// Values sent or missed up to here.
     total: u64,
-    /// `None` if this only tells that some were missed.
+    /// `None` if this only reports a loss.
     value: Option<T>,
 }
 
 impl<T: Clone> Sender<T> {
-    /// With room for so many, made at once.
+    /// With a buffer of this capacity, allocated at once.
     #[must_use]
-    pub fn new(room: usize) -> Self {
+    pub fn new(capacity: usize) -> Self {
         Self {
-            items: broadcast::Sender::new(room),
+            items: broadcast::Sender::new(capacity),
             total: Mutex::new(0),
         }
     }
 
-    /// Passes one on.
+    /// Sends a value.
     pub fn send(&self, value: T) {
         self.add(1, Some(value));
     }
 
-    /// Tells that so many were lost before they came here.
+    /// Reports values lost before they arrived here.
     pub fn missed(&self, number: u64) {
         self.add(number, None);
     }
@@ -64,34 +67,34 @@ impl<T: Clone> Sender<T> {
     fn add(&self, number: u64, value: Option<T>) {
         let mut total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
         *total += number;
-        // Under the lock: in the order of the totals. Without receivers it is refused.
+        // Under the lock, so that items are in the order of their totals. Fails without receivers.
         drop(self.items.send(Item {
             total: *total,
             value,
         }));
     }
 
-    /// Reads all that comes from now on.
+    /// Receives what is sent from now on.
     pub fn subscribe(&self) -> Receiver<T> {
         let total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
         Receiver {
             items: self.items.subscribe(),
-            told: *total,
+            reported: *total,
             next: None,
         }
     }
 }
 
 impl<T: Clone> Receiver<T> {
-    /// The next; `None` when there will be no more. Nothing is lost if it is not waited for.
-    pub async fn next(&mut self) -> Option<Got<T>> {
+    /// The next value or loss; `None` after the last. Cancel safe.
+    pub async fn next(&mut self) -> Option<Received<T>> {
         loop {
             if let Some(value) = self.next.take() {
-                return Some(Got::Value(value));
+                return Some(Received::Value(value));
             }
             let got = match self.items.recv().await {
                 Ok(item) => self.take(item),
-                // The next one's place says how many are missing.
+                // The position of the next item gives the number of missing ones.
                 Err(RecvError::Lagged(_)) => None,
                 Err(RecvError::Closed) => return None,
             };
@@ -101,11 +104,11 @@ impl<T: Clone> Receiver<T> {
         }
     }
 
-    /// The next if it is there already.
-    pub fn next_at_hand(&mut self) -> Option<Got<T>> {
+    /// The next value or loss, if it is available without waiting.
+    pub fn try_next(&mut self) -> Option<Received<T>> {
         loop {
             if let Some(value) = self.next.take() {
-                return Some(Got::Value(value));
+                return Some(Received::Value(value));
             }
             let got = match self.items.try_recv() {
                 Ok(item) => self.take(item),
@@ -118,15 +121,15 @@ impl<T: Clone> Receiver<T> {
         }
     }
 
-    fn take(&mut self, item: Item<T>) -> Option<Got<T>> {
+    fn take(&mut self, item: Item<T>) -> Option<Received<T>> {
         let values = u64::from(item.value.is_some());
-        let missed = item.total - self.told - values;
-        self.told = item.total;
+        let missed = item.total - self.reported - values;
+        self.reported = item.total;
         if missed == 0 {
-            return item.value.map(Got::Value);
+            return item.value.map(Received::Value);
         }
         self.next = item.value;
-        Some(Got::Missed(missed))
+        Some(Received::Missed(missed))
     }
 }
 
@@ -134,12 +137,12 @@ impl<T: Clone> Receiver<T> {
 mod tests {
     use super::*;
 
-    fn at_hand(receiver: &mut Receiver<u64>) -> Vec<Got<u64>> {
-        std::iter::from_fn(|| receiver.next_at_hand()).collect()
+    fn available(receiver: &mut Receiver<u64>) -> Vec<Received<u64>> {
+        std::iter::from_fn(|| receiver.try_next()).collect()
     }
 
     #[test]
-    fn one_who_keeps_up_gets_all_in_order() {
+    fn a_fast_receiver_gets_everything_in_order() {
         let sender = Sender::new(4);
         sender.send(1);
         let mut receiver = sender.subscribe();
@@ -147,15 +150,15 @@ mod tests {
         sender.missed(5);
         sender.send(3);
         assert_eq!(
-            at_hand(&mut receiver),
-            [Got::Value(2), Got::Missed(5), Got::Value(3)]
+            available(&mut receiver),
+            [Received::Value(2), Received::Missed(5), Received::Value(3)]
         );
-        assert_eq!(at_hand(&mut receiver), []);
+        assert_eq!(available(&mut receiver), []);
     }
 
-    /// What was lost before it came here must not count for one when it is lost once more.
+    /// A report of a loss that is itself lost still counts with its full number.
     #[test]
-    fn losses_that_are_lost_are_told_all_the_same() {
+    fn lost_reports_of_losses_still_count() {
         let sender = Sender::new(2);
         let mut receiver = sender.subscribe();
         sender.missed(1000);
@@ -163,27 +166,34 @@ mod tests {
             sender.send(value);
         }
         assert_eq!(
-            at_hand(&mut receiver),
-            [Got::Missed(1008), Got::Value(8), Got::Value(9)]
+            available(&mut receiver),
+            [
+                Received::Missed(1008),
+                Received::Value(8),
+                Received::Value(9)
+            ]
         );
         sender.missed(7);
         sender.missed(8);
         sender.missed(9);
-        assert_eq!(at_hand(&mut receiver), [Got::Missed(15), Got::Missed(9)]);
+        assert_eq!(
+            available(&mut receiver),
+            [Received::Missed(15), Received::Missed(9)]
+        );
     }
 
-    /// However slow a reader is, what it got and what it was told it missed make the whole.
+    /// However slow a receiver is, values received and values missed add up.
     #[test]
-    fn a_slow_reader_is_owed_nothing() {
+    fn values_received_and_missed_add_up() {
         const SENT: u64 = 200_000;
         let sender = Sender::new(64);
         let mut receiver = sender.subscribe();
         let (mut got, mut missed, mut lost_before) = (0, 0, 0);
         let mut take = |receiver: &mut Receiver<u64>, most: usize| {
-            for what in std::iter::from_fn(|| receiver.next_at_hand()).take(most) {
+            for what in std::iter::from_fn(|| receiver.try_next()).take(most) {
                 match what {
-                    Got::Value(_) => got += 1,
-                    Got::Missed(number) => missed += number,
+                    Received::Value(_) => got += 1,
+                    Received::Missed(number) => missed += number,
                 }
             }
         };

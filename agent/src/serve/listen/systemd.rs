@@ -1,5 +1,7 @@
 //! Sockets that systemd has opened and hands over (sd_listen_fds(3)).
-//! It must never take what was meant for another process, nor what does not listen.
+//!
+//! # Invariants
+//! Only listening sockets meant for this process are taken.
 
 use std::{
     env, fs, io,
@@ -11,45 +13,45 @@ use listenfd::ListenFd;
 use socket2::SockRef;
 use tracing::warn;
 
-use super::Listener;
+use super::listener::WebListener;
 
 /// More than any unit has.
-const MOST: usize = 256;
+const MAX_DESCRIPTORS: usize = 256;
 
 const ADVICE: &str =
     "start the agent by a .socket unit (see docs/web.md), or leave out --web.systemd-socket";
 
-/// Why nothing usable was handed over.
+/// Why no usable socket was handed over.
 #[derive(Debug, thiserror::Error)]
-pub enum ActivationError {
-    /// The environment names no sockets.
+pub enum SystemdSocketError {
+    /// The environment names none.
     #[error("--web.systemd-socket: systemd has handed over no sockets ({0}); {ADVICE}")]
     None(String),
-    /// One is not of a kind that is served.
+    /// One of them cannot be served.
     #[error(
-        "--web.systemd-socket: descriptor {descriptor} is of no use: {reason}; the .socket unit must have ListenStream= (TCP or a unix socket) and Accept=no"
+        "--web.systemd-socket: descriptor {descriptor} is unusable: {reason}; the .socket unit must have ListenStream= (TCP or a unix socket) and Accept=no"
     )]
     Unusable {
         /// Its number.
         descriptor: usize,
-        /// What is wrong with it.
+        /// Why.
         reason: io::Error,
     },
 }
 
-/// All sockets that were handed over, which can be taken once.
-pub fn listeners() -> Result<Vec<Listener>, ActivationError> {
-    let said = |name| env::var(name).ok();
+/// Every socket handed over; they can be taken once.
+pub fn listeners() -> Result<Vec<WebListener>, SystemdSocketError> {
+    let variable = |name| env::var(name).ok();
     check(
-        said("LISTEN_FDS").as_deref(),
-        said("LISTEN_PID").as_deref(),
+        variable("LISTEN_FDS").as_deref(),
+        variable("LISTEN_PID").as_deref(),
         process::id(),
     )?;
-    let mut handed = ListenFd::from_env();
-    (0..handed.len())
+    let mut received = ListenFd::from_env();
+    (0..received.len())
         .map(|index| {
-            take(&mut handed, index).map_err(|reason| ActivationError::Unusable {
-                // The first is 3: what comes before is standard input, output and error.
+            take(&mut received, index).map_err(|reason| SystemdSocketError::Unusable {
+                // The first is 3, after standard input, output and error.
                 descriptor: index + 3,
                 reason,
             })
@@ -57,12 +59,15 @@ pub fn listeners() -> Result<Vec<Listener>, ActivationError> {
         .collect()
 }
 
-fn check(fds: Option<&str>, pid: Option<&str>, own: u32) -> Result<(), ActivationError> {
-    let none = |why: String| Err(ActivationError::None(why));
+fn check(fds: Option<&str>, pid: Option<&str>, own: u32) -> Result<(), SystemdSocketError> {
+    let none = |why: String| Err(SystemdSocketError::None(why));
     let Some(fds) = fds else {
         return none("LISTEN_FDS is not set".into());
     };
-    if !fds.parse().is_ok_and(|fds| (1..=MOST).contains(&fds)) {
+    if !fds
+        .parse()
+        .is_ok_and(|fds| (1..=MAX_DESCRIPTORS).contains(&fds))
+    {
         return none(format!("LISTEN_FDS is {fds:?}"));
     }
     match pid {
@@ -72,21 +77,21 @@ fn check(fds: Option<&str>, pid: Option<&str>, own: u32) -> Result<(), Activatio
     }
 }
 
-fn take(handed: &mut ListenFd, index: usize) -> io::Result<Listener> {
-    // What is no TCP socket stays in its place.
-    let listener: Listener = match handed.take_tcp_listener(index) {
+fn take(received: &mut ListenFd, index: usize) -> io::Result<WebListener> {
+    // A failed take leaves the descriptor in its place.
+    let listener: WebListener = match received.take_tcp_listener(index) {
         Ok(Some(tcp)) => tcp.into(),
-        _ => match handed.take_unix_listener(index) {
+        _ => match received.take_unix_listener(index) {
             Ok(Some(unix)) => unix.into(),
-            _ => return Err(io::Error::other("it is no stream socket of TCP or unix")),
+            _ => return Err(io::Error::other("it is not a TCP or unix stream socket")),
         },
     };
     let listens = match &listener {
-        Listener::Tcp(tcp) => SockRef::from(tcp).is_listener(),
-        Listener::Unix(unix) => SockRef::from(unix).is_listener(),
+        WebListener::Tcp(tcp) => SockRef::from(tcp).is_listener(),
+        WebListener::Unix(unix) => SockRef::from(unix).is_listener(),
     };
     if listens? {
-        if let Listener::Unix(unix) = &listener {
+        if let WebListener::Unix(unix) = &listener {
             warn_if_open(unix);
         }
         Ok(listener)
@@ -95,7 +100,7 @@ fn take(handed: &mut ListenFd, index: usize) -> io::Result<Listener> {
     }
 }
 
-/// systemd makes sockets with mode 0666 where a unit does not say otherwise.
+/// The default mode of systemd's sockets is 0666.
 fn warn_if_open(socket: &UnixListener) {
     let address = socket.local_addr().ok();
     let path = address.as_ref().and_then(|address| address.as_pathname());
@@ -103,7 +108,7 @@ fn warn_if_open(socket: &UnixListener) {
     if mode.is_some_and(|found| found.mode() & 0o002 != 0) {
         warn!(
             socket = ?path,
-            "everybody on this machine may connect, and see peers and processes; set SocketMode=0660 in the .socket unit"
+            "every local user may connect, and see peers and processes; set SocketMode=0660 in the .socket unit"
         );
     }
 }
@@ -113,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_meant_for_this_process() {
+    fn only_sockets_for_this_process_are_taken() {
         let said = |fds, pid| match check(fds, pid, 7) {
             Ok(()) => "ok".to_owned(),
             Err(error) => error.to_string(),

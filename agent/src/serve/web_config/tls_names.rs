@@ -1,5 +1,7 @@
-//! What Go calls versions, cipher suites and curves, and what this agent has of them.
-//! It must never leave out silently what was asked for: what it lacks is refused by name.
+//! TLS versions, cipher suites and curves by their Go names.
+//!
+//! # Invariants
+//! An unsupported name is an error that quotes it, never ignored.
 
 use rustls::{
     SupportedCipherSuite, SupportedProtocolVersion,
@@ -21,10 +23,10 @@ pub fn versions(
         "TLS12" => Ok(2),
         "TLS13" => Ok(3),
         "TLS10" | "TLS11" => Err(Reason::setting(format!(
-            "{key} is {named}, which has been broken for years and is not offered; write TLS12 or TLS13"
+            "{key} is {named}, which is broken and not supported; write TLS12 or TLS13"
         ))),
         _ => Err(Reason::setting(format!(
-            "{key} is {named:?}, which is no version; write TLS12 or TLS13"
+            "{key} is {named:?}, which is not a version; write TLS12 or TLS13"
         ))),
     };
     let least = order("min_version", least.unwrap_or("TLS12"))?;
@@ -41,7 +43,7 @@ pub fn versions(
     Ok(within.map(|(_, version)| version).collect())
 }
 
-/// Suites of TLS 1.2; `None` for those of TLS 1.3, which are always offered, as Go does.
+/// Suites of TLS 1.2; `None` for those of TLS 1.3, which are always offered, as in Go.
 const SUITES: [(&str, Option<SupportedCipherSuite>); 9] = [
     ("TLS_AES_128_GCM_SHA256", None),
     ("TLS_AES_256_GCM_SHA384", None),
@@ -72,7 +74,7 @@ const SUITES: [(&str, Option<SupportedCipherSuite>); 9] = [
     ),
 ];
 
-/// The suites that are offered: all of TLS 1.3, and of TLS 1.2 those that are named, in that order.
+/// The offered suites: all of TLS 1.3, then the named ones of TLS 1.2, in the order given.
 pub fn suites(named: &[String]) -> Result<Vec<SupportedCipherSuite>, Reason> {
     let mut offered = vec![
         suite::TLS13_AES_256_GCM_SHA384,
@@ -84,7 +86,7 @@ pub fn suites(named: &[String]) -> Result<Vec<SupportedCipherSuite>, Reason> {
         let (_, found) = known.ok_or_else(|| {
             let has: Vec<_> = SUITES.iter().map(|(name, _)| *name).collect();
             Reason::setting(format!(
-                "cipher_suites names {name:?}, which is not offered; there are {}",
+                "cipher_suites names {name:?}, which is not supported; supported are {}",
                 has.join(", ")
             ))
         })?;
@@ -93,14 +95,14 @@ pub fn suites(named: &[String]) -> Result<Vec<SupportedCipherSuite>, Reason> {
     Ok(offered)
 }
 
-/// The groups of the key exchange, in order of preference.
+/// The key exchange groups, in order of preference.
 pub fn curves(named: &[String]) -> Result<Vec<&'static dyn SupportedKxGroup>, Reason> {
     let find = |name: &String| match name.as_str() {
         "X25519" => Ok(kx_group::X25519),
         "CurveP256" => Ok(kx_group::SECP256R1),
         "CurveP384" => Ok(kx_group::SECP384R1),
         _ => Err(Reason::setting(format!(
-            "curve_preferences names {name:?}, which is not offered; there are X25519, CurveP256 and CurveP384"
+            "curve_preferences names {name:?}, which is not supported; supported are X25519, CurveP256 and CurveP384"
         ))),
     };
     named.iter().map(find).collect()
@@ -132,20 +134,12 @@ mod tests {
         check(None, Some("TLS12"), "[TLSv1_2]");
         check(Some("TLS12"), Some("TLS12"), "[TLSv1_2]");
         check(Some("TLS13"), Some("TLS12"), "min_version is above");
-        check(
-            Some("TLS10"),
-            None,
-            "min_version is TLS10, which has been broken",
-        );
-        check(
-            None,
-            Some("TLS11"),
-            "max_version is TLS11, which has been broken",
-        );
+        check(Some("TLS10"), None, "min_version is TLS10, which is broken");
+        check(None, Some("TLS11"), "max_version is TLS11, which is broken");
         check(
             Some("1.2"),
             None,
-            "min_version is \"1.2\", which is no version",
+            "min_version is \"1.2\", which is not a version",
         );
     }
 
@@ -169,7 +163,7 @@ mod tests {
         for wrong in ["TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", "nonsense", ""] {
             let said = names(&[wrong]).unwrap_err().to_string();
             assert!(
-                said.contains(&format!("{wrong:?}, which is not offered")),
+                said.contains(&format!("{wrong:?}, which is not supported")),
                 "{said}"
             );
         }
@@ -183,7 +177,7 @@ mod tests {
         assert_eq!(groups, [NamedGroup::secp384r1, NamedGroup::X25519]);
         let said = curves(&["CurveP521".to_owned()]).unwrap_err().to_string();
         assert!(
-            said.contains("\"CurveP521\", which is not offered"),
+            said.contains("\"CurveP521\", which is not supported"),
             "{said}"
         );
     }

@@ -1,5 +1,7 @@
-//! `tls_server_config` becomes what handshakes are made with.
-//! It must never offer less protection than was asked for: what it cannot do it refuses.
+//! Turns `tls_server_config` into a configuration of rustls.
+//!
+//! # Invariants
+//! A setting that cannot be honored is an error, never ignored.
 
 use std::sync::Arc;
 
@@ -10,58 +12,67 @@ use rustls::{
 };
 
 use super::{
-    clients::{self, Policy},
+    client_auth::{self, ClientAuthPolicy},
     error::Reason,
-    files::Files,
-    form::TlsForm,
-    names,
+    files::ConfigFiles,
+    schema::TlsSection,
+    tls_names,
 };
 
-/// What a handshake needs, and what it proves.
+/// How to make TLS handshakes.
 #[derive(Debug, Clone)]
 pub struct Tls {
-    /// Fresh for every change, and with it the sessions that may be resumed.
+    /// New for every reload, so that old sessions are not resumed.
     pub config: Arc<ServerConfig>,
-    /// Whether a client's certificate says who it is.
+    /// Whether a client certificate authenticates the client.
     pub verifies_clients: bool,
 }
 
 impl Tls {
-    /// `None` where the section asks for nothing.
+    /// `None` if the section is empty.
     ///
     /// # Errors
-    /// When a file cannot be read, or a setting cannot be met.
-    pub fn new(form: &TlsForm, http2: bool, files: &mut Files<'_>) -> Result<Option<Self>, Reason> {
-        if *form == TlsForm::default() {
+    /// When a file cannot be read, or a setting is wrong or not supported.
+    pub fn new(
+        section: &TlsSection,
+        http2: bool,
+        files: &mut ConfigFiles<'_>,
+    ) -> Result<Option<Self>, Reason> {
+        if *section == TlsSection::default() {
             return Ok(None);
         }
-        let versions = names::versions(set(&form.min_version), set(&form.max_version))?;
-        let policy = Policy::parse(set(&form.client_auth_type))?;
+        let versions = tls_names::versions(set(&section.min_version), set(&section.max_version))?;
+        let policy = ClientAuthPolicy::parse(set(&section.client_auth_type))?;
         let mut provider = ring::default_provider();
-        if let Some(named) = listed(form.cipher_suites.as_deref()) {
-            provider.cipher_suites = names::suites(named)?;
+        if let Some(named) = listed(section.cipher_suites.as_deref()) {
+            provider.cipher_suites = tls_names::suites(named)?;
         }
-        if let Some(named) = listed(form.curve_preferences.as_deref()) {
-            provider.kx_groups = names::curves(named)?;
+        if let Some(named) = listed(section.curve_preferences.as_deref()) {
+            provider.kx_groups = tls_names::curves(named)?;
         }
         let provider = Arc::new(provider);
 
-        let lacking = || {
+        let incomplete = || {
             Reason::setting(
                 "tls_server_config needs both cert_file and key_file; without tls_server_config there is no TLS",
             )
         };
-        if !Pem::is_given(&form.key, &form.key_file) {
-            return Err(lacking());
+        if !Pem::is_given(&section.key, &section.key_file) {
+            return Err(incomplete());
         }
-        let certificate = Pem::new("cert", &form.cert, &form.cert_file, files)?;
-        let certificate = certificate.ok_or_else(lacking)?;
-        let key = Pem::new("key", &form.key, &form.key_file, files)?;
-        let key = key.ok_or_else(lacking)?;
-        let roots = Pem::new("client_ca", &form.client_ca, &form.client_ca_file, files)?;
+        let certificate = Pem::new("cert", &section.cert, &section.cert_file, files)?;
+        let certificate = certificate.ok_or_else(incomplete)?;
+        let key = Pem::new("key", &section.key, &section.key_file, files)?;
+        let key = key.ok_or_else(incomplete)?;
+        let roots = Pem::new(
+            "client_ca",
+            &section.client_ca,
+            &section.client_ca_file,
+            files,
+        )?;
         let roots = roots.as_ref().map(Pem::roots).transpose()?;
-        let allowed = form.client_allowed_sans.clone();
-        let verifier = clients::verifier(policy, roots, allowed, &provider)?;
+        let allowed = section.client_allowed_sans.clone();
+        let verifier = client_auth::verifier(policy, roots, allowed, &provider)?;
 
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)
@@ -78,11 +89,11 @@ impl Tls {
             .with_single_cert(certificate.certificates()?, key.key()?)
             .map_err(|error| {
                 Reason::setting(format!(
-                    "{} and {} are of no use together: {error}",
+                    "{} and {} cannot be used together: {error}",
                     certificate.name, key.name
                 ))
             })?;
-        config.ignore_client_order = form.prefer_server_cipher_suites.unwrap_or(true);
+        config.ignore_client_order = section.prefer_server_cipher_suites.unwrap_or(true);
         config.alpn_protocols = if http2 {
             vec![b"h2".to_vec(), b"http/1.1".to_vec()]
         } else {
@@ -95,7 +106,7 @@ impl Tls {
     }
 }
 
-/// An empty text sets nothing, as in exporters.
+/// An empty string sets nothing, as in other exporters.
 fn set(value: &Option<String>) -> Option<&str> {
     value.as_deref().filter(|value| !value.is_empty())
 }
@@ -105,7 +116,7 @@ fn listed(names: Option<&[String]>) -> Option<&[String]> {
     names.filter(|names| !names.is_empty())
 }
 
-/// Text in PEM, and what to call it.
+/// PEM text, and its name in errors.
 struct Pem {
     name: String,
     bytes: Vec<u8>,
@@ -116,16 +127,16 @@ impl Pem {
         set(inline).or(set(file)).is_some()
     }
 
-    /// Written in the configuration under `key`, or in a file that it names.
+    /// Inline in the configuration as `key`, or in the file of `{key}_file`.
     fn new(
         key: &str,
         inline: &Option<String>,
         file: &Option<String>,
-        files: &mut Files<'_>,
+        files: &mut ConfigFiles<'_>,
     ) -> Result<Option<Self>, Reason> {
         match (set(inline), set(file)) {
             (Some(_), Some(_)) => Err(Reason::setting(format!(
-                "both {key} and {key}_file are given; leave one out"
+                "both {key} and {key}_file are given; remove one"
             ))),
             (Some(text), None) => Ok(Some(Self {
                 name: key.to_owned(),
@@ -145,7 +156,7 @@ impl Pem {
         let all = all.map_err(|error| self.unusable(&error))?;
         if all.is_empty() {
             return Err(Reason::setting(format!(
-                "{} holds no certificate in PEM",
+                "{} contains no PEM certificate",
                 self.name
             )));
         }
@@ -155,7 +166,7 @@ impl Pem {
     fn key(&self) -> Result<PrivateKeyDer<'static>, Reason> {
         PrivateKeyDer::from_pem_slice(&self.bytes).map_err(|_| {
             Reason::setting(format!(
-                "{} holds no private key in PEM that is not encrypted",
+                "{} contains no unencrypted PEM private key",
                 self.name
             ))
         })
@@ -172,6 +183,6 @@ impl Pem {
     }
 
     fn unusable(&self, error: &dyn std::fmt::Display) -> Reason {
-        Reason::setting(format!("{} is of no use: {error}", self.name))
+        Reason::setting(format!("{} is unusable: {error}", self.name))
     }
 }

@@ -1,5 +1,7 @@
-//! `basic_auth_users`: who may come in with a password (RFC 7617, bcrypt).
-//! It must never tell by its time whether a user exists, nor hash on more than one core at a time.
+//! `basic_auth_users`: HTTP basic authentication with bcrypt hashes (RFC 7617).
+//!
+//! # Invariants
+//! The time of a check does not reveal whether a user exists. One check runs at a time.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -17,28 +19,28 @@ use tokio::sync::Semaphore;
 
 use super::error::Reason;
 
-/// A cost above this takes many seconds of a core for each log-in.
-const MOST: u32 = 18;
-/// Log-ins that may wait for their turn.
-const WAITING: usize = 64;
-/// Log-ins that are remembered.
-const REMEMBERED: usize = 256;
-/// Salt and hash of nothing that anybody knows, for users that there are not.
-const NOBODY: &str = "QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
+/// A higher cost takes many seconds of CPU time per check.
+const MAX_COST: u32 = 18;
+/// Checks that may run or wait.
+const MAX_PENDING: usize = 64;
+/// Accepted credentials that are remembered.
+const MAX_REMEMBERED: usize = 256;
+/// Salt and hash of an unknown password, compared for unknown users.
+const UNKNOWN_USER_HASH: &str = "QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
 
-/// Names with the hashes of their passwords; never empty.
+/// User names with the hashes of their passwords; never empty.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Users {
     by_name: BTreeMap<String, String>,
-    /// The costs of all users, the same one repeated.
+    /// The cost of each user, repeated if equal.
     costs: Vec<u32>,
 }
 
 impl Users {
-    /// `None` where there are none: then nobody is asked.
+    /// `None` if there are none: then no password is required.
     ///
     /// # Errors
-    /// When a name can never be given, or a hash is none.
+    /// When a name contains a colon, or a hash is not bcrypt or too costly.
     pub fn new(named: BTreeMap<String, String>) -> Result<Option<Self>, Reason> {
         let mut costs = Vec::new();
         for (name, hash) in &named {
@@ -46,15 +48,15 @@ impl Users {
                 |what: String| Reason::setting(format!("basic_auth_users: user {name:?}: {what}"));
             if name.contains(':') {
                 return Err(wrong(
-                    "a name with a colon can never be given, since a colon ends it".into(),
+                    "a name cannot contain a colon, which separates it from the password".into(),
                 ));
             }
             let parts: HashParts = hash.parse().map_err(|_| {
-                wrong("the password is no bcrypt hash; write what `htpasswd -nBC 10 NAME` prints after the colon".into())
+                wrong("the password is not a bcrypt hash; write what `htpasswd -nBC 10 NAME` prints after the colon".into())
             })?;
-            if !(4..=MOST).contains(&parts.get_cost()) {
+            if !(4..=MAX_COST).contains(&parts.get_cost()) {
                 return Err(wrong(format!(
-                    "the hash has a cost of {}; choose one from 4 to {MOST}, such as 10",
+                    "the hash has a cost of {}; choose one from 4 to {MAX_COST}, such as 10",
                     parts.get_cost()
                 )));
             }
@@ -66,92 +68,92 @@ impl Users {
         }))
     }
 
-    /// The hash to compare with, and whether there is such a user. An unknown name gets the cost of one
-    /// of the users, always the same one.
+    /// The hash to compare with, and whether the user exists. An unknown name gets the cost of one of the
+    /// users, always the same.
     fn hash(&self, name: &str, key: &hmac::Key) -> (String, bool) {
         if let Some(hash) = self.by_name.get(name) {
             return (hash.clone(), true);
         }
-        let chance = usize::from(hmac::sign(key, name.as_bytes()).as_ref()[0]);
-        let cost = self.costs[chance % self.costs.len()];
-        (format!("$2y${cost:02}${NOBODY}"), false)
+        let index = usize::from(hmac::sign(key, name.as_bytes()).as_ref()[0]);
+        let cost = self.costs[index % self.costs.len()];
+        (format!("$2y${cost:02}${UNKNOWN_USER_HASH}"), false)
     }
 }
 
-/// What became of a log-in.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogIn {
-    /// Name and password are right.
-    Right,
-    /// They are not, or were not given.
-    Wrong,
-    /// Too many are being looked at.
+pub enum AuthOutcome {
+    /// User and password are correct.
+    Accepted,
+    /// They are wrong or missing.
+    Rejected,
+    /// Too many checks are pending.
     Busy,
 }
 
-/// Compares passwords, and remembers those that were right.
+/// Checks passwords, and remembers those that were accepted.
 #[derive(Debug)]
-pub struct Doorman {
-    /// Of this process alone, so that what is remembered is of no use elsewhere.
+pub struct PasswordVerifier {
+    /// Random for each process, so that remembered digests are useless elsewhere.
     key: hmac::Key,
-    right: Mutex<HashSet<Vec<u8>>>,
-    waiting: Semaphore,
-    one: Arc<Semaphore>,
+    accepted: Mutex<HashSet<Vec<u8>>>,
+    pending: Semaphore,
+    running: Arc<Semaphore>,
     compared: AtomicU64,
 }
 
-impl Doorman {
+impl PasswordVerifier {
     /// # Errors
-    /// When the kernel gives no random numbers.
+    /// When the kernel returns no random numbers.
     pub fn new() -> Result<Self, Reason> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
-            .map_err(|_| Reason::setting("the kernel gives no random numbers for a key"))?;
+            .map_err(|_| Reason::setting("the kernel returned no random numbers for a key"))?;
         Ok(Self {
             key,
-            right: Mutex::default(),
-            waiting: Semaphore::new(WAITING),
-            one: Arc::new(Semaphore::new(1)),
+            accepted: Mutex::default(),
+            pending: Semaphore::new(MAX_PENDING),
+            running: Arc::new(Semaphore::new(1)),
             compared: AtomicU64::new(0),
         })
     }
 
-    /// Looks at the header `Authorization`.
-    pub async fn look(&self, users: &Users, header: Option<&HeaderValue>) -> LogIn {
+    /// Checks the header `Authorization`.
+    pub async fn verify(&self, users: &Users, header: Option<&HeaderValue>) -> AuthOutcome {
         let Some((name, password)) = header.and_then(credentials) else {
-            return LogIn::Wrong;
+            return AuthOutcome::Rejected;
         };
         let (hash, known) = users.hash(&name, &self.key);
-        let mark = self.mark(&[name.as_bytes(), hash.as_bytes(), &password]);
-        if known && self.remembered(&mark) {
-            return LogIn::Right;
+        let digest = self.digest(&[name.as_bytes(), hash.as_bytes(), &password]);
+        if known && self.is_remembered(&digest) {
+            return AuthOutcome::Accepted;
         }
-        let Ok(_place) = self.waiting.try_acquire() else {
-            return LogIn::Busy;
+        let Ok(_permit) = self.pending.try_acquire() else {
+            return AuthOutcome::Busy;
         };
         // Never closed.
-        let Ok(turn) = Arc::clone(&self.one).acquire_owned().await else {
-            return LogIn::Busy;
+        let Ok(running) = Arc::clone(&self.running).acquire_owned().await else {
+            return AuthOutcome::Busy;
         };
         self.compared.fetch_add(1, Ordering::Relaxed);
         let compared = tokio::task::spawn_blocking(move || {
-            // It takes its time even if the client has gone: the turn is over with it, not before.
-            let _turn = turn;
+            // Held until the comparison ends, even if the client has gone.
+            let _running = running;
             bcrypt::verify(password, &hash)
         });
-        let is_right = matches!(compared.await, Ok(Ok(true)));
-        if !(known && is_right) {
-            return LogIn::Wrong;
+        let matches = matches!(compared.await, Ok(Ok(true)));
+        if !(known && matches) {
+            return AuthOutcome::Rejected;
         }
-        let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
-        if right.len() >= REMEMBERED {
-            right.clear();
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        if accepted.len() >= MAX_REMEMBERED {
+            accepted.clear();
         }
-        right.insert(mark);
-        LogIn::Right
+        accepted.insert(digest);
+        AuthOutcome::Accepted
     }
 
-    /// The hash is part of it: another password in the configuration makes another mark.
-    fn mark(&self, parts: &[&[u8]]) -> Vec<u8> {
+    /// Includes the hash, so that a changed password in the configuration changes the digest.
+    fn digest(&self, parts: &[&[u8]]) -> Vec<u8> {
         let mut context = hmac::Context::with_key(&self.key);
         for part in parts {
             context.update(&(part.len() as u64).to_be_bytes());
@@ -160,13 +162,13 @@ impl Doorman {
         context.sign().as_ref().to_vec()
     }
 
-    fn remembered(&self, mark: &[u8]) -> bool {
-        let right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
-        right.contains(mark)
+    fn is_remembered(&self, digest: &[u8]) -> bool {
+        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        accepted.contains(digest)
     }
 }
 
-/// Name and password of `Basic BASE64`.
+/// User and password of `Basic BASE64`.
 fn credentials(header: &HeaderValue) -> Option<(String, Vec<u8>)> {
     let (scheme, encoded) = header.as_bytes().split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
@@ -204,30 +206,32 @@ mod tests {
     }
 
     #[test]
-    fn as_many_comparisons_for_unknown_users_as_for_known_ones() {
+    fn unknown_users_are_compared_like_known_ones() {
         run(async {
-            let (users, doorman) = (users(), Doorman::new().unwrap());
-            let look = async |name: &str, password: &str| {
-                let before = doorman.compared.load(Ordering::Relaxed);
-                let found = doorman.look(&users, Some(&header(name, password))).await;
-                (found, doorman.compared.load(Ordering::Relaxed) - before)
+            let (users, passwords) = (users(), PasswordVerifier::new().unwrap());
+            let verify = async |name: &str, password: &str| {
+                let before = passwords.compared.load(Ordering::Relaxed);
+                let found = passwords
+                    .verify(&users, Some(&header(name, password)))
+                    .await;
+                (found, passwords.compared.load(Ordering::Relaxed) - before)
             };
-            assert_eq!(look("alice", "wrong").await, (LogIn::Wrong, 1));
-            assert_eq!(look("mallory", "wrong").await, (LogIn::Wrong, 1));
-            // What was wrong is looked at again: nothing of it is kept.
-            assert_eq!(look("alice", "wrong").await, (LogIn::Wrong, 1));
-            assert_eq!(look("mallory", "right").await, (LogIn::Wrong, 1));
-            assert_eq!(look("alice", "right").await, (LogIn::Right, 1));
-            assert_eq!(look("alice", "right").await, (LogIn::Right, 0));
-            assert_eq!(look("alice", "right ").await, (LogIn::Wrong, 1));
-            // Parts must not run into each other.
-            assert_eq!(look("alic", "eright").await, (LogIn::Wrong, 1));
+            assert_eq!(verify("alice", "wrong").await, (AuthOutcome::Rejected, 1));
+            assert_eq!(verify("mallory", "wrong").await, (AuthOutcome::Rejected, 1));
+            // Rejected credentials are not remembered.
+            assert_eq!(verify("alice", "wrong").await, (AuthOutcome::Rejected, 1));
+            assert_eq!(verify("mallory", "right").await, (AuthOutcome::Rejected, 1));
+            assert_eq!(verify("alice", "right").await, (AuthOutcome::Accepted, 1));
+            assert_eq!(verify("alice", "right").await, (AuthOutcome::Accepted, 0));
+            assert_eq!(verify("alice", "right ").await, (AuthOutcome::Rejected, 1));
+            // The parts are separated.
+            assert_eq!(verify("alic", "eright").await, (AuthOutcome::Rejected, 1));
         });
     }
 
     #[test]
-    fn unknown_users_cost_what_users_cost() {
-        let key = Doorman::new().unwrap().key;
+    fn unknown_users_get_the_cost_of_a_user() {
+        let key = PasswordVerifier::new().unwrap().key;
         let (hash, known) = users().hash("mallory", &key);
         assert!(!known);
         assert_eq!(hash.parse::<HashParts>().unwrap().get_cost(), 4);
@@ -244,39 +248,51 @@ mod tests {
     }
 
     #[test]
-    fn another_password_in_the_configuration_makes_the_old_one_wrong() {
+    fn a_changed_password_replaces_the_old_one() {
         run(async {
-            let doorman = Doorman::new().unwrap();
+            let passwords = PasswordVerifier::new().unwrap();
             let old = header("alice", "right");
-            assert_eq!(doorman.look(&users(), Some(&old)).await, LogIn::Right);
+            assert_eq!(
+                passwords.verify(&users(), Some(&old)).await,
+                AuthOutcome::Accepted
+            );
             let hash = bcrypt::hash("other", 4).unwrap();
             let changed = Users::new([("alice".to_owned(), hash)].into()).unwrap();
             let changed = changed.unwrap();
-            assert_eq!(doorman.look(&changed, Some(&old)).await, LogIn::Wrong);
+            assert_eq!(
+                passwords.verify(&changed, Some(&old)).await,
+                AuthOutcome::Rejected
+            );
         });
     }
 
     #[test]
-    fn a_crowd_is_sent_away_and_one_is_looked_at_at_a_time() {
+    fn checks_run_one_at_a_time_and_pending_ones_are_limited() {
         run(async {
-            let (users, doorman) = (users(), Doorman::new().unwrap());
-            let turn = Arc::clone(&doorman.one).acquire_owned().await.unwrap();
+            let (users, passwords) = (users(), PasswordVerifier::new().unwrap());
+            let turn = Arc::clone(&passwords.running)
+                .acquire_owned()
+                .await
+                .unwrap();
             let wrong = header("alice", "wrong");
             let crowd = async {
                 let mut all = Vec::new();
-                for _ in 0..WAITING {
-                    all.push(Box::pin(doorman.look(&users, Some(&wrong))));
+                for _ in 0..MAX_PENDING {
+                    all.push(Box::pin(passwords.verify(&users, Some(&wrong))));
                 }
                 for one in &mut all {
-                    // Each begins to wait.
+                    // Each starts to wait.
                     let waiting = tokio::time::timeout(std::time::Duration::ZERO, one);
                     assert!(waiting.await.is_err());
                 }
-                assert_eq!(doorman.look(&users, Some(&wrong)).await, LogIn::Busy);
-                assert_eq!(doorman.compared.load(Ordering::Relaxed), 0);
+                assert_eq!(
+                    passwords.verify(&users, Some(&wrong)).await,
+                    AuthOutcome::Busy
+                );
+                assert_eq!(passwords.compared.load(Ordering::Relaxed), 0);
                 drop(turn);
                 for one in all {
-                    assert_eq!(one.await, LogIn::Wrong);
+                    assert_eq!(one.await, AuthOutcome::Rejected);
                 }
             };
             crowd.await;
@@ -284,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_log_in() {
+    fn malformed_credentials() {
         let check = |value: &[u8], expected: Option<(&str, &str)>| {
             let header = HeaderValue::from_bytes(value).unwrap();
             let found = credentials(&header);
@@ -312,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn users_that_cannot_be() {
+    fn invalid_users() {
         let said = |name: &str, hash: &str| {
             let error = Users::new([(name.to_owned(), hash.to_owned())].into()).unwrap_err();
             let said = error.to_string();
@@ -321,7 +337,10 @@ mod tests {
             said
         };
         for wrong in ["", "secret", "$1$abc$def", "$2y$10$short"] {
-            assert!(said("alice", wrong).contains("no bcrypt hash"), "{wrong}");
+            assert!(
+                said("alice", wrong).contains("not a bcrypt hash"),
+                "{wrong}"
+            );
         }
         let dear = RIGHT.replace("$04$", "$31$");
         assert!(said("alice", &dear).contains("a cost of 31"));

@@ -7,7 +7,7 @@ use super::*;
 
 const HASH: &str = "$2y$04$abcdefghijklmnopqrstuuFmEfrkTQnczNzw475xE2VhDrK1uwJiC";
 
-/// A folder with a certificate, its key, and another's key.
+/// A folder with a certificate, its key, and the key of another certificate.
 fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
     let key = KeyPair::generate().unwrap();
@@ -27,38 +27,38 @@ fn folder() -> TempDir {
     folder
 }
 
-fn load(folder: &TempDir, text: &str) -> Result<Rules, ConfigError> {
+fn load(folder: &TempDir, text: &str) -> Result<WebConfig, ConfigError> {
     let path = folder.path().join("web.yml");
     fs::write(&path, text).unwrap();
-    Rules::load(&path).map(|(rules, _)| rules)
+    WebConfig::load(&path).map(|(config, _)| config)
 }
 
-/// With a certificate, these settings of TLS.
+/// `tls_server_config` with a certificate and these settings.
 fn tls(more: &str) -> String {
     format!("tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n  {more}\n")
 }
 
 #[test]
-fn what_is_asked_for_is_done() {
+fn every_setting_takes_effect() {
     let folder = folder();
     for text in ["", "tls_server_config:\nbasic_auth_users: {}\n"] {
-        let rules = load(&folder, text).unwrap();
-        assert!(rules.tls.is_none() && rules.users.is_none() && rules.headers.is_empty());
+        let config = load(&folder, text).unwrap();
+        assert!(config.tls.is_none() && config.users.is_none() && config.headers.is_empty());
     }
-    let rules = load(&folder, &tls("")).unwrap();
-    let config = &rules.tls.as_ref().unwrap().config;
-    assert_eq!(config.alpn_protocols, [&b"h2"[..], b"http/1.1"]);
-    assert!(config.ignore_client_order);
-    assert!(!rules.tls.unwrap().verifies_clients);
+    let config = load(&folder, &tls("")).unwrap();
+    let server = &config.tls.as_ref().unwrap().config;
+    assert_eq!(server.alpn_protocols, [&b"h2"[..], b"http/1.1"]);
+    assert!(server.ignore_client_order);
+    assert!(!config.tls.unwrap().verifies_clients);
 
     let text = tls("prefer_server_cipher_suites: false")
         + "http_server_config:\n  http2: false\n  headers:\n    X-Frame-Options: deny\n    X-XSS-Protection: ''\n";
-    let rules = load(&folder, &text).unwrap();
-    let config = &rules.tls.unwrap().config;
-    assert_eq!(config.alpn_protocols, [b"http/1.1"]);
-    assert!(!config.ignore_client_order);
-    assert_eq!(rules.headers.len(), 1);
-    assert_eq!(rules.headers["x-frame-options"], "deny");
+    let config = load(&folder, &text).unwrap();
+    let server = &config.tls.as_ref().unwrap().config;
+    assert_eq!(server.alpn_protocols, [b"http/1.1"]);
+    assert!(!server.ignore_client_order);
+    assert_eq!(config.headers.len(), 1);
+    assert_eq!(config.headers["x-frame-options"], "deny");
 
     for (policy, verifies) in [
         ("VerifyClientCertIfGiven", true),
@@ -69,13 +69,13 @@ fn what_is_asked_for_is_done() {
         let text = tls(&format!(
             "client_auth_type: {policy}\n  client_ca_file: cert.pem"
         ));
-        let rules = load(&folder, &text).unwrap();
-        assert_eq!(rules.tls.unwrap().verifies_clients, verifies, "{policy}");
+        let config = load(&folder, &text).unwrap();
+        assert_eq!(config.tls.unwrap().verifies_clients, verifies, "{policy}");
     }
 }
 
 #[test]
-fn certificates_may_stand_in_the_configuration() {
+fn certificates_may_be_inline() {
     let folder = folder();
     let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
     let block = |text: String| text.replace('\n', "\n    ");
@@ -88,7 +88,7 @@ fn certificates_may_stand_in_the_configuration() {
 }
 
 #[test]
-fn relative_paths_begin_at_the_configuration() {
+fn relative_paths_start_at_the_configuration() {
     let folder = folder();
     let below = folder.path().join("below");
     fs::create_dir(&below).unwrap();
@@ -105,14 +105,14 @@ fn relative_paths_begin_at_the_configuration() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_in_a_sentence() {
+fn invalid_settings_are_refused_in_one_line() {
     let folder = folder();
     let users = format!("basic_auth_users:\n  alice: {HASH}\n  alice: {HASH}\n");
     for (text, said) in [
         ("nonsense: 1", "nonsense"),
         (
             "rate_limit: {interval: 1s, burst: 2}",
-            "rate_limit is not offered",
+            "rate_limit is not supported",
         ),
         (
             "tls_server_config: {min_version: TLS13}",
@@ -128,23 +128,23 @@ fn what_cannot_be_done_is_refused_in_a_sentence() {
         ),
         (
             "tls_server_config: {cert_file: cert.pem, key_file: /dev/zero}",
-            "key_file /dev/zero cannot be read (it is no regular file",
+            "key_file /dev/zero cannot be read (it is not a regular file",
         ),
         (
             "tls_server_config: {cert_file: empty.pem, key_file: key.pem}",
-            "cert_file empty.pem holds no certificate",
+            "cert_file empty.pem contains no PEM certificate",
         ),
         (
             "tls_server_config: {cert_file: cert.pem, key_file: cert.pem}",
-            "key_file cert.pem holds no private key",
+            "key_file cert.pem contains no unencrypted PEM private key",
         ),
         (
             "tls_server_config: {cert_file: cert.pem, key_file: other.pem}",
-            "cert_file cert.pem and key_file other.pem are of no use together",
+            "cert_file cert.pem and key_file other.pem cannot be used together",
         ),
         (&tls("cert: x"), "both cert and cert_file are given"),
-        (&tls("min_version: TLS10"), "TLS10, which has been broken"),
-        (&tls("max_version: SSL3"), "no version"),
+        (&tls("min_version: TLS10"), "TLS10, which is broken"),
+        (&tls("max_version: SSL3"), "which is not a version"),
         (
             &tls("cipher_suites: [TLS_RSA_WITH_RC4_128_SHA]"),
             "TLS_RSA_WITH_RC4_128_SHA",
@@ -160,15 +160,15 @@ fn what_cannot_be_done_is_refused_in_a_sentence() {
         ),
         (
             &tls("client_ca_file: cert.pem"),
-            "client_auth_type asks for no certificate",
+            "client_auth_type requests no certificate",
         ),
         (
             &tls("client_auth_type: RequireAndVerifyClientCert"),
-            "client_ca_file is needed",
+            "needs client_ca_file",
         ),
         (
             &tls("client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: empty.pem"),
-            "client_ca_file empty.pem holds no certificate",
+            "client_ca_file empty.pem contains no PEM certificate",
         ),
         (
             &tls(
@@ -178,7 +178,7 @@ fn what_cannot_be_done_is_refused_in_a_sentence() {
         ),
         (
             &tls("client_auth_type: RequireAnyClientCert\n  client_allowed_sans: []"),
-            "client_allowed_sans names nobody",
+            "client_allowed_sans is empty",
         ),
         (
             "http_server_config: {headers: {Server: x}}",
@@ -190,12 +190,12 @@ fn what_cannot_be_done_is_refused_in_a_sentence() {
         ),
         (
             "http_server_config: {headers: {Content-Security-Policy: \"a\\nb\"}}",
-            "Content-Security-Policy holds what no header can",
+            "Content-Security-Policy has an invalid value",
         ),
         (&users, "alice"),
         (
             "basic_auth_users: {alice: secret}",
-            "\"alice\": the password is no bcrypt hash",
+            "\"alice\": the password is not a bcrypt hash",
         ),
     ] {
         let error = load(&folder, text).unwrap_err();
@@ -210,36 +210,36 @@ fn what_cannot_be_done_is_refused_in_a_sentence() {
 }
 
 #[test]
-fn configurations_that_cannot_be_read() {
+fn unreadable_configurations() {
     let folder = folder();
-    let said = |path: &Path| Rules::load(path).unwrap_err().to_string();
+    let said = |path: &Path| WebConfig::load(path).unwrap_err().to_string();
     let absent = folder.path().join("absent.yml");
     assert!(said(&absent).contains("absent.yml cannot be used: it cannot be read (No such file"));
-    assert!(said(folder.path()).contains("it is no regular file"));
+    assert!(said(folder.path()).contains("it is not a regular file"));
     let large = folder.path().join("large.yml");
     fs::write(&large, vec![b'#'; 1024 * 1024 + 1]).unwrap();
     assert!(said(&large).contains("more than 1 MiB"));
     let binary = folder.path().join("binary.yml");
     fs::write(&binary, b"\xff\xfe").unwrap();
-    assert!(said(&binary).contains("not text in UTF-8"));
+    assert!(said(&binary).contains("not UTF-8 text"));
     let pipe = folder.path().join("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    assert!(said(&pipe).contains("it is no regular file"));
+    assert!(said(&pipe).contains("it is not a regular file"));
 }
 
-/// An access to a configuration that is looked at whenever a test says so.
+/// A configuration whose files are checked when a test says so.
 fn access(folder: &TempDir, text: &str) -> Access {
     load(folder, text).unwrap();
     Access::load(&folder.path().join("web.yml")).unwrap()
 }
 
-fn complaint(access: &Access) -> String {
-    let seen = access.0.watched.as_ref().unwrap().seen.lock().unwrap();
-    seen.complaint.clone().unwrap_or_default()
+fn last_error(access: &Access) -> String {
+    let last = access.0.files.as_ref().unwrap().last.lock().unwrap();
+    last.error.clone().unwrap_or_default()
 }
 
 #[test]
-fn changes_are_taken_over_and_mistakes_are_not() {
+fn valid_changes_are_loaded_and_invalid_ones_are_not() {
     let folder = folder();
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     let users = |names: &[&str]| {
@@ -250,73 +250,81 @@ fn changes_are_taken_over_and_mistakes_are_not() {
         tls("") + "basic_auth_users:\n" + &lines
     };
     let access = access(&folder, &users(&["alice"]));
-    let first = access.0.rules();
-    access.0.look();
+    let first = access.0.current();
+    access.0.check();
     assert!(
-        Arc::ptr_eq(&first, &access.0.rules()),
+        Arc::ptr_eq(&first, &access.0.current()),
         "nothing has changed"
     );
 
     write("web.yml", &users(&["alice", "bob"]));
-    access.0.look();
-    let second = access.0.rules();
+    access.0.check();
+    let second = access.0.current();
     assert_ne!(second.users, first.users);
-    assert_eq!(complaint(&access), "");
+    assert_eq!(last_error(&access), "");
 
     for (text, said) in [
-        ("", "switching TLS on or off takes a restart"),
-        (&users(&[])[..], "basic_auth_users takes a restart"),
+        ("", "switching TLS on or off requires a restart"),
+        (&users(&[])[..], "basic_auth_users requires a restart"),
         ("tls_server_config: {cert_file: cert.pem", "line 1"),
     ] {
         write("web.yml", text);
-        access.0.look();
-        assert!(Arc::ptr_eq(&second, &access.0.rules()), "{text}");
-        assert!(complaint(&access).contains(said), "{}", complaint(&access));
+        access.0.check();
+        assert!(Arc::ptr_eq(&second, &access.0.current()), "{text}");
+        assert!(
+            last_error(&access).contains(said),
+            "{}",
+            last_error(&access)
+        );
     }
     fs::remove_file(folder.path().join("web.yml")).unwrap();
-    access.0.look();
-    assert!(complaint(&access).contains("cannot be read"));
-    assert!(Arc::ptr_eq(&second, &access.0.rules()));
+    access.0.check();
+    assert!(last_error(&access).contains("cannot be read"));
+    assert!(Arc::ptr_eq(&second, &access.0.current()));
     write("web.yml", &users(&["alice", "bob"]));
-    access.0.look();
-    assert_eq!(complaint(&access), "", "as it was");
+    access.0.check();
+    assert_eq!(last_error(&access), "", "as it was");
 
-    // A certificate whose key has not come yet, and then has.
+    // A certificate that is replaced before its key.
     let fresh = self::folder();
     for (name, changes) in [("cert.pem", false), ("key.pem", true)] {
         fs::copy(fresh.path().join(name), folder.path().join(name)).unwrap();
-        access.0.look();
-        assert_eq!(!Arc::ptr_eq(&second, &access.0.rules()), changes, "{name}");
+        access.0.check();
+        assert_eq!(
+            !Arc::ptr_eq(&second, &access.0.current()),
+            changes,
+            "{name}"
+        );
     }
-    assert_eq!(complaint(&access), "");
+    assert_eq!(last_error(&access), "");
 }
 
 #[test]
-fn half_a_file_is_no_configuration() {
+fn a_half_written_file_is_not_loaded() {
     let folder = folder();
     let path = folder.path().join("web.yml");
     let half = tls("");
     let whole = half.clone() + "  client_auth_type: RequireAnyClientCert\n";
     let access = access(&folder, &whole);
-    let before = access.0.rules();
-    // By itself, the first half would let in whoever comes.
+    let before = access.0.current();
+    // By itself, the first half would require no client certificate.
     fs::write(&path, &half).unwrap();
     access
         .0
-        .look_twice(|| fs::write(&path, whole.clone() + "# changed\n").unwrap());
-    assert!(Arc::ptr_eq(&before, &access.0.rules()));
-    assert_eq!(complaint(&access), "");
-    access.0.look_twice(|| ());
-    assert!(!Arc::ptr_eq(&before, &access.0.rules()), "it has settled");
+        .check_settled(|| fs::write(&path, whole.clone() + "# changed\n").unwrap());
+    assert!(Arc::ptr_eq(&before, &access.0.current()));
+    assert_eq!(last_error(&access), "");
+    access.0.check_settled(|| ());
+    assert!(!Arc::ptr_eq(&before, &access.0.current()), "it has settled");
 }
 
 #[test]
-fn files_are_looked_at_once_a_second() {
+fn files_are_checked_once_a_second() {
     let folder = folder();
     let access = access(&folder, "");
     assert!(!access.0.is_due());
-    let ago = Instant::now().checked_sub(LOOK_EVERY).unwrap();
-    *access.0.watched.as_ref().unwrap().looked.lock().unwrap() = ago;
+    let ago = Instant::now().checked_sub(CHECK_INTERVAL).unwrap();
+    *access.0.files.as_ref().unwrap().checked_at.lock().unwrap() = ago;
     assert!(access.0.is_due());
     assert!(!access.0.is_due());
     assert!(!Access::open().unwrap().0.is_due());

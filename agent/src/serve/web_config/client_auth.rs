@@ -1,5 +1,7 @@
-//! Certificates of clients: which are asked for, which are believed.
-//! It must never take a certificate that nobody verified for an identity.
+//! Client certificates: whether one is requested, required and verified.
+//!
+//! # Invariants
+//! An unverified certificate does not authenticate a client.
 
 use std::sync::Arc;
 
@@ -18,27 +20,27 @@ use x509_parser::{extensions::GeneralName, prelude::*};
 
 use super::error::Reason;
 
-/// `client_auth_type`, named as Go does.
+/// `client_auth_type`, with the names of Go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
-    /// Nothing is asked for.
+pub enum ClientAuthPolicy {
+    /// Not requested.
     None,
-    /// Asked for, but not needed, and never looked at.
+    /// Requested, not required, not verified.
     Request,
-    /// Needed, but nobody vouches for it.
+    /// Required, not verified.
     RequireAny,
-    /// Not needed; one that is shown must be good.
+    /// Not required; verified if given.
     VerifyIfGiven,
-    /// Needed, and must be good.
+    /// Required and verified.
     RequireAndVerify,
 }
 
-impl Policy {
+impl ClientAuthPolicy {
     pub fn parse(named: Option<&str>) -> Result<Self, Reason> {
         match named {
             None | Some("NoClientCert") => Ok(Self::None),
             Some("RequestClientCert") => Ok(Self::Request),
-            // The second is an old spelling that exporters still take.
+            // The second is an old spelling that exporters still accept.
             Some("RequireAnyClientCert" | "RequireClientCert") => Ok(Self::RequireAny),
             Some("VerifyClientCertIfGiven") => Ok(Self::VerifyIfGiven),
             Some("RequireAndVerifyClientCert") => Ok(Self::RequireAndVerify),
@@ -48,7 +50,7 @@ impl Policy {
         }
     }
 
-    /// Whether a certificate that passed says who the client is.
+    /// Whether an accepted certificate authenticates the client.
     pub const fn verifies(self) -> bool {
         matches!(self, Self::VerifyIfGiven | Self::RequireAndVerify)
     }
@@ -58,40 +60,42 @@ impl Policy {
     }
 }
 
-/// What judges clients' certificates; `None` where none are asked for.
+/// The verifier of client certificates; `None` if none are requested.
 pub fn verifier(
-    policy: Policy,
+    policy: ClientAuthPolicy,
     roots: Option<RootCertStore>,
     allowed: Option<Vec<String>>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, Reason> {
     if allowed.is_some() && !policy.requires() {
         return Err(Reason::setting(
-            "client_allowed_sans needs client_auth_type RequireAnyClientCert or RequireAndVerifyClientCert: otherwise a client may come without a certificate",
+            "client_allowed_sans needs client_auth_type RequireAnyClientCert or RequireAndVerifyClientCert: otherwise a client may connect without a certificate",
         ));
     }
     if allowed.as_ref().is_some_and(Vec::is_empty) {
         return Err(Reason::setting(
-            "client_allowed_sans names nobody, so that nobody could connect; name somebody or leave it out",
+            "client_allowed_sans is empty, so no client could connect; add a name or remove it",
         ));
     }
     let base: Arc<dyn ClientCertVerifier> = match (policy, roots) {
-        (Policy::None, None) => return Ok(None),
-        (Policy::None, Some(_)) => {
+        (ClientAuthPolicy::None, None) => return Ok(None),
+        (ClientAuthPolicy::None, Some(_)) => {
             return Err(Reason::setting(
-                "client_ca_file is given, but client_auth_type asks for no certificate; write RequireAndVerifyClientCert",
+                "client_ca_file is given, but client_auth_type requests no certificate; write RequireAndVerifyClientCert",
             ));
         }
-        (Policy::Request | Policy::RequireAny, _) => Arc::new(Unverified {
-            required: policy.requires(),
-            provider: Arc::clone(provider),
-        }),
-        (Policy::VerifyIfGiven | Policy::RequireAndVerify, None) => {
+        (ClientAuthPolicy::Request | ClientAuthPolicy::RequireAny, _) => {
+            Arc::new(UnverifiedCerts {
+                required: policy.requires(),
+                provider: Arc::clone(provider),
+            })
+        }
+        (ClientAuthPolicy::VerifyIfGiven | ClientAuthPolicy::RequireAndVerify, None) => {
             return Err(Reason::setting(
-                "client_auth_type verifies certificates, for which client_ca_file is needed",
+                "client_auth_type verifies certificates, which needs client_ca_file",
             ));
         }
-        (Policy::VerifyIfGiven | Policy::RequireAndVerify, Some(roots)) => {
+        (ClientAuthPolicy::VerifyIfGiven | ClientAuthPolicy::RequireAndVerify, Some(roots)) => {
             let builder =
                 WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
             let builder = if policy.requires() {
@@ -99,24 +103,24 @@ pub fn verifier(
             } else {
                 builder.allow_unauthenticated()
             };
-            let unusable = |error| Reason::setting(format!("client_ca_file is of no use: {error}"));
+            let unusable = |error| Reason::setting(format!("client_ca_file is unusable: {error}"));
             builder.build().map_err(unusable)?
         }
     };
     Ok(Some(match allowed {
         None => base,
-        Some(allowed) => Arc::new(Named { base, allowed }),
+        Some(allowed) => Arc::new(AllowedNames { base, allowed }),
     }))
 }
 
-/// Takes any certificate, if the client has its key.
+/// Accepts any certificate whose key the client has.
 #[derive(Debug)]
-struct Unverified {
+struct UnverifiedCerts {
     required: bool,
     provider: Arc<CryptoProvider>,
 }
 
-impl ClientCertVerifier for Unverified {
+impl ClientCertVerifier for UnverifiedCerts {
     fn client_auth_mandatory(&self) -> bool {
         self.required
     }
@@ -161,14 +165,14 @@ impl ClientCertVerifier for Unverified {
     }
 }
 
-/// Of the certificates that another lets pass, those that carry one of these names.
+/// Accepts certificates that `base` accepts and that have one of the allowed names.
 #[derive(Debug)]
-struct Named {
+struct AllowedNames {
     base: Arc<dyn ClientCertVerifier>,
     allowed: Vec<String>,
 }
 
-impl ClientCertVerifier for Named {
+impl ClientCertVerifier for AllowedNames {
     fn client_auth_mandatory(&self) -> bool {
         self.base.client_auth_mandatory()
     }
@@ -217,8 +221,8 @@ impl ClientCertVerifier for Named {
     }
 }
 
-/// The alternative names of a certificate's subject, as Go writes them: DNS names, addresses of mail,
-/// IP addresses and URIs. `None` where the certificate cannot be read.
+/// The subject alternative names of a certificate, formatted as in Go: DNS names, e-mail addresses, IP
+/// addresses and URIs. `None` if the certificate cannot be parsed.
 fn names(certificate: &[u8]) -> Option<Vec<String>> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let Some(extension) = certificate.subject_alternative_name().ok()? else {
@@ -250,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_written_as_go_writes_them() {
+    fn names_are_formatted_as_in_go() {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![
@@ -279,22 +283,36 @@ mod tests {
     #[test]
     fn policies() {
         for (named, expected, verifies) in [
-            (None, Policy::None, false),
-            (Some("NoClientCert"), Policy::None, false),
-            (Some("RequestClientCert"), Policy::Request, false),
-            (Some("RequireAnyClientCert"), Policy::RequireAny, false),
-            (Some("RequireClientCert"), Policy::RequireAny, false),
-            (Some("VerifyClientCertIfGiven"), Policy::VerifyIfGiven, true),
+            (None, ClientAuthPolicy::None, false),
+            (Some("NoClientCert"), ClientAuthPolicy::None, false),
+            (Some("RequestClientCert"), ClientAuthPolicy::Request, false),
+            (
+                Some("RequireAnyClientCert"),
+                ClientAuthPolicy::RequireAny,
+                false,
+            ),
+            (
+                Some("RequireClientCert"),
+                ClientAuthPolicy::RequireAny,
+                false,
+            ),
+            (
+                Some("VerifyClientCertIfGiven"),
+                ClientAuthPolicy::VerifyIfGiven,
+                true,
+            ),
             (
                 Some("RequireAndVerifyClientCert"),
-                Policy::RequireAndVerify,
+                ClientAuthPolicy::RequireAndVerify,
                 true,
             ),
         ] {
-            let policy = Policy::parse(named).unwrap();
+            let policy = ClientAuthPolicy::parse(named).unwrap();
             assert_eq!((policy, policy.verifies()), (expected, verifies));
         }
-        let said = Policy::parse(Some("Trust")).unwrap_err().to_string();
+        let said = ClientAuthPolicy::parse(Some("Trust"))
+            .unwrap_err()
+            .to_string();
         assert!(said.contains("\"Trust\"") && said.contains("RequireAndVerifyClientCert"));
     }
 }

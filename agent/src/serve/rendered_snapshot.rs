@@ -1,5 +1,7 @@
-//! One snapshot with what is written of it, for all who asked while it was taken.
-//! It must never change once made, but for what is written, each of which is made once.
+//! One snapshot with its renderings, shared by all requests that waited for it.
+//!
+//! # Invariants
+//! Each combination of sections, format and encoding is rendered once.
 
 use std::{
     collections::BTreeMap,
@@ -17,24 +19,24 @@ use halfopen_core::{
     model::snapshot::Snapshot,
 };
 
-/// One snapshot and what is written of it, shared by all who asked for it.
-pub struct Reading {
-    /// What was read.
+/// One snapshot with its renderings.
+pub struct RenderedSnapshot {
+    /// The snapshot.
     pub snapshot: Arc<Snapshot>,
-    /// How long that took.
+    /// How long taking it took.
     pub duration: Duration,
     pages: Mutex<BTreeMap<(Sections, Format), Arc<Page>>>,
 }
 
-/// The same in each encoding.
+/// One rendering, in each encoding.
 #[derive(Default)]
 struct Page {
     plain: OnceLock<Result<Bytes, String>>,
     gzip: OnceLock<Result<Bytes, String>>,
 }
 
-impl Reading {
-    /// Wraps a snapshot that took so long.
+impl RenderedSnapshot {
+    /// A snapshot without renderings; `duration` is how long taking it took.
     #[must_use]
     pub fn new(snapshot: Snapshot, duration: Duration) -> Self {
         Self {
@@ -44,11 +46,11 @@ impl Reading {
         }
     }
 
-    /// Metrics, written by the first who asks for these sections in this way; `scrapes` is asked then.
+    /// The metrics in this form; the first call renders them, and only then calls `scrapes`.
     ///
     /// # Errors
     /// When a metric's declaration breaks a rule of the format.
-    pub fn written(
+    pub fn render(
         &self,
         sections: Sections,
         format: Format,
@@ -56,7 +58,7 @@ impl Reading {
         scrapes: impl FnOnce() -> Scrapes,
     ) -> Result<Bytes, String> {
         let page = {
-            // Held only to look: writing takes milliseconds. A panic leaves the map whole.
+            // Not held while rendering, which takes milliseconds. The map is valid at every unlock.
             let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(pages.entry((sections, format)).or_default())
         };
@@ -76,15 +78,15 @@ impl Reading {
         match encoding {
             Encoding::Identity => Ok(plain),
             Encoding::Gzip => {
-                let pack = || pack(&plain).map_err(|error| error.to_string());
-                page.gzip.get_or_init(pack).clone()
+                let compressed = || compress(&plain).map_err(|error| error.to_string());
+                page.gzip.get_or_init(compressed).clone()
             }
         }
     }
 }
 
-/// The fastest level: the text shrinks to a tenth by it, and to little less by the others.
-fn pack(text: &[u8]) -> io::Result<Bytes> {
+/// The fastest level shrinks the text to a tenth; the others hardly save more.
+fn compress(text: &[u8]) -> io::Result<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text)?;
     encoder.finish().map(Bytes::from)
@@ -96,18 +98,18 @@ mod tests {
     use halfopen_core::metrics::Section;
 
     #[test]
-    fn each_is_written_once() {
-        let reading = Reading::new(Snapshot::default(), Duration::ZERO);
-        let written = |sections, format, encoding| {
-            let bytes = reading.written(sections, format, encoding, Scrapes::default);
+    fn each_form_is_rendered_once() {
+        let rendered = RenderedSnapshot::new(Snapshot::default(), Duration::ZERO);
+        let render = |sections, format, encoding| {
+            let bytes = rendered.render(sections, format, encoding, Scrapes::default);
             bytes.unwrap().as_ptr()
         };
         let mut different = Vec::new();
         for sections in [Sections::ALL, Sections::without(&[Section::Process])] {
             for format in [Format::Text, Format::OpenMetrics] {
                 for encoding in [Encoding::Identity, Encoding::Gzip] {
-                    let first = written(sections, format, encoding);
-                    assert_eq!(written(sections, format, encoding), first, "{format:?}");
+                    let first = render(sections, format, encoding);
+                    assert_eq!(render(sections, format, encoding), first, "{format:?}");
                     assert!(!different.contains(&first));
                     different.push(first);
                 }

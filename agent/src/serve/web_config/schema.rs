@@ -1,6 +1,8 @@
-//! The web configuration as written: the format of Prometheus' exporter-toolkit
-//! (docs/web-configuration.md there), in YAML.
-//! It must never pass over a key that it does not know.
+//! The schema of the web configuration file: YAML in the format of Prometheus' exporter-toolkit
+//! (docs/web-configuration.md there).
+//!
+//! # Invariants
+//! An unknown key is an error.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +11,10 @@ use serde::{Deserialize, de::IgnoredAny};
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Form {
-    pub tls_server_config: Option<TlsForm>,
-    pub http_server_config: Option<HttpForm>,
-    /// Names, and bcrypt hashes of passwords.
+pub struct WebConfigFile {
+    pub tls_server_config: Option<TlsSection>,
+    pub http_server_config: Option<HttpSection>,
+    /// User names, and bcrypt hashes of their passwords.
     pub basic_auth_users: Option<BTreeMap<String, String>>,
     pub rate_limit: Option<IgnoredAny>,
 }
@@ -20,7 +22,7 @@ pub struct Form {
 /// `tls_server_config`.
 #[derive(Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
-pub struct TlsForm {
+pub struct TlsSection {
     pub cert: Option<String>,
     pub key: Option<String>,
     pub client_ca: Option<String>,
@@ -39,16 +41,16 @@ pub struct TlsForm {
 /// `http_server_config`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct HttpForm {
+pub struct HttpSection {
     pub http2: Option<bool>,
     pub headers: Option<BTreeMap<String, String>>,
 }
 
-impl Form {
-    /// Reads a file's text; an empty one asks for nothing.
+impl WebConfigFile {
+    /// Parses the text of a file; an empty one sets nothing.
     ///
     /// # Errors
-    /// When it is no YAML, or not of this form: with the place.
+    /// The position, when it is not YAML or does not match the schema.
     pub fn parse(text: &str) -> Result<Self, String> {
         let options = serde_saphyr::options! { with_snippet: false };
         serde_saphyr::from_str_with_options::<Option<Self>>(text, options)
@@ -63,7 +65,7 @@ mod tests {
 
     #[test]
     fn every_key() {
-        let form = Form::parse(
+        let file = WebConfigFile::parse(
             "tls_server_config:
   cert: c
   key: k
@@ -94,7 +96,7 @@ rate_limit:
         )
         .unwrap();
         let some = |text: &str| Some(text.to_owned());
-        let expected = TlsForm {
+        let expected = TlsSection {
             cert: some("c"),
             key: some("k"),
             client_ca: some("a"),
@@ -109,39 +111,40 @@ rate_limit:
             prefer_server_cipher_suites: Some(false),
             curve_preferences: Some(vec!["X25519".into()]),
         };
-        assert_eq!(form.tls_server_config, Some(expected));
-        let http = form.http_server_config.unwrap();
+        assert_eq!(file.tls_server_config, Some(expected));
+        let http = file.http_server_config.unwrap();
         assert_eq!(http.http2, Some(false));
         assert_eq!(http.headers.unwrap()["X-Frame-Options"], "deny");
-        let users = form.basic_auth_users.unwrap();
+        let users = file.basic_auth_users.unwrap();
         assert_eq!(users["alice"], "$2y$10$abc");
         assert_eq!(users["007"], "numbers are names too");
         assert_eq!(users["7"], "and not the same");
-        assert!(form.rate_limit.is_some());
+        assert!(file.rate_limit.is_some());
     }
 
     #[test]
-    fn what_go_takes_for_true_is_true() {
+    fn booleans_as_in_go() {
         for (written, expected) in [("true", true), ("yes", true), ("on", true), ("off", false)] {
-            let form = Form::parse(&format!("http_server_config: {{http2: {written}}}")).unwrap();
-            assert_eq!(form.http_server_config.unwrap().http2, Some(expected));
+            let file =
+                WebConfigFile::parse(&format!("http_server_config: {{http2: {written}}}")).unwrap();
+            assert_eq!(file.http_server_config.unwrap().http2, Some(expected));
         }
     }
 
     #[test]
-    fn what_is_empty_asks_for_nothing() {
+    fn empty_sections_set_nothing() {
         for text in ["", "\n", "# nothing\n", "---\n", "{}", "null"] {
-            let form = Form::parse(text).unwrap();
-            assert!(form.tls_server_config.is_none() && form.basic_auth_users.is_none());
+            let file = WebConfigFile::parse(text).unwrap();
+            assert!(file.tls_server_config.is_none() && file.basic_auth_users.is_none());
         }
         for text in ["tls_server_config:", "tls_server_config: {}"] {
-            let tls = Form::parse(text).unwrap().tls_server_config;
-            assert_eq!(tls.unwrap_or_default(), TlsForm::default(), "{text}");
+            let tls = WebConfigFile::parse(text).unwrap().tls_server_config;
+            assert_eq!(tls.unwrap_or_default(), TlsSection::default(), "{text}");
         }
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_place() {
+    fn errors_name_the_position() {
         for (text, said) in [
             ("tls_servers: {}", "tls_servers"),
             ("tls_server_config:\n  cert_fil: x", "cert_fil"),
@@ -161,7 +164,7 @@ rate_limit:
             ("a: b: c", "line 1"),
             ("{}\n---\n{}", ""),
         ] {
-            let reason = Form::parse(text).unwrap_err();
+            let reason = WebConfigFile::parse(text).unwrap_err();
             assert!(reason.contains(said), "{text}: {reason}");
             assert!(!reason.contains('\n'), "one sentence: {reason}");
         }

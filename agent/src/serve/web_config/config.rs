@@ -1,6 +1,7 @@
-//! A web configuration, understood: what handshakes are made with, who may come in, what is added to
-//! answers.
-//! It must never come into being by halves: every file is read and every setting checked.
+//! A validated web configuration: TLS, users, and the headers added to responses.
+//!
+//! # Invariants
+//! It exists only if every file was read and every setting is valid.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -11,14 +12,14 @@ use hyper::{
 
 use super::{
     error::{ConfigError, Reason},
-    files::{Files, State},
-    form::Form,
+    files::{ConfigFiles, FileDigests},
+    schema::WebConfigFile,
     tls::Tls,
     users::Users,
 };
 
-/// Headers that can be added to answers, and the values that they can have; none for any.
-const HEADERS: [(&str, &[&str]); 5] = [
+/// Headers that can be added to responses, with their allowed values; an empty list allows any.
+const ALLOWED_HEADERS: [(&str, &[&str]); 5] = [
     ("Content-Security-Policy", &[]),
     ("Strict-Transport-Security", &[]),
     ("X-Content-Type-Options", &["nosniff"]),
@@ -26,32 +27,32 @@ const HEADERS: [(&str, &[&str]); 5] = [
     ("X-XSS-Protection", &[]),
 ];
 
-/// All that a web configuration asks for. By default, nothing.
+/// A web configuration. By default, empty.
 #[derive(Debug, Default)]
-pub struct Rules {
-    /// How to make handshakes; `None` for none.
+pub struct WebConfig {
+    /// `None`: plain HTTP.
     pub tls: Option<Tls>,
-    /// Who may come in; `None` for everybody.
+    /// `None`: no passwords.
     pub users: Option<Users>,
-    /// What is added to every answer.
+    /// Added to every response.
     pub headers: HeaderMap,
 }
 
-impl Rules {
-    /// Reads the file and all that it names; with what they held.
+impl WebConfig {
+    /// Reads the file and every file that it names; returns their digests too.
     ///
     /// # Errors
-    /// When a file cannot be read, or a setting is wrong or cannot be met.
-    pub fn load(path: &Path) -> Result<(Self, State), ConfigError> {
-        // Relative paths begin where the configuration is.
+    /// When a file cannot be read, or a setting is wrong or not supported.
+    pub fn load(path: &Path) -> Result<(Self, FileDigests), ConfigError> {
+        // Relative paths start at the folder of the configuration.
         let folder = path.parent().unwrap_or(Path::new(""));
         let name = path.file_name().unwrap_or_default();
-        let mut files = Files::new(folder);
-        let rules = files
+        let mut files = ConfigFiles::new(folder);
+        let config = files
             .read(&name.to_string_lossy(), "it")
             .and_then(|bytes| Self::new(&bytes, &mut files));
-        match rules {
-            Ok(rules) => Ok((rules, files.into_state())),
+        match config {
+            Ok(config) => Ok((config, files.into_digests())),
             Err(reason) => Err(ConfigError {
                 path: path.to_owned(),
                 reason,
@@ -59,25 +60,25 @@ impl Rules {
         }
     }
 
-    fn new(bytes: &[u8], files: &mut Files<'_>) -> Result<Self, Reason> {
+    fn new(bytes: &[u8], files: &mut ConfigFiles<'_>) -> Result<Self, Reason> {
         let text = std::str::from_utf8(bytes)
-            .map_err(|_| Reason::Form("it is not text in UTF-8".into()))?;
-        let form = Form::parse(text).map_err(Reason::Form)?;
-        if form.rate_limit.is_some() {
+            .map_err(|_| Reason::Format("it is not UTF-8 text".into()))?;
+        let file = WebConfigFile::parse(text).map_err(Reason::Format)?;
+        if file.rate_limit.is_some() {
             return Err(Reason::setting(
-                "rate_limit is not offered; leave it out (concurrent scrapes are limited without it)",
+                "rate_limit is not supported; remove it (concurrent scrapes are limited without it)",
             ));
         }
-        let http = form.http_server_config.unwrap_or_default();
-        let tls = form.tls_server_config.unwrap_or_default();
+        let http = file.http_server_config.unwrap_or_default();
+        let tls = file.tls_server_config.unwrap_or_default();
         Ok(Self {
             tls: Tls::new(&tls, http.http2.unwrap_or(true), files)?,
-            users: Users::new(form.basic_auth_users.unwrap_or_default())?,
+            users: Users::new(file.basic_auth_users.unwrap_or_default())?,
             headers: headers(http.headers.unwrap_or_default())?,
         })
     }
 
-    /// What a change must not take away: an emptied file would open the door.
+    /// Refuses a change that removes protection: an emptied file would allow everyone.
     pub fn may_become(&self, next: &Self) -> Result<(), Reason> {
         if self.tls.is_some() != next.tls.is_some() {
             return Err(Reason::Restart("switching TLS on or off"));
@@ -92,12 +93,14 @@ impl Rules {
 fn headers(named: BTreeMap<String, String>) -> Result<HeaderMap, Reason> {
     let mut headers = HeaderMap::new();
     for (name, value) in named {
-        let known = HEADERS.iter().find(|(known, _)| *known == name);
+        let known = ALLOWED_HEADERS.iter().find(|(known, _)| *known == name);
         let (known, values) = known.ok_or_else(|| {
-            let all = HEADERS.map(|(name, _)| name).join(", ");
-            Reason::setting(format!("headers: {name:?} cannot be set; there are {all}"))
+            let all = ALLOWED_HEADERS.map(|(name, _)| name).join(", ");
+            Reason::setting(format!(
+                "headers: {name:?} cannot be set; supported are {all}"
+            ))
         })?;
-        // Blank leaves it out.
+        // An empty value omits the header.
         if value.is_empty() {
             continue;
         }
@@ -107,7 +110,7 @@ fn headers(named: BTreeMap<String, String>) -> Result<HeaderMap, Reason> {
                 values.join(" or ")
             )));
         }
-        let wrong = || Reason::setting(format!("headers: {known} holds what no header can"));
+        let wrong = || Reason::setting(format!("headers: {known} has an invalid value"));
         let name = HeaderName::from_bytes(known.as_bytes()).map_err(|_| wrong())?;
         let value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
         headers.insert(name, value);
