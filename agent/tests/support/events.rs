@@ -8,7 +8,7 @@ use std::time::Duration;
 use halfopen::model::{
     connection::{Connection, Keepalive, Setting, State, Unknown},
     death,
-    event::{Death, Event, Held, Path, Sent, What},
+    event::{Death, Event, Path, QueuedBytes, Sent, What},
     liveness::Evidence,
     snapshot::{Cause, Direction},
 };
@@ -59,7 +59,7 @@ pub fn event(what: What, change: impl FnOnce(&mut Event)) -> Event {
         connection: told(),
         age: Ok(s(90)),
         sent: Ok(Sent::default()),
-        held: Ok(Held::default()),
+        held: Ok(QueuedBytes::default()),
         error: None,
     };
     change(&mut event);
@@ -168,7 +168,7 @@ pub fn deaths() -> Vec<Event> {
                 unanswered: 7,
                 ..Sent::default()
             });
-            it.held = Ok(Held {
+            it.held = Ok(QueuedBytes {
                 unacknowledged: 131_072,
                 unread: 17,
             });
@@ -206,7 +206,7 @@ pub fn deaths() -> Vec<Event> {
                 unanswered: 7,
                 ..Sent::default()
             });
-            it.held = Ok(Held {
+            it.held = Ok(QueuedBytes {
                 unacknowledged: 1,
                 unread: 0,
             });
@@ -291,7 +291,7 @@ pub fn oddities() -> Vec<Event> {
             it.connection.remote = "[2001:db8:85a3:aaaa:bbbb:cccc:dddd:eeee]:65535"
                 .parse()
                 .unwrap();
-            it.held = Ok(Held {
+            it.held = Ok(QueuedBytes {
                 unacknowledged: 0,
                 unread: 2_400,
             });
