@@ -12,15 +12,21 @@
     reason = "atomic_xadd: AtomicU64::fetch_add does not exist for bpf"
 )]
 
-mod bracket;
-mod held;
+mod clock;
+mod ending;
+mod event_record;
+mod fields;
 mod hooks;
+mod identity;
+mod kernel;
 mod maps;
-mod notice;
 mod read;
 mod record;
 mod request;
+mod segment;
 mod sock;
+mod socket_holders;
+mod timer_context;
 mod walk;
 
 #[panic_handler]

@@ -4,6 +4,7 @@
 use std::{fs, path::Path};
 
 use aya::{Btf, Ebpf, EbpfLoader, Endianness, include_bytes_aligned};
+use halfopen_common::fnv;
 use zerocopy::IntoBytes as _;
 
 use super::{Error, btf::Layout, copy_plan, pin::Pins};
@@ -22,12 +23,12 @@ const LOG_DEBUG: u8 = 4;
 pub fn load(layout: &Layout, options: &Options, pins: Option<&Pins>) -> Result<Ebpf, Error> {
     let level = log_level(options);
     let generation = pins.map_or(0, Pins::next);
-    let quick = copy_plan::plan(&layout.kernel);
+    let plan = copy_plan::plan(&layout.kernel);
     let mut loader = EbpfLoader::new();
     loader
         .override_global("GENERATION", &generation, true)
         .override_global("KERNEL", layout.kernel.as_bytes(), true)
-        .override_global("QUICK", quick.as_bytes(), true)
+        .override_global("FAST_PATH", plan.as_bytes(), true)
         .override_global("AYA_LOG_LEVEL", &level, false)
         .map_max_entries("SOCKETS", options.max_records)
         .map_max_entries("GROUPS", options.max_kernel_groups)
@@ -57,11 +58,7 @@ pub fn identity(layout: &Layout, options: &Options) -> u64 {
         asked.as_bytes(),
         &[log_level(options)],
     ];
-    // FNV-1a.
-    let bytes = parts.into_iter().flatten();
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-    })
+    fnv::hash(parts.into_iter().flatten())
 }
 
 /// The same for walks, which use none of the hooks' maps.
@@ -69,11 +66,11 @@ pub fn identity(layout: &Layout, options: &Options) -> u64 {
 /// # Errors
 /// When the kernel refuses.
 pub fn load_for_walk(layout: &Layout) -> Result<Ebpf, Error> {
-    let quick = copy_plan::plan(&layout.kernel);
+    let plan = copy_plan::plan(&layout.kernel);
     let mut loader = EbpfLoader::new();
     loader
         .override_global("KERNEL", layout.kernel.as_bytes(), true)
-        .override_global("QUICK", quick.as_bytes(), true);
+        .override_global("FAST_PATH", plan.as_bytes(), true);
     for unused in ["SOCKETS", "GROUPS", "NETS"] {
         loader.map_max_entries(unused, 1);
     }

@@ -230,10 +230,10 @@ impl Monitor {
         let loss = |which| losses.of(which);
         Losses {
             events_dropped: loss(Loss::EventsDropped),
-            certificates_lost: loss(Loss::CertificatesLost),
+            certificates_lost: loss(Loss::DeathRecordsLost),
             map_full: BTreeMap::from([
                 ("sockets", loss(Loss::RecordsFull)),
-                ("births", loss(Loss::BirthsFull)),
+                ("births", loss(Loss::StartTimesFull)),
                 ("groups", loss(Loss::GroupsFull)),
                 ("namespaces", loss(Loss::NetsFull)),
             ]),

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use halfopen_common::{
-    Ending, Notice, Outstanding, Record, direction, keepalive as guard, told, what,
+    Ending, EventRecord, Outstanding, Record, direction, event_flags, event_kind,
+    keepalive as guard,
 };
 use rustix::time::{ClockId, clock_gettime};
 
@@ -12,7 +13,7 @@ use crate::{bpf::address::address, host::owners::Owners};
 use halfopen_core::model::{
     connection::{Connection, Keepalive, Known, Setting, State, Unknown},
     death,
-    event::{Death, Event, Held, Sent, What},
+    event::{Death, Event, QueuedBytes, Sent, What},
     groups::Reasons,
     liveness::Evidence,
     snapshot::Direction,
@@ -52,17 +53,17 @@ impl Notices {
     }
 
     /// The event that is told; `None` for one of a kind this program does not know.
-    pub fn event(&self, notice: &Notice) -> Option<Event> {
+    pub fn event(&self, notice: &EventRecord) -> Option<Event> {
         Some(Event {
             at: self.wall + Duration::from_nanos(notice.at_ns),
             what: self.what(notice)?,
             connection: self.connection(notice)?,
             age: age(notice),
             sent: sent(notice),
-            held: if notice.flags & (told::REQUEST | told::STRAY) != 0 {
+            held: if notice.flags & (event_flags::REQUEST | event_flags::STRAY) != 0 {
                 Err(Unknown::NotOfThisKind)
             } else {
-                Ok(Held {
+                Ok(QueuedBytes {
                     unacknowledged: notice.unacknowledged,
                     unread: notice.unread,
                 })
@@ -71,23 +72,23 @@ impl Notices {
         })
     }
 
-    fn what(&self, notice: &Notice) -> Option<What> {
+    fn what(&self, notice: &EventRecord) -> Option<What> {
         let record = &notice.record;
         let reason = || self.reasons.name(record.reset_reason);
-        Some(match notice.what {
-            what::PROBE => What::Probe(evidence(record)?),
-            what::TIMEOUT => What::Timeout,
-            what::ANSWER => What::Answer(evidence(record)?),
-            what::RECOVERY => What::Recovery(evidence(record)?),
-            what::RESET_SENT => What::ResetSent(reason()),
-            what::RESET_RECEIVED => What::ResetReceived,
-            what::DEATH => {
+        Some(match notice.kind {
+            event_kind::PROBE => What::Probe(evidence(record)?),
+            event_kind::TIMEOUT => What::Timeout,
+            event_kind::ANSWER => What::Answer(evidence(record)?),
+            event_kind::RECOVERY => What::Recovery(evidence(record)?),
+            event_kind::RESET_SENT => What::ResetSent(reason()),
+            event_kind::RESET_RECEIVED => What::ResetReceived,
+            event_kind::DEATH => {
                 let known = Ending::ALL.into_iter();
                 let mut endings = known.filter(|ending| *ending as u8 == record.ending);
                 let ending = endings.next()?;
                 let cause = death::cause(ending)?;
                 // Without a record the reason stands nowhere.
-                let has_record = notice.flags & told::NO_RECORD == 0;
+                let has_record = notice.flags & event_flags::NO_RECORD == 0;
                 let is_reset = has_record && record.resets_sent != 0;
                 What::Death(Death {
                     cause,
@@ -99,14 +100,16 @@ impl Notices {
         })
     }
 
-    fn connection(&self, notice: &Notice) -> Option<Connection> {
+    fn connection(&self, notice: &EventRecord) -> Option<Connection> {
         let record = &notice.record;
-        let is_stray = notice.flags & told::STRAY != 0;
-        let is_full = notice.flags & (told::STRAY | told::REQUEST) == 0;
+        let is_stray = notice.flags & event_flags::STRAY != 0;
+        let is_full = notice.flags & (event_flags::STRAY | event_flags::REQUEST) == 0;
         let silence = match notice.silence_ns {
-            Notice::UNKNOWN if notice.flags & told::UNHEARD != 0 => Err(Unknown::NeverHeard),
-            Notice::UNKNOWN if is_full => Err(Unknown::NotOnThisKernel),
-            Notice::UNKNOWN => Err(Unknown::NotOfThisKind),
+            EventRecord::UNKNOWN if notice.flags & event_flags::UNHEARD != 0 => {
+                Err(Unknown::NeverHeard)
+            }
+            EventRecord::UNKNOWN if is_full => Err(Unknown::NotOnThisKernel),
+            EventRecord::UNKNOWN => Err(Unknown::NotOfThisKind),
             silence => Ok(Duration::from_nanos(silence)),
         };
         let user_timeout = u64::from(record.user_timeout_ms);
@@ -142,8 +145,8 @@ impl Notices {
             owner: self.owners.of(cgroup),
             cgroup,
             uid: of_full(!is_stray).map(|()| record.uid),
-            orphaned: notice.flags & told::ORPHAN != 0,
-            mptcp: notice.flags & told::MPTCP != 0,
+            orphaned: notice.flags & event_flags::ORPHAN != 0,
+            mptcp: notice.flags & event_flags::MPTCP != 0,
             keepalive: self.keepalive(notice),
             user_timeout: of_full(is_full)
                 .map(|()| (user_timeout != 0).then(|| Duration::from_millis(user_timeout))),
@@ -159,7 +162,7 @@ impl Notices {
         })
     }
 
-    fn keepalive(&self, notice: &Notice) -> Known<Keepalive> {
+    fn keepalive(&self, notice: &EventRecord) -> Known<Keepalive> {
         let setting = match notice.keepalive {
             guard::OFF => Setting::Off,
             guard::DEFAULT => Setting::Default,
@@ -177,21 +180,21 @@ impl Notices {
     }
 }
 
-fn age(notice: &Notice) -> Known<Duration> {
-    if notice.flags & told::STRAY != 0 {
+fn age(notice: &EventRecord) -> Known<Duration> {
+    if notice.flags & event_flags::STRAY != 0 {
         return Err(Unknown::NotOfThisKind);
     }
-    match notice.born_ns {
+    match notice.established_ns {
         0 => Err(Unknown::BeginningUnseen),
         born => Ok(Duration::from_nanos(notice.at_ns.saturating_sub(born))),
     }
 }
 
-fn sent(notice: &Notice) -> Known<Sent> {
-    if notice.flags & (told::REQUEST | told::STRAY) != 0 {
+fn sent(notice: &EventRecord) -> Known<Sent> {
+    if notice.flags & (event_flags::REQUEST | event_flags::STRAY) != 0 {
         return Err(Unknown::NotOfThisKind);
     }
-    if notice.flags & told::NO_RECORD != 0 {
+    if notice.flags & event_flags::NO_RECORD != 0 {
         return Err(Unknown::NoRecord);
     }
     let record = &notice.record;

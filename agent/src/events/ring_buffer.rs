@@ -14,7 +14,7 @@ use aya::{
     maps::{MapData, RingBuf},
 };
 use aya_log::EbpfLogger;
-use halfopen_common::{Loss, Notice, what};
+use halfopen_common::{EventRecord, Loss, event_kind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::warn;
 use zerocopy::FromBytes as _;
@@ -116,18 +116,18 @@ impl Reader {
                 break;
             };
             any = true;
-            let Ok(notice) = Notice::ref_from_bytes(&item) else {
+            let Ok(record) = EventRecord::ref_from_bytes(&item) else {
                 let bytes = item.len();
                 warn!(bytes, "an event of an unknown size was left out");
                 missed.events += 1;
                 continue;
             };
-            match self.notices.event(notice) {
+            match self.notices.event(record) {
                 Some(event) => self.listener.hear(event),
                 // Of a kind that this program does not know.
                 None => {
                     missed.events += 1;
-                    missed.deaths += u64::from(notice.what == what::DEATH);
+                    missed.deaths += u64::from(record.kind == event_kind::DEATH);
                 }
             }
         }
@@ -163,7 +163,7 @@ impl Reader {
 fn dropped(losses: &Losses) -> Missed {
     Missed {
         events: losses.of(Loss::EventsDropped),
-        deaths: losses.of(Loss::CertificatesLost),
+        deaths: losses.of(Loss::DeathRecordsLost),
     }
 }
 

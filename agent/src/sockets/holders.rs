@@ -9,7 +9,7 @@ use std::{
 };
 
 use aya::Ebpf;
-use halfopen_common::{ABSENT, Held, Kernel};
+use halfopen_common::{ABSENT, Kernel, SocketHolder};
 use halfopen_core::model::connection::{Connection, Holder, Known, State, Unknown};
 use tracing::warn;
 use zerocopy::FromBytes as _;
@@ -134,7 +134,7 @@ struct Found {
 }
 
 impl Found {
-    fn add(&mut self, held: &Held, connection: &Connection) {
+    fn add(&mut self, held: &SocketHolder, connection: &Connection) {
         let ports = (connection.local.port(), connection.remote.port());
         if ports != (held.local_port, held.remote_port) {
             self.replaced = true;
@@ -188,7 +188,7 @@ fn collect(from: impl Read, connections: &[Connection]) -> io::Result<Vec<Found>
 }
 
 /// Reads to the end, whatever pieces it comes in.
-fn drain(mut from: impl Read, mut each: impl FnMut(&Held)) -> io::Result<()> {
+fn drain(mut from: impl Read, mut each: impl FnMut(&SocketHolder)) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     let (mut filled, mut pauses) = (0, 0);
     loop {
@@ -202,10 +202,10 @@ fn drain(mut from: impl Read, mut each: impl FnMut(&Held)) -> io::Result<()> {
             }
             Err(error) => return Err(error),
         }
-        let whole = filled - filled % size_of::<Held>();
+        let whole = filled - filled % size_of::<SocketHolder>();
         buffer[..whole]
-            .chunks_exact(size_of::<Held>())
-            .filter_map(|bytes| Held::read_from_bytes(bytes).ok())
+            .chunks_exact(size_of::<SocketHolder>())
+            .filter_map(|bytes| SocketHolder::read_from_bytes(bytes).ok())
             .for_each(|held| each(&held));
         buffer.copy_within(whole..filled, 0);
         filled -= whole;

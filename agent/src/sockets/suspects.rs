@@ -27,9 +27,9 @@ use halfopen_core::model::{
 };
 
 /// The program that looks at one socket, run by hand, never attached …
-const LOOK: &str = "look";
+const LOOK: &str = "suspect";
 /// … and at all whose record has news.
-const LOOK_AROUND: &str = "look_around";
+const LOOK_AROUND: &str = "suspects";
 /// Suspects are never shown older than this, whatever a look costs: with tens of thousands of sockets
 /// in trouble it takes a tenth of a second or two.
 const OLDEST: Duration = Duration::from_secs(1);

@@ -24,7 +24,7 @@ pub struct Event {
     /// What it sent and got before, this event included.
     pub sent: Known<Sent>,
     /// What it held.
-    pub held: Known<Held>,
+    pub held: Known<QueuedBytes>,
     /// `sk_err`, an errno: what was seen, never what is judged by.
     pub error: Option<u32>,
 }
@@ -181,7 +181,7 @@ pub struct Sent {
 /// What a connection held, in bytes of sequence space: a SYN and a FIN count as one each, as in the
 /// queues that `ss` shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct QueuedBytes {
     /// Written by the application and not acknowledged (`write_seq` − `snd_una`).
     pub unacknowledged: u32,
     /// Received and not read by the application (`rcv_nxt` − `copied_seq`).
@@ -213,7 +213,7 @@ pub mod fixture {
                 resets_sent: 1,
                 ..Sent::default()
             }),
-            held: Ok(Held::default()),
+            held: Ok(QueuedBytes::default()),
             error: Some(110),
         }
     }

@@ -1,10 +1,9 @@
 //! The types of a BTF that the agent needs, found by name.
-//! It must never decide what has to be there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use btfparse::{Integer32Value, Offset, TypeInformation, TypeVariant};
-use halfopen_common::ABSENT;
+use halfopen_common::kernel::{FIELDS, SIZES, VALUES};
 
 /// Functions the hooks may attach to.
 const FUNCTIONS: [&str; 12] = [
@@ -20,45 +19,6 @@ const FUNCTIONS: [&str; 12] = [
     "tcp_set_state",
     "tcp_v4_destroy_sock",
     "reqsk_timer_handler",
-];
-
-const STRUCTS: [&str; 27] = [
-    "sock",
-    "inet_sock",
-    "ipv6_pinfo",
-    "inet_connection_sock",
-    "tcp_sock",
-    "net",
-    "cgroup",
-    "kernfs_node",
-    "timer_list",
-    "sk_buff",
-    "net_device",
-    "rtable",
-    "rt6_info",
-    "tcp6_sock",
-    "inet_timewait_sock",
-    "tcp_timewait_sock",
-    "request_sock",
-    "tcp_request_sock",
-    "task_struct",
-    "nsproxy",
-    "inet_hashinfo",
-    "inet_listen_hashbucket",
-    "socket",
-    "pid",
-    "upid",
-    "mptcp_sock",
-    "mptcp_subflow_context",
-];
-
-/// Enumerators the hooks and the walk need: of the tens of thousands there are no others are kept.
-const VALUES: [&str; 5] = [
-    "LINUX_MIB_TCPKEEPALIVE",
-    "LINUX_MIB_TCPWINPROBE",
-    "SK_RST_REASON_TCP_STATE",
-    "SOCK_DEAD",
-    "SOCK_KEEPOPEN",
 ];
 
 /// The type of the argument that says why a reset is sent.
@@ -91,27 +51,29 @@ impl<'a> Index<'a> {
             reset_reasons: HashMap::new(),
             trace_reset: None,
         };
+        let structs = FIELDS
+            .iter()
+            .map(|field| field.owner)
+            .chain(SIZES.iter().map(|size| size.structure))
+            .collect();
         for (id, kind) in types.get() {
-            index.add(*id, kind);
+            index.add(*id, kind, &structs);
         }
         index
     }
 
-    fn add(&mut self, id: u32, kind: &'a TypeVariant) {
-        let known = |names: &[&'static str], name: &Option<String>| {
-            names
-                .iter()
-                .copied()
-                .find(|known| Some(*known) == name.as_deref())
-        };
+    fn add(&mut self, id: u32, kind: &'a TypeVariant, structs: &HashSet<&'static str>) {
         match kind {
             TypeVariant::Struct(found) => {
-                if let Some(name) = known(&STRUCTS, found.name()) {
+                if let Some(name) = found.name().as_deref().and_then(|name| structs.get(name)) {
                     self.structs.entry(name).or_default().push(id);
                 }
             }
             TypeVariant::Func(found) => {
-                if let Some(name) = known(&FUNCTIONS, found.name()) {
+                let name = FUNCTIONS
+                    .into_iter()
+                    .find(|known| Some(*known) == found.name().as_deref());
+                if let Some(name) = name {
                     self.functions.insert(name, *found.prototype_tid());
                 }
             }
@@ -124,8 +86,9 @@ impl<'a> Index<'a> {
                         Integer32Value::Unsigned(value) => value,
                         Integer32Value::Signed(value) => value.cast_unsigned(),
                     };
-                    if let Some(name) = VALUES.into_iter().find(|known| *known == named.name) {
-                        self.values.insert(name, value);
+                    // There are tens of thousands: no others are kept.
+                    if let Some(known) = VALUES.iter().find(|known| known.name == named.name) {
+                        self.values.insert(known.name, value);
                     }
                     if found.name().as_deref() == Some(REASON)
                         && let Some(name) = named.name.strip_prefix(REASON_PREFIX)
@@ -148,48 +111,39 @@ impl<'a> Index<'a> {
         })
     }
 
+    /// Type of a field, by its number.
+    #[cfg(test)]
+    pub fn of_type(&self, structure: &str, field: &str) -> Option<u32> {
+        let ids = self.structs.get(structure)?;
+        let found = |id: &u32| Some(self.types.offset_of(*id, field).ok()?.0);
+        ids.iter().find_map(found)
+    }
+
     /// Offset of the byte that holds a field of a few bits.
-    pub fn byte_of_bits(&self, structure: &str, field: &str) -> u32 {
+    pub fn byte_of_bits(&self, structure: &str, field: &str) -> Option<u32> {
         let offset = |id: &u32| match self.types.offset_of(*id, field).ok()?.1 {
             Offset::ByteOffset(offset) => Some(offset),
             Offset::BitOffsetAndSize(bits, size) if bits % 8 + size <= 8 => Some(bits / 8),
             Offset::BitOffsetAndSize(..) => None,
         };
-        let found = self.structs.get(structure);
-        found
-            .and_then(|ids| ids.iter().find_map(offset))
-            .unwrap_or(ABSENT)
-    }
-
-    pub fn need(&self, structure: &str, field: &str) -> Result<u32, String> {
-        self.find(structure, field)
-            .ok_or_else(|| format!("{structure}.{field}"))
-    }
-
-    pub fn may(&self, structure: &str, field: &str) -> u32 {
-        self.find(structure, field).unwrap_or(ABSENT)
+        self.structs.get(structure)?.iter().find_map(offset)
     }
 
     /// Size of a structure in bytes.
-    pub fn size(&self, structure: &str) -> u32 {
+    pub fn size(&self, structure: &str) -> Option<u32> {
         let size = |id: &u32| match self.types.get().get(id) {
             Some(TypeVariant::Struct(found)) => u32::try_from(*found.size()).ok(),
             _ => None,
         };
-        let found = self.structs.get(structure);
-        found
-            .and_then(|ids| ids.iter().find_map(size))
-            .unwrap_or(ABSENT)
+        self.structs.get(structure)?.iter().find_map(size)
     }
 
+    /// Value of an enumerator.
     pub fn value(&self, name: &str) -> Option<u32> {
         self.values.get(name).copied()
     }
 
-    pub fn need_value(&self, name: &str) -> Result<u32, String> {
-        self.value(name).ok_or_else(|| name.to_owned())
-    }
-
+    /// Types of a function's parameters.
     pub fn parameters(&self, prototype: u32) -> Option<Vec<u32>> {
         match self.types.get().get(&prototype)? {
             TypeVariant::FuncProto(found) => {

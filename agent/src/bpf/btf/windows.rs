@@ -1,6 +1,5 @@
 //! A file as the parser wants it, without holding all of it in memory: the types, which are read in
 //! order, go by in a window; their names, which are not, are kept.
-//! It must never hold the types.
 
 use std::{cell::RefCell, fs::File, io, os::unix::fs::FileExt};
 

@@ -15,7 +15,8 @@ use std::{
 
 use aya::maps::{Array, Map, MapData, MapInfo};
 use halfopen_common::{
-    GroupCounts, GroupKey, Loss, NetCounts, NetKey, Notice, Record, SilenceTable, layout, switch,
+    EventRecord, GroupCounts, GroupKey, Loss, NetCounts, NetKey, Record, RequestTimer,
+    SilenceTable, TimerContext, layout, switch,
 };
 use tracing::warn;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -36,10 +37,10 @@ const MAPS: [Kept; 10] = [
     ("NETS", size_of::<NetKey>(), size_of::<NetCounts>()),
     ("LOSSES", 4, 8),
     ("SWITCHES", 4, 8),
-    ("BRACKETS", 4, layout::BRACKET_BYTES),
-    ("PENDING", 4, layout::PENDING_BYTES),
+    ("TIMER_CONTEXTS", 4, size_of::<TimerContext>()),
+    ("REQUEST_TIMERS", 4, size_of::<RequestTimer>()),
     ("EVENTS", 0, 0),
-    ("BIRTHS", 8, 8),
+    ("START_TIMES", 8, 8),
     ("SILENCES", 4, size_of::<SilenceTable>()),
 ];
 
@@ -55,8 +56,8 @@ const STATE: &str = "state";
 struct State {
     /// [`layout::LAYOUT`].
     layout: u32,
-    /// Size of a [`Notice`]: the maps do not tell.
-    notice_bytes: u32,
+    /// Size of a [`EventRecord`]: the maps do not tell.
+    event_bytes: u32,
     /// The version that made them, filled up with zeros.
     version: [u8; 24],
 }
@@ -69,7 +70,7 @@ impl State {
         }
         Self {
             layout: layout::LAYOUT,
-            notice_bytes: u32::try_from(size_of::<Notice>()).unwrap_or(u32::MAX),
+            event_bytes: u32::try_from(size_of::<EventRecord>()).unwrap_or(u32::MAX),
             version,
         }
     }
@@ -210,7 +211,7 @@ impl Pins {
             .and_then(|array| array.get(&0, 0));
         let found = found.map(|found| found.0);
         match &found {
-            Ok(found) if found.layout == own.layout && found.notice_bytes == own.notice_bytes => {
+            Ok(found) if found.layout == own.layout && found.event_bytes == own.event_bytes => {
                 Ok(())
             }
             Ok(found) => Err(self.of_another(&format!(

@@ -11,11 +11,11 @@ use crate::bpf::address::AF_INET;
 use halfopen_core::model::{event::Path, snapshot::Cause};
 
 /// An established connection of ours, heard 2 s ago, whose SYN was sent 5 s ago.
-fn notice(what: u8) -> Notice {
-    let mut notice = Notice::new_zeroed();
-    notice.what = what;
+fn notice(what: u8) -> EventRecord {
+    let mut notice = EventRecord::new_zeroed();
+    notice.kind = what;
     notice.at_ns = 100_000_000_000;
-    notice.born_ns = 95_000_000_000;
+    notice.established_ns = 95_000_000_000;
     notice.silence_ns = 2_000_000_000;
     notice.sock = 0xffff_8880_0000_1000;
     notice.cookie = 42;
@@ -62,7 +62,7 @@ fn notices() -> Notices {
     notices
 }
 
-fn with(what: u8, change: impl FnOnce(&mut Notice)) -> Option<Event> {
+fn with(what: u8, change: impl FnOnce(&mut EventRecord)) -> Option<Event> {
     let mut notice = notice(what);
     change(&mut notice);
     notices().event(&notice)
@@ -70,7 +70,7 @@ fn with(what: u8, change: impl FnOnce(&mut Notice)) -> Option<Event> {
 
 #[test]
 fn what_happened() {
-    let check = |what, change: fn(&mut Notice), expected| {
+    let check = |what, change: fn(&mut EventRecord), expected| {
         let event = with(what, change);
         assert_eq!(event.map(|event| event.what), expected);
     };
@@ -81,26 +81,30 @@ fn what_happened() {
     ];
     for (number, evidence) in outstanding {
         for (what, expected) in [
-            (what::PROBE, What::Probe(evidence)),
-            (what::ANSWER, What::Answer(evidence)),
-            (what::RECOVERY, What::Recovery(evidence)),
+            (event_kind::PROBE, What::Probe(evidence)),
+            (event_kind::ANSWER, What::Answer(evidence)),
+            (event_kind::RECOVERY, What::Recovery(evidence)),
         ] {
             let event = with(what, |notice| notice.record.outstanding = number);
             assert_eq!(event.unwrap().what, expected);
         }
     }
-    check(what::TIMEOUT, |_| {}, Some(What::Timeout));
-    check(what::RESET_RECEIVED, |_| {}, Some(What::ResetReceived));
+    check(event_kind::TIMEOUT, |_| {}, Some(What::Timeout));
+    check(
+        event_kind::RESET_RECEIVED,
+        |_| {},
+        Some(What::ResetReceived),
+    );
     let paws = || Some(What::ResetSent("tcp_rfc7323_paws".into()));
-    check(what::RESET_SENT, |_| {}, paws());
-    let inferred = |notice: &mut Notice| {
+    check(event_kind::RESET_SENT, |_| {}, paws());
+    let inferred = |notice: &mut EventRecord| {
         notice.record.reset_reason = u8::try_from(ResetReason::ABORT_ON_CLOSE).unwrap();
     };
     let expected = Some(What::ResetSent("tcp_abort_on_close".into()));
-    check(what::RESET_SENT, inferred, expected);
-    let beyond = |notice: &mut Notice| notice.record.reset_reason = 255;
+    check(event_kind::RESET_SENT, inferred, expected);
+    let beyond = |notice: &mut EventRecord| notice.record.reset_reason = 255;
     check(
-        what::RESET_SENT,
+        event_kind::RESET_SENT,
         beyond,
         Some(What::ResetSent("unknown".into())),
     );
@@ -108,17 +112,28 @@ fn what_happened() {
     check(0, |_| {}, None);
     check(8, |_| {}, None);
     check(255, |_| {}, None);
-    check(what::PROBE, |notice| notice.record.outstanding = 0, None);
-    check(what::ANSWER, |notice| notice.record.outstanding = 4, None);
-    check(what::TIMEOUT, |notice| notice.record.state = 0, None);
-    check(what::DEATH, |notice| notice.record.ending = 0, None);
-    check(what::DEATH, |notice| notice.record.ending = 31, None);
+    check(
+        event_kind::PROBE,
+        |notice| notice.record.outstanding = 0,
+        None,
+    );
+    check(
+        event_kind::ANSWER,
+        |notice| notice.record.outstanding = 4,
+        None,
+    );
+    check(event_kind::TIMEOUT, |notice| notice.record.state = 0, None);
+    check(event_kind::DEATH, |notice| notice.record.ending = 0, None);
+    check(event_kind::DEATH, |notice| notice.record.ending = 31, None);
 }
 
 #[test]
 fn deaths() {
     for ending in Ending::ALL {
-        let event = with(what::DEATH, |notice| notice.record.ending = ending as u8).unwrap();
+        let event = with(event_kind::DEATH, |notice| {
+            notice.record.ending = ending as u8
+        })
+        .unwrap();
         let expected = What::Death(Death {
             cause: death::cause(ending).unwrap(),
             path: death::path(ending).unwrap(),
@@ -127,34 +142,34 @@ fn deaths() {
         assert_eq!(event.what, expected);
     }
     // No reset, or none that a record tells of: no reason.
-    let never = |notice: &mut Notice| {
+    let never = |notice: &mut EventRecord| {
         notice.record.ending = Ending::Keepalive as u8;
         notice.record.resets_sent = 0;
     };
-    let unknown = |notice: &mut Notice| {
+    let unknown = |notice: &mut EventRecord| {
         notice.record.ending = Ending::Keepalive as u8;
-        notice.flags = told::NO_RECORD;
+        notice.flags = event_flags::NO_RECORD;
     };
-    let changes: [fn(&mut Notice); 2] = [never, unknown];
+    let changes: [fn(&mut EventRecord); 2] = [never, unknown];
     for change in changes {
         let expected = What::Death(Death {
             cause: Cause::Keepalive,
             path: Path::Idle,
             reset_reason: None,
         });
-        assert_eq!(with(what::DEATH, change).unwrap().what, expected);
+        assert_eq!(with(event_kind::DEATH, change).unwrap().what, expected);
     }
 }
 
 #[test]
 fn a_full_socket_in_the_units_people_use() {
-    let event = with(what::TIMEOUT, |notice| notice.error = 110).unwrap();
+    let event = with(event_kind::TIMEOUT, |notice| notice.error = 110).unwrap();
     assert_eq!(event.at, Duration::from_secs(1_764_000_100));
     assert_eq!(event.age, Ok(Duration::from_secs(5)));
     assert_eq!(event.error, Some(110));
     assert_eq!(
         event.held,
-        Ok(Held {
+        Ok(QueuedBytes {
             unacknowledged: 10,
             unread: 20,
         })
@@ -199,10 +214,10 @@ fn a_full_socket_in_the_units_people_use() {
 
 #[test]
 fn what_is_unknown_says_why() {
-    let event = with(what::RESET_RECEIVED, |notice| {
-        notice.flags = told::NO_RECORD | told::ORPHAN | told::MPTCP;
-        notice.born_ns = 0;
-        notice.silence_ns = Notice::UNKNOWN;
+    let event = with(event_kind::RESET_RECEIVED, |notice| {
+        notice.flags = event_flags::NO_RECORD | event_flags::ORPHAN | event_flags::MPTCP;
+        notice.established_ns = 0;
+        notice.silence_ns = EventRecord::UNKNOWN;
         notice.cookie = 0;
         notice.record.cgroup = 0;
         notice.record.user_timeout_ms = 30_000;
@@ -220,9 +235,9 @@ fn what_is_unknown_says_why() {
     assert_eq!((it.orphaned, it.mptcp), (true, true));
     assert_eq!(it.user_timeout, Ok(Some(Duration::from_secs(30))));
 
-    let unheard = with(what::TIMEOUT, |notice| {
-        notice.flags = told::UNHEARD;
-        notice.silence_ns = Notice::UNKNOWN;
+    let unheard = with(event_kind::TIMEOUT, |notice| {
+        notice.flags = event_flags::UNHEARD;
+        notice.silence_ns = EventRecord::UNKNOWN;
         notice.record.state = state::SYN_SENT;
     })
     .unwrap();
@@ -231,16 +246,16 @@ fn what_is_unknown_says_why() {
 
     for hz in [None, Some(0)] {
         let clockless = Notices::new(Reasons::new(&HashMap::new()), hz, Owners::open(0, false));
-        let event = clockless.event(&notice(what::TIMEOUT)).unwrap();
+        let event = clockless.event(&notice(event_kind::TIMEOUT)).unwrap();
         assert_eq!(event.connection.keepalive, Err(Unknown::NotOnThisKernel));
     }
 }
 
 #[test]
 fn a_request_has_no_settings_and_no_data() {
-    let event = with(what::DEATH, |notice| {
-        notice.flags = told::REQUEST | told::UNHEARD | told::NO_RECORD;
-        notice.silence_ns = Notice::UNKNOWN;
+    let event = with(event_kind::DEATH, |notice| {
+        notice.flags = event_flags::REQUEST | event_flags::UNHEARD | event_flags::NO_RECORD;
+        notice.silence_ns = EventRecord::UNKNOWN;
         notice.keepalive = guard::UNKNOWN;
         notice.record.state = state::NEW_SYN_RECV;
         notice.record.direction = direction::INBOUND;
@@ -263,11 +278,11 @@ fn a_request_has_no_settings_and_no_data() {
 
 #[test]
 fn a_stray_reset_is_of_no_connection() {
-    let event = with(what::RESET_SENT, |notice| {
-        notice.flags = told::STRAY | told::NO_RECORD;
-        notice.silence_ns = Notice::UNKNOWN;
+    let event = with(event_kind::RESET_SENT, |notice| {
+        notice.flags = event_flags::STRAY | event_flags::NO_RECORD;
+        notice.silence_ns = EventRecord::UNKNOWN;
         notice.keepalive = guard::UNKNOWN;
-        notice.born_ns = 0;
+        notice.established_ns = 0;
         notice.sock = 0;
         notice.record.state = 0;
         notice.record.direction = direction::NONE;

@@ -6,9 +6,9 @@ use zerocopy::{FromZeros as _, IntoBytes as _};
 use super::*;
 use halfopen_core::model::liveness::fixture::established;
 
-fn held(pid: u32, fd: u32, name: &[u8]) -> Held {
+fn held(pid: u32, fd: u32, name: &[u8]) -> SocketHolder {
     let connection = established();
-    let mut held = Held::new_zeroed();
+    let mut held = SocketHolder::new_zeroed();
     held.sock = connection.sock;
     held.local_port = connection.local.port();
     held.remote_port = connection.remote.port();
@@ -41,7 +41,7 @@ const EVERYBODY: Scope = Scope {
     subflows: true,
 };
 
-fn told(connection: Connection, held: &[Held], scope: Scope) -> Known<Vec<Holder>> {
+fn told(connection: Connection, held: &[SocketHolder], scope: Scope) -> Known<Vec<Holder>> {
     let connections = [connection];
     let mut found = collect(held.as_bytes(), &connections).unwrap();
     found.remove(0).told(&connections[0], scope)
@@ -98,7 +98,7 @@ fn each_process_once_in_order() {
 #[test]
 fn nobody_is_not_unknown() {
     let nobody = Ok(Vec::new());
-    let of_another = Held {
+    let of_another = SocketHolder {
         sock: 77,
         ..held(1, 1, b"")
     };

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use halfopen_common::{Class, EPHEMERAL, Net, Socket, direction, flag};
+use halfopen_common::{
+    AHEAD, Class, EPHEMERAL, Net, Socket, direction, flag,
+    icsk_pending::{LOSS_PROBE, PROBE0, REO_TIMEOUT, RETRANS},
+};
 
 use crate::{
     bpf::{Error, address::address},
@@ -23,14 +26,6 @@ use halfopen_core::model::{
     detection::window_probe_pause,
     snapshot::Direction,
 };
-
-/// `icsk_pending` (include/net/inet_connection_sock.h).
-const RETRANS: u8 = 1;
-const PROBE0: u8 = 3;
-const LOSS_PROBE: u8 = 5;
-const REO_TIMEOUT: u8 = 6;
-/// A time stamp this little ahead of the clock was taken after the clock was read.
-const AHEAD: u32 = 4_096;
 
 /// What is needed to understand the sockets of one walk.
 #[derive(Debug, Clone)]

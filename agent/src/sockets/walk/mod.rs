@@ -175,7 +175,7 @@ impl Walker {
             }
             between();
         }
-        walked.torn += u64::from(progress.torn);
+        walked.torn += u64::from(progress.changed_chains);
         walked.unreadable += u64::from(progress.unreadable);
         Ok(())
     }

@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use halfopen_common::fnv;
+
 use super::LONGEST_NAME;
 
 /// What `~` and the 16 digits of the hash take.
@@ -57,7 +59,7 @@ fn is_plain(c: char) -> bool {
 /// The name itself, or its beginning and a hash of the whole.
 pub fn bounded(mut name: String) -> String {
     if name.len() > LONGEST_NAME {
-        let hash = fnv_1a(name.as_bytes());
+        let hash = fnv::hash(name.as_bytes());
         let cut = (0..=LONGEST_NAME - TAIL)
             .rev()
             .find(|cut| name.is_char_boundary(*cut))
@@ -67,11 +69,4 @@ pub fn bounded(mut name: String) -> String {
         let _ = write!(name, "~{hash:016x}");
     }
     name
-}
-
-/// FNV-1a, 64 bits: the same in every build, as the standard library's hashes are not said to be.
-fn fnv_1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     model::{
         deaths::Certificate,
-        event::{Event, Held, Sent, What},
+        event::{Event, QueuedBytes, Sent, What},
         liveness::Evidence,
     },
     render::facts::{Address, Keepalive, Reasons, ms},
@@ -105,7 +105,8 @@ impl Form {
         let it = &event.connection;
         let mut why = Reasons::default();
         let sent = |part: fn(&Sent) -> u32| event.sent.as_ref().map(part).map_err(|why| *why);
-        let held = |part: fn(&Held) -> u32| event.held.as_ref().map(part).map_err(|why| *why);
+        let held =
+            |part: fn(&QueuedBytes) -> u32| event.held.as_ref().map(part).map_err(|why| *why);
         Self {
             format: FORMAT.into(),
             format_version: VERSION,

@@ -1,20 +1,22 @@
-//! What the hooks tell the agent at once, through the ring buffer `EVENTS`.
-//! It must never be the only account of anything: what is counted is counted in the maps.
+//! What the hooks report to the agent at once, through the ring buffer `EVENTS`.
+//!
+//! # Invariants
+//! Nothing is reported here alone: what is counted is counted in the maps.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::Record;
 
-/// What has happened: values of [`Notice::what`]. Deaths are always told; the others while somebody
-/// watches ([`crate::switch::WATCHED`]).
-pub mod what {
-    /// A connection has ended other than by an orderly close: [`crate::Record::ending`] says on which path.
+/// What has happened: values of [`EventRecord::kind`]. Deaths are always reported; the others while
+/// somebody watches ([`crate::switch::WATCHED`]).
+pub mod event_kind {
+    /// A connection has ended other than by an orderly close: [`crate::Record::ending`] is the path.
     pub const DEATH: u8 = 1;
-    /// A reset was sent: [`crate::Record::reset_reason`] says why.
+    /// A reset was sent: [`crate::Record::reset_reason`] is why.
     pub const RESET_SENT: u8 = 2;
     /// A reset was accepted.
     pub const RESET_RECEIVED: u8 = 3;
-    /// A probe was sent: [`crate::Record::outstanding`] says which.
+    /// A probe was sent: [`crate::Record::outstanding`] is which.
     pub const PROBE: u8 = 4;
     /// The retransmission timer has fired with data outstanding.
     pub const TIMEOUT: u8 = 5;
@@ -24,8 +26,8 @@ pub mod what {
     pub const RECOVERY: u8 = 7;
 }
 
-/// Bits of [`Notice::flags`].
-pub mod told {
+/// Bits of [`EventRecord::flags`].
+pub mod event_flags {
     /// The socket has no record: what it sent before is not known, the table was full.
     pub const NO_RECORD: u8 = 1;
     /// Closed by its application (SOCK_DEAD).
@@ -40,7 +42,7 @@ pub mod told {
     pub const UNHEARD: u8 = 32;
 }
 
-/// Values of [`Notice::keepalive`].
+/// Values of [`EventRecord::keepalive`].
 pub mod keepalive {
     /// SO_KEEPALIVE is off.
     pub const OFF: u8 = 0;
@@ -55,7 +57,7 @@ pub mod keepalive {
 /// One event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct Notice {
+pub struct EventRecord {
     /// When, CLOCK_MONOTONIC nanoseconds.
     pub at_ns: u64,
     /// Address of the `struct sock`, 0 if there is none.
@@ -64,8 +66,8 @@ pub struct Notice {
     pub cookie: u64,
     /// When its handshake ended or, where it has not, its first SYN or SYN-ACK was sent; 0 if no hook
     /// saw it.
-    pub born_ns: u64,
-    /// Since the peer was last heard; [`Notice::UNKNOWN`] if it never was, or cannot be told.
+    pub established_ns: u64,
+    /// Since the peer was last heard; [`EventRecord::UNKNOWN`] if it never was, or is unknown.
     pub silence_ns: u64,
     /// What is known of the socket, after the event.
     pub record: Record,
@@ -77,19 +79,19 @@ pub struct Notice {
     pub unacknowledged: u32,
     /// Sequence space received and not read (`rcv_nxt` − `copied_seq`).
     pub unread: u32,
-    /// `sk_err`, an errno, 0 if none: what was seen, never what is judged by.
+    /// `sk_err`, an errno, 0 if none: shown, never classified by.
     pub error: u32,
     /// TCP_KEEPCNT in force.
     pub keepalive_probes: u8,
     /// One of [`keepalive`].
     pub keepalive: u8,
-    /// One of [`what`].
-    pub what: u8,
-    /// Bits of [`told`].
+    /// One of [`event_kind`].
+    pub kind: u8,
+    /// Bits of [`event_flags`].
     pub flags: u8,
 }
 
-impl Notice {
+impl EventRecord {
     /// No such span of time.
     pub const UNKNOWN: u64 = u64::MAX;
 }
@@ -114,5 +116,5 @@ pub struct Silences {
 #[repr(C)]
 pub struct SilenceTable(pub [Silences; crate::Ending::COUNT]);
 
-const _: () = assert!(size_of::<Notice>() == 200);
+const _: () = assert!(size_of::<EventRecord>() == 200);
 const _: () = assert!(size_of::<Silences>() == 96);

@@ -1,6 +1,5 @@
-//! Tells which process holds which TCP socket: the kernel runs it for every descriptor of every
-//! process, as its iterator over them is read.
-//! It must never tell of a descriptor twice, nor judge who is to be told of.
+//! Reports which process holds which TCP socket: the kernel runs it for every descriptor of every
+//! process, as its iterator over them is read. Each descriptor is reported once.
 
 use aya_ebpf::{
     bindings::{file, seq_file},
@@ -9,13 +8,14 @@ use aya_ebpf::{
         generated::{bpf_seq_write, bpf_sock_from_file},
     },
 };
-use halfopen_common::{ABSENT, Held};
+use halfopen_common::SocketHolder;
 use zerocopy::FromZeros as _;
 
 use crate::{
-    maps::kernel,
-    read::Reader,
-    sock::{Sock, read},
+    fields,
+    kernel::kernel,
+    read::{Offset, Reader, read},
+    sock::Sock,
 };
 
 /// SOCK_STREAM (include/linux/net.h).
@@ -62,20 +62,20 @@ extern "C" fn task_file(visit: *const Visit) -> i32 {
         // SAFETY: the kernel holds the file.
         let socket = unsafe { bpf_sock_from_file(*file) };
         if !socket.is_null() {
-            let _ = tell(seq, *task, *fd as u32, socket as u64);
+            let _ = report(seq, *task, *fd as u32, socket as u64);
         }
     }
     0
 }
 
 #[inline(always)]
-fn tell(seq: *mut seq_file, task: u64, fd: u32, socket: u64) -> Option<()> {
-    let sock: u64 = read(socket, kernel!(socket_sk))?;
-    let protocol: u16 = read(sock, kernel!(protocol))?;
+fn report(seq: *mut seq_file, task: u64, fd: u32, socket: u64) -> Option<()> {
+    let sock = read(socket, fields::socket_sk())?;
+    let protocol = read(sock, fields::protocol())?;
     if protocol == IPPROTO_MPTCP {
-        return tell_subflows(seq, task, fd, sock);
+        return report_subflows(seq, task, fd, sock);
     }
-    let kind: u16 = read(sock, kernel!(sock_type))?;
+    let kind = read(sock, fields::sock_type())?;
     if protocol != IPPROTO_TCP || kind != SOCK_STREAM {
         return None;
     }
@@ -85,35 +85,36 @@ fn tell(seq: *mut seq_file, task: u64, fd: u32, socket: u64) -> Option<()> {
 
 /// What is held is a socket of MPTCP, and so are held the TCP sockets behind it.
 #[inline(always)]
-fn tell_subflows(seq: *mut seq_file, task: u64, fd: u32, sock: u64) -> Option<()> {
-    if kernel!(mptcp_subflows) == ABSENT {
+fn report_subflows(seq: *mut seq_file, task: u64, fd: u32, sock: u64) -> Option<()> {
+    let list = fields::mptcp_subflows();
+    if list.is_absent() {
         return None;
     }
     let mut held = holder(task, fd)?;
-    let list = sock.wrapping_add(u64::from(kernel!(mptcp_subflows)));
+    let list = list.of(sock);
     let mut entry = list;
     for _ in 0..MOST_SUBFLOWS {
-        // The list may change under the reader: what is told then is no address that a walk met.
-        entry = read(entry, 0)?;
+        // The list may change under the reader: what is reported then is no address that a walk met.
+        entry = read(entry, Offset::new(0))?;
         if entry == list {
             break;
         }
-        let context = entry.wrapping_sub(u64::from(kernel!(subflow_node)));
-        let subflow: u64 = read(context, kernel!(subflow_sock))?;
+        let context = fields::subflow_node().owner(entry);
+        let subflow = read(context, fields::subflow_sock())?;
         write(seq, &mut held, Sock(subflow))?;
     }
     Some(())
 }
 
-/// Whose descriptor it is.
+/// The process that holds the descriptor.
 #[inline(always)]
-fn holder(task: u64, fd: u32) -> Option<Held> {
-    let mut held = Held::new_zeroed();
-    let leader: u64 = read(task, kernel!(task_leader))?;
+fn holder(task: u64, fd: u32) -> Option<SocketHolder> {
+    let mut held = SocketHolder::new_zeroed();
+    let leader = read(task, fields::task_leader())?;
     held.pid = pid(leader)?;
     held.fd = fd;
     let mut reader = Reader::of(leader);
-    reader.field(&raw mut held.name, kernel!(task_comm));
+    reader.field(&raw mut held.name, fields::task_comm());
     reader.ok().then_some(held)
 }
 
@@ -123,24 +124,27 @@ fn holder(task: u64, fd: u32) -> Option<Held> {
 fn pid(task: u64) -> Option<u32> {
     // SAFETY: takes no argument.
     let reader = unsafe { bpf_get_current_task() };
-    let own: u64 = read(reader, kernel!(task_pid))?;
-    let level: u32 = read(own, kernel!(pid_level))?;
-    let pid: u64 = read(task, kernel!(task_pid))?;
+    let own = read(reader, fields::task_pid())?;
+    let level = read(own, fields::pid_level())?;
+    let pid = read(task, fields::task_pid())?;
     let number = u64::from(level) * u64::from(kernel!(upid_size));
-    read(
-        pid.wrapping_add(u64::from(kernel!(pid_numbers)))
-            .wrapping_add(number),
-        kernel!(upid_number),
-    )
+    let upid = fields::pid_numbers().of(pid).wrapping_add(number);
+    read(upid, fields::upid_number())
 }
 
 /// Where the buffer is full the kernel notices by itself, and asks for this descriptor again.
 #[inline(always)]
-fn write(seq: *mut seq_file, held: &mut Held, sock: Sock) -> Option<()> {
+fn write(seq: *mut seq_file, held: &mut SocketHolder, sock: Sock) -> Option<()> {
     held.sock = sock.0;
-    held.local_port = read(sock.0, kernel!(local_port))?;
+    held.local_port = read(sock.0, fields::local_port())?;
     held.remote_port = sock.remote_port()?;
-    // SAFETY: `held` is as long as is said, and no byte of it is unset.
-    unsafe { bpf_seq_write(seq, (&raw const *held).cast(), size_of::<Held>() as u32) };
+    // SAFETY: `held` has this size, and no byte of it is unset.
+    unsafe {
+        bpf_seq_write(
+            seq,
+            (&raw const *held).cast(),
+            size_of::<SocketHolder>() as u32,
+        )
+    };
     Some(())
 }

@@ -1,14 +1,14 @@
-//! Never attached: the agent runs it (BPF_PROG_TEST_RUN) for a socket to which something happened,
-//! since no hook sees an answer come: marks the record, which the next hook counts, and hands out
-//! what the socket looks like now.
+//! Reads a socket to which something happened, since no hook sees an answer come: marks the record,
+//! which the next hook counts, and hands out the socket as it is now.
 
-use super::{facts, hand_out};
-use crate::{maps, notice, record, sock::Sock};
 use halfopen_common::Record;
 
-by_hand! {
+use super::{output::hand_out, program::test_run_program, socket};
+use crate::{event_record, identity, maps, sock::Sock};
+
+test_run_program! {
     /// One socket, by its address: [`at`].
-    fn look(ctx) -> u32 {
+    fn suspect(ctx) -> u32 {
         let sock: u64 = ctx.arg(0);
         at(sock, maps::record(sock));
         0
@@ -26,15 +26,15 @@ pub fn at(sock: u64, known: Option<*mut Record>) {
         let record = unsafe { &mut *known };
         let probed = record.probe_jiffies;
         if record.is_waiting()
-            && record::is_same(record, sock) == Some(true)
+            && identity::is_same(record, sock) == Some(true)
             && sock.heard_since(probed) == Some(true)
         {
-            notice::answer(sock, known);
+            event_record::answer(sock, known);
             // A probe sent meanwhile has not been answered by what was heard before it.
             record.heard = u8::from(record.probe_jiffies == probed);
         }
         // SAFETY: as above.
         hand_out(unsafe { &*known });
     }
-    facts::tell(sock.0);
+    socket::report(sock.0);
 }

@@ -1,12 +1,11 @@
-//! What the iterator over descriptors tells of each that is a TCP socket.
-//! It must never hold a pointer but the socket's own, by which a walk knows it.
+//! What the iterator over descriptors reports of each that is a TCP socket.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// One descriptor of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct Held {
+pub struct SocketHolder {
     /// Address of the `struct sock_common`: [`crate::Socket::sock`].
     pub sock: u64,
     /// The process, as the reader's PID namespace numbers it.
@@ -17,11 +16,11 @@ pub struct Held {
     pub name: [u8; 16],
     /// `skc_num`: local port, host order.
     pub local_port: u16,
-    /// `skc_dport`: remote port, host order; with the other tells whether the socket is still the one
-    /// that a walk met there.
+    /// `skc_dport`: remote port, host order; both ports show whether the socket is still the one that
+    /// a walk met there.
     pub remote_port: u16,
     /// Zero.
     pub padding: [u8; 4],
 }
 
-const _: () = assert!(size_of::<Held>() == 40);
+const _: () = assert!(size_of::<SocketHolder>() == 40);
