@@ -12,7 +12,12 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
-    commands, filter, kernel,
+    commands,
+    options::{self, Options},
+    sockets::Reader,
+};
+use halfopen_core::{
+    filter,
     model::{
         judged::{Extent, Reading},
         liveness::Thresholds,
@@ -46,8 +51,10 @@ pub enum Command {
     /// Remove what `halfopen agent --pin` keeps in the kernel, and with it what that has counted
     Unpin(commands::unpin::UnpinArgs),
     /// Let connections die in private network namespaces and compare every count with the kernel's
+    #[cfg(feature = "selftest")]
     Selftest(commands::selftest::SelftestArgs),
     /// Let one connection die and show what a running agent counted
+    #[cfg(feature = "selftest")]
     #[command(hide = true)]
     Demo(commands::demo::DemoArgs),
 }
@@ -113,7 +120,7 @@ pub struct HookArgs {
         long,
         value_name = "FILE",
         env = "HALFOPEN_BTF",
-        default_value = kernel::BTF
+        default_value = options::BTF
     )]
     pub btf: std::path::PathBuf,
 }
@@ -184,12 +191,11 @@ pub fn main() -> ExitCode {
     let Cli { command, logs } = Cli::parse();
     let default_level = match command {
         Command::Agent(_) => LogLevel::Info,
-        Command::List(_)
-        | Command::Watch(_)
-        | Command::Doctor(_)
-        | Command::Unpin(_)
-        | Command::Selftest(_)
-        | Command::Demo(_) => LogLevel::Warn,
+        Command::List(_) | Command::Watch(_) | Command::Doctor(_) | Command::Unpin(_) => {
+            LogLevel::Warn
+        }
+        #[cfg(feature = "selftest")]
+        Command::Selftest(_) | Command::Demo(_) => LogLevel::Warn,
     };
     start_logs(&logs, logs.log_level.unwrap_or(default_level));
     let result = match &command {
@@ -198,7 +204,9 @@ pub fn main() -> ExitCode {
         Command::Watch(args) => commands::watch::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Unpin(args) => commands::unpin::run(args),
+        #[cfg(feature = "selftest")]
         Command::Selftest(args) => commands::selftest::run(args),
+        #[cfg(feature = "selftest")]
         Command::Demo(args) => commands::demo::run(args),
     };
     result.unwrap_or_else(|error| {
@@ -209,9 +217,9 @@ pub fn main() -> ExitCode {
 
 /// Every connection there is.
 fn read_all(args: &commands::list::ListArgs) -> anyhow::Result<Reading> {
-    let options = kernel::Options {
+    let options = Options {
         thresholds: args.thresholds(),
-        ..kernel::Options::default()
+        ..Options::default()
     };
     let extent = Extent {
         netns: None,
@@ -219,7 +227,7 @@ fn read_all(args: &commands::list::ListArgs) -> anyhow::Result<Reading> {
         processes: args.processes,
     };
     let everything = |_: &_| true;
-    Ok(kernel::Reader::open(&options)?.list_to(extent, &everything)?)
+    Ok(Reader::open(&options)?.list_to(extent, &everything)?)
 }
 
 /// Says why the program ends, in the form in which it was to speak.

@@ -13,7 +13,7 @@ mod storm;
 use std::{process::ExitCode, thread};
 
 use anyhow::{Context, Result, anyhow};
-use halfopen::kernel::{Monitor, Options, measure};
+use halfopen::{bpf::statistics, collector::Monitor, options::Options};
 
 use storm::Close;
 
@@ -39,11 +39,11 @@ fn bench() -> Result<()> {
         bpf_stats: false,
         ..Options::default()
     };
-    let verified = measure::verify(&options)?;
+    let verified = statistics::verify(&options)?;
     network::enter_private()?;
     let mut monitor = Monitor::start(&options)?;
 
-    let statistics = measure::statistics().context("having the kernel measure BPF programs")?;
+    let statistics = statistics::statistics().context("having the kernel measure BPF programs")?;
     println!("making connections, resets, probes and timeouts …");
     events::make()?;
     programs::print(&monitor.programs(), &verified);

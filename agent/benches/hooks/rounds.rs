@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use halfopen::kernel::Monitor;
+use halfopen::collector::Monitor;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::storm::{Close, Worker};

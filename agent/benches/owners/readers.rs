@@ -9,12 +9,14 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use halfopen::{
-    kernel::{
-        Options, Reader,
+    host::owners::Owners,
+    options::Options,
+    sockets::{
+        Reader,
         walk::{self, Converter, Request},
     },
-    model::{connection::Connection, judged::Extent},
 };
+use halfopen_core::model::{connection::Connection, judged::Extent};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::usage;
@@ -139,7 +141,7 @@ impl Readers {
 
     fn list_anew(&mut self, processes: bool) -> Result<Vec<Connection>> {
         let (Reader::Walk { owners, .. } | Reader::SockDiag { owners }) = &mut self.reader;
-        *owners = Options::default().owners();
+        *owners = Owners::for_options(&Options::default());
         self.list(processes)
     }
 

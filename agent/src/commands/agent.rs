@@ -21,8 +21,9 @@ use tracing::{info, warn};
 
 use crate::{
     cli::{HookArgs, LogLevel, ThresholdArgs, interval},
+    collector::Monitor,
     commands::{grouping::GroupArgs, news::News},
-    kernel::{self, Monitor},
+    options::{self, Options},
     serve::{
         self, Access, Api, Feed, Limits, ListenAddress, ListenError, Listener, Listening, Refused,
         Routes, Sampler, Snapshots, TelemetryPath,
@@ -92,7 +93,7 @@ pub struct AgentArgs {
         env = "HALFOPEN_PIN",
         num_args = 0..=1,
         require_equals = true,
-        default_missing_value = kernel::PINS
+        default_missing_value = options::PINS
     )]
     pin: Option<PathBuf>,
     /// Leave the kernel's BPF statistics off: hook runs and run time are then unknown
@@ -227,7 +228,7 @@ async fn agent(
     let limits = Limits::default();
     let mut server = tokio::spawn(serve::serve(listeners, routes, access, limits, stopped));
 
-    let options = kernel::Options {
+    let options = Options {
         hooks: args.hooks.hooks.forced(),
         without: args.hooks.without.clone(),
         btf: args.hooks.btf.clone(),

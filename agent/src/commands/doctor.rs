@@ -7,10 +7,8 @@ use anyhow::Context;
 use clap::Args;
 
 use super::print;
-use crate::{
-    cli::HookArgs,
-    host::cgroups::Cgroups,
-    kernel::{self, Monitor},
+use crate::{bpf, cli::HookArgs, collector::Monitor, host::cgroups::Cgroups, options::Options};
+use halfopen_core::{
     model::snapshot::{Snapshot, Walk},
     render::doctor::{self, Fact, Privilege, Report},
 };
@@ -110,8 +108,8 @@ fn privileges(status: &str) -> Vec<Privilege> {
     CAPABILITIES.iter().map(privilege).collect()
 }
 
-fn attach(hooks: &HookArgs) -> Result<Snapshot, kernel::Error> {
-    let options = kernel::Options {
+fn attach(hooks: &HookArgs) -> Result<Snapshot, bpf::Error> {
+    let options = Options {
         hooks: hooks.hooks.forced(),
         without: hooks.without.clone(),
         btf: hooks.btf.clone(),
@@ -119,11 +117,11 @@ fn attach(hooks: &HookArgs) -> Result<Snapshot, kernel::Error> {
         max_records: 1024,
         max_kernel_groups: 64,
         bpf_stats: false,
-        ..kernel::Options::default()
+        ..Options::default()
     };
     match Monitor::start(&options) {
         Ok(mut monitor) => Ok(monitor.snapshot()),
-        Err(kernel::Error::NothingAttached { snapshot, .. }) => Ok(*snapshot),
+        Err(bpf::Error::NothingAttached { snapshot, .. }) => Ok(*snapshot),
         Err(error) => Err(error),
     }
 }

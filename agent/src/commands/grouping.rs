@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::{
+use halfopen_core::{
     filter,
     model::budget::{GroupBy, LEAST_SERIES, Limits, Patterns},
 };

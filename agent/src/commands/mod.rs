@@ -2,11 +2,13 @@
 //! It must never hold what a view or a metric is: it brings the parts together.
 
 pub mod agent;
+#[cfg(feature = "selftest")]
 pub mod demo;
 pub mod doctor;
 mod grouping;
 pub mod list;
 mod news;
+#[cfg(feature = "selftest")]
 pub mod selftest;
 pub mod unpin;
 pub mod watch;
@@ -19,11 +21,8 @@ use std::{
 
 use clap::ColorChoice;
 
-use crate::{
-    kernel::{self, Monitor},
-    model::snapshot::Snapshot,
-    serve::Source,
-};
+use crate::{bpf, collector::Monitor, serve::Source};
+use halfopen_core::model::snapshot::Snapshot;
 
 impl Source for Monitor {
     fn snapshot(&mut self) -> Snapshot {
@@ -38,8 +37,8 @@ const FAILED: u8 = 1;
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let code = error
-        .downcast_ref::<kernel::Error>()
-        .map_or(FAILED, kernel::Error::exit_code);
+        .downcast_ref::<bpf::Error>()
+        .map_or(FAILED, bpf::Error::exit_code);
     ExitCode::from(code)
 }
 

@@ -1,5 +1,5 @@
 //! `halfopen selftest`: connections die in every known way, and every count is compared.
-//! It must never judge by the agent's own word: what is right comes from the lab.
+//! What is right comes from the lab, never from the agent.
 
 use std::{
     fs,
@@ -13,13 +13,11 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use halfopen_lab::{
     Error,
-    agent::Agent,
-    http::Origin,
-    judge::Policy,
-    judgement::Thresholds,
-    report::Report,
-    session::{self, Terms},
-    storm::{self, Storm},
+    classify::assessment::Exactness,
+    observe::{agent_client::AgentThresholds, agent_process::AgentProcess, http::Origin},
+    report::SelftestReport,
+    scenario::session::{self, SelftestTerms},
+    stress::{self, StressTest},
 };
 
 use crate::{cli::Hooks, commands};
@@ -36,13 +34,13 @@ pub struct SelftestArgs {
     /// Only the scenarios with these numbers
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = session::number)]
     scenario: Vec<u16>,
-    /// A storm instead of the scenarios: so many connections die of every cause within two minutes, and
-    /// each death's certificate is held against what was done
+    /// Stress test instead of the scenarios: N connections die of every cause within two minutes, and each
+    /// death record is checked against what was done
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "10000",
           value_parser = clap::value_parser!(u32).range(100..=30_000),
           conflicts_with = "scenario")]
     storm: Option<u32>,
-    /// In how many seconds
+    /// Duration of the stress test, in seconds
     #[arg(long, value_name = "N", default_value_t = 120, hide = true, requires = "storm",
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     storm_seconds: u64,
@@ -57,7 +55,7 @@ pub struct SelftestArgs {
     #[arg(long, value_name = "EXPECTATION", hide = true, conflicts_with = "storm",
           value_parser = session::falsified)]
     falsify: Vec<(String, String, u64)>,
-    /// Write the agent's metrics, as they were judged, to this file
+    /// Write the agent's metrics, as they were compared, to this file
     #[arg(long, value_name = "FILE")]
     metrics_out: Option<PathBuf>,
 }
@@ -68,12 +66,12 @@ pub struct SelftestArgs {
 /// When the result cannot be written.
 pub fn run(args: &SelftestArgs) -> anyhow::Result<ExitCode> {
     if !args.json {
-        let (many, takes) = args.storm().map_or_else(
+        let (many, takes) = args.stress().map_or_else(
             || (String::new(), "about a minute".to_owned()),
-            |storm| {
-                let seconds = storm.lasts.as_secs() + 20;
+            |test| {
+                let seconds = test.lasts.as_secs() + 20;
                 (
-                    format!("{} ", storm.connections),
+                    format!("{} ", test.connections),
                     format!("about {seconds} s"),
                 )
             },
@@ -107,40 +105,40 @@ pub fn run(args: &SelftestArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl SelftestArgs {
-    fn storm(&self) -> Option<Storm> {
-        self.storm.map(|connections| Storm {
+    fn stress(&self) -> Option<StressTest> {
+        self.storm.map(|connections| StressTest {
             connections,
             lasts: Duration::from_secs(self.storm_seconds),
         })
     }
 
-    /// Lets the agent at `origin` watch what is to be played.
-    fn play(&self, origin: &Origin, terms: &Terms) -> Result<Report, Error> {
-        match self.storm() {
-            Some(storm) => storm::run(origin, storm, terms.policy),
+    /// Plays what was asked for while the agent at `origin` observes.
+    fn play(&self, origin: &Origin, terms: &SelftestTerms) -> Result<SelftestReport, Error> {
+        match self.stress() {
+            Some(test) => stress::run(origin, test, terms.exactness),
             None => session::run(origin, &self.scenario, terms),
         }
     }
 }
 
-fn test(args: &SelftestArgs) -> Result<Report, Error> {
-    let _turn = session::prepare()?;
+fn test(args: &SelftestArgs) -> Result<SelftestReport, Error> {
+    let _lock = session::prepare()?;
     if let Some(url) = &args.from {
-        let terms = Terms {
-            policy: None,
-            thresholds: Thresholds::Theirs,
+        let terms = SelftestTerms {
+            exactness: None,
+            thresholds: AgentThresholds::Theirs,
             falsified: args.falsify.clone(),
         };
         return args.play(&Origin::parse(url)?, &terms);
     }
-    let (mechanism, policy) = match args.hooks {
+    let (mechanism, exactness) = match args.hooks {
         Hooks::Auto => (args.hooks, None),
-        Hooks::Fentry | Hooks::Kprobe => (args.hooks, Some(Policy::Exact)),
-        Hooks::Tracepoint => (args.hooks, Some(Policy::NeverOver)),
+        Hooks::Fentry | Hooks::Kprobe => (args.hooks, Some(Exactness::Exact)),
+        Hooks::Tracepoint => (args.hooks, Some(Exactness::NeverOver)),
     };
     let mechanism = mechanism.to_possible_value();
     let mechanism = mechanism.as_ref().map_or("auto", |value| value.get_name());
-    let agent = Agent::start(
+    let agent = AgentProcess::start(
         Path::new(MYSELF),
         &[
             "agent",
@@ -154,9 +152,9 @@ fn test(args: &SelftestArgs) -> Result<Report, Error> {
             "info",
         ],
     )?;
-    let terms = Terms {
-        policy,
-        thresholds: Thresholds::Ours,
+    let terms = SelftestTerms {
+        exactness,
+        thresholds: AgentThresholds::Ours,
         falsified: args.falsify.clone(),
     };
     let report = args.play(agent.origin(), &terms)?;
@@ -169,7 +167,7 @@ fn test(args: &SelftestArgs) -> Result<Report, Error> {
     Ok(report)
 }
 
-/// Tells why; the lab's errors carry their own exit code.
+/// Prints why; the lab's errors carry their own exit code.
 pub(super) fn failed(error: &Error) -> ExitCode {
     // Where standard error is closed there is nobody to tell.
     drop(writeln!(io::stderr(), "halfopen: {error}"));

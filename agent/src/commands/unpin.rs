@@ -5,13 +5,16 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
-use crate::kernel;
+use crate::{
+    bpf::{self, pin},
+    options,
+};
 
 /// The flags of `halfopen unpin`.
 #[derive(Debug, Args)]
 pub struct UnpinArgs {
     /// The directory that was given to `halfopen agent --pin`
-    #[arg(value_name = "DIR", default_value = kernel::PINS)]
+    #[arg(value_name = "DIR", default_value = options::PINS)]
     directory: PathBuf,
 }
 
@@ -20,6 +23,6 @@ pub struct UnpinArgs {
 /// # Errors
 /// When an agent runs there, it is no such directory, or it cannot be removed.
 pub fn run(args: &UnpinArgs) -> anyhow::Result<ExitCode> {
-    kernel::unpin(&args.directory).map_err(kernel::Error::from)?;
+    pin::unpin(&args.directory).map_err(bpf::Error::from)?;
     Ok(ExitCode::SUCCESS)
 }

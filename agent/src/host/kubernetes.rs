@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::model::owner;
+use halfopen_core::model::owner;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use super::lossy::{self, Got};
-use crate::model::{
+use halfopen_core::model::{
     deaths::{Certificate, Deaths},
     event::{Event, Listener, Missed, What},
 };
@@ -204,7 +204,7 @@ impl Drop for Watcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::fixture::death;
+    use halfopen_core::model::event::fixture::death;
 
     fn timeout() -> Event {
         Event {

@@ -5,6 +5,7 @@ mod access;
 mod api;
 mod connections;
 mod conversation;
+pub mod exposition;
 mod feed;
 mod listen;
 pub mod lossy;

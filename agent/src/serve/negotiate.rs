@@ -8,7 +8,7 @@ use hyper::{
     header::{ACCEPT, ACCEPT_ENCODING, HeaderName},
 };
 
-use crate::metrics::Format;
+use halfopen_core::metrics::Format;
 
 /// How a body is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::metrics::Process;
+use halfopen_core::metrics::Process;
 
 /// USER_HZ, which is 100 on every architecture that the hooks run on.
 const TICKS_PER_SECOND: f64 = 100.0;

@@ -11,9 +11,9 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use hyper::body::Bytes;
 
-use super::{negotiate::Encoding, process};
-use crate::{
-    metrics::{self, Format, Readings, Scrapes, Sections},
+use super::{exposition, negotiate::Encoding, process};
+use halfopen_core::{
+    metrics::{Format, Readings, Scrapes, Sections},
     model::snapshot::Snapshot,
 };
 
@@ -69,7 +69,7 @@ impl Reading {
                     ..scrapes()
                 }),
             };
-            let text = metrics::write(&readings, sections, format);
+            let text = exposition::write(&readings, sections, format);
             text.map(Bytes::from).map_err(|error| error.to_string())
         };
         let plain = page.plain.get_or_init(write).clone()?;
@@ -93,7 +93,7 @@ fn pack(text: &[u8]) -> io::Result<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Section;
+    use halfopen_core::metrics::Section;
 
     #[test]
     fn each_is_written_once() {

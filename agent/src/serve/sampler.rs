@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::reading::Reading;
-use crate::model::snapshot::Snapshot;
+use halfopen_core::model::snapshot::Snapshot;
 
 /// Requests that may wait for a snapshot; more is no monitoring but an accident or an attack.
 const MAX_WAITING: usize = 256;

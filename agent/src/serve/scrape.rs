@@ -21,7 +21,7 @@ use super::{
     routes::{Answer, refuse, respond},
     sampler::Snapshots,
 };
-use crate::metrics::{CODES, Scrapes, Section, Sections};
+use halfopen_core::metrics::{CODES, Scrapes, Section, Sections};
 
 /// Scrapes that may wait at one time if nobody says otherwise: node_exporter's number.
 pub const MAX_REQUESTS: u64 = 40;

@@ -1,8 +1,6 @@
 //! Certificates made for one test, and clients that show them.
 //! It must never use a certificate of the machine.
 
-#![allow(dead_code, reason = "each test uses its own part")]
-
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
@@ -30,29 +28,18 @@ pub struct Authority {
 pub struct Identity {
     pub certificate: String,
     pub key: String,
-    chain: Vec<CertificateDer<'static>>,
+    pub chain: Vec<CertificateDer<'static>>,
     der: Vec<u8>,
 }
 
 impl Identity {
-    fn new(certificate: &rcgen::Certificate, key: &KeyPair) -> Self {
+    pub fn new(certificate: &rcgen::Certificate, key: &KeyPair) -> Self {
         Self {
             certificate: certificate.pem(),
             key: key.serialize_pem(),
             chain: vec![certificate.der().clone()],
             der: key.serialize_der(),
         }
-    }
-
-    /// Nobody vouches for it.
-    pub fn alone(name: &str) -> Self {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new([name.to_owned()]).unwrap();
-        Self::new(&params.self_signed(&key).unwrap(), &key)
-    }
-
-    pub fn chain(&self) -> &[CertificateDer<'static>] {
-        &self.chain
     }
 
     /// Writes both, as NAME.pem and NAME.key.
@@ -109,8 +96,6 @@ impl Authority {
 
 pub type Versions = &'static [&'static SupportedProtocolVersion];
 pub const ANY: Versions = &[&TLS13, &TLS12];
-pub const ONLY_12: Versions = &[&TLS12];
-pub const ONLY_13: Versions = &[&TLS13];
 
 pub type Secured = StreamOwned<ClientConnection, TcpStream>;
 

@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use halfopen::kernel::{
-    Options,
-    walk::{Request, Walker},
+use halfopen::{
+    options::Options,
+    sockets::walk::{Request, Walker},
 };
 
 use super::{Seen, Way};

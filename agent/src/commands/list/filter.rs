@@ -3,7 +3,7 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
 
-use crate::filter::Filter;
+use halfopen_core::filter::Filter;
 
 /// FILTER: all words that are no flags.
 #[derive(Debug, Clone, Default)]

@@ -17,10 +17,9 @@ use clap::{Args, ColorChoice, ValueEnum};
 pub use filter::FilterArg;
 
 use super::{is_colored, print};
-use crate::{
-    cli::ThresholdArgs,
+use crate::{cli::ThresholdArgs, host::cgroups};
+use halfopen_core::{
     filter::Filter,
-    host::cgroups,
     model::{
         judged::{Judged, Reading},
         liveness::{Liveness, Thresholds},

@@ -4,7 +4,7 @@
 use clap::{CommandFactory, Parser};
 
 use super::*;
-use crate::model::{
+use halfopen_core::model::{
     connection::{Connection, Outstanding, State, Unknown},
     judged::Source,
     liveness::fixture::{established, seconds},

@@ -23,10 +23,8 @@ use super::{
     address::{self, Address},
     output::{Output, Source, pass_on},
 };
-use crate::{
-    render::events::{Form, Line},
-    serve::lossy::{Got, Receiver, Sender},
-};
+use crate::serve::lossy::{Got, Receiver, Sender};
+use halfopen_core::render::events::{Form, Line};
 
 /// For how long an agent may take to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);

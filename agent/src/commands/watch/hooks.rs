@@ -17,17 +17,17 @@ use super::{
     output::{Output, Source, pass_on},
 };
 use crate::{
+    collector::Monitor,
     commands::agent::LOOK_EVERY,
-    filter::Filter,
     host::cgroups,
-    kernel::{self, Monitor},
-    render::events::Form,
+    options::Options,
     serve::{Feed, Heard, Watcher},
 };
+use halfopen_core::{filter::Filter, render::events::Form};
 
 /// What is to be watched.
 pub struct Hooks {
-    options: kernel::Options,
+    options: Options,
     filter: Filter,
     deaths: bool,
 }
@@ -38,12 +38,12 @@ impl Hooks {
         let mut filter = args.filter.filter.clone();
         filter.resolve_cgroups(cgroups::id)?;
         Ok(Self {
-            options: kernel::Options {
+            options: Options {
                 hooks: args.hooks.hooks.forced(),
                 without: args.hooks.without.clone(),
                 btf: args.hooks.btf.clone(),
                 bpf_stats: false,
-                ..kernel::Options::default()
+                ..Options::default()
             },
             filter,
             deaths: args.deaths,

@@ -18,8 +18,9 @@ use tokio::{
 };
 
 use super::{agent::Signals, is_colored, list::FilterArg};
-use crate::{cli::HookArgs, render::events::Options};
+use crate::cli::HookArgs;
 use address::Address;
+use halfopen_core::render::events::Options;
 use output::Output;
 
 const EVENTS: &str = "\

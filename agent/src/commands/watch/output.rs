@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use anyhow::Context;
 
 use super::Stop;
-use crate::render::events::{Form, Lines, Options, dropped_json};
+use halfopen_core::render::events::{Form, Lines, Options, dropped_json};
 
 /// What is gathered before it is written, where there is much.
 const FULL: usize = 64 * 1024;

@@ -17,7 +17,8 @@ use std::{
 };
 
 use super::{Error, hierarchy::Hierarchy, tree};
-use crate::{kernel::handle, model::owner::Owner};
+use crate::host::cgroups::handle;
+use halfopen_core::model::owner::Owner;
 
 #[cfg(test)]
 mod tests;

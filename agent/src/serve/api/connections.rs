@@ -4,7 +4,7 @@
 use hyper::StatusCode;
 
 use super::{Api, NOT_YET, Refusal, filter, flag};
-use crate::{
+use halfopen_core::{
     filter::Filter,
     model::{
         connection::Connection,

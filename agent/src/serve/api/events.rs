@@ -20,10 +20,10 @@ use tokio::{
 };
 
 use super::{Api, Refusal, STREAMS, filter, flag};
-use crate::{
+use crate::serve::feed::{Heard, Watcher};
+use halfopen_core::{
     filter::Filter,
     render::events::{self, Deaths, Form},
-    serve::feed::{Heard, Watcher},
 };
 
 /// Certificates of one answer, where the question sets no limit.
@@ -256,10 +256,8 @@ fn number(value: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        model::event::{Listener, Missed},
-        serve::Feed,
-    };
+    use crate::serve::Feed;
+    use halfopen_core::model::event::{Listener, Missed};
 
     #[test]
     fn one_who_reads_nothing_is_left() {

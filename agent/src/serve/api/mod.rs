@@ -19,9 +19,9 @@ use super::{
     feed::Feed,
     visitor::{Peer, Visitor},
 };
-use crate::{
+use crate::host::cgroups;
+use halfopen_core::{
     filter::Filter,
-    host::cgroups,
     model::{
         judged::{Extent, Reading, Wanted},
         liveness::Thresholds,

@@ -1,0 +1,56 @@
+//! Notices when what stands in pinned maps is defined otherwise than it was.
+//! It must never judge whether the change matters: whoever makes it does, and says so here.
+
+use std::{fs, path::Path};
+
+use halfopen_common::layout::LAYOUT;
+
+/// The layout, and the hash of its definitions. If anything in a pinned map has got another place, size
+/// or meaning, raise `LAYOUT` in agent-common/src/layout.rs: agents then refuse the pins of those
+/// before. If nothing has (a function or a name is another), keep it. Then put the new pair here.
+const KNOWN: (u32, u64) = (1, 0x5841_7ed4_2611_a727);
+
+/// Files of definitions, and where in them they stand: from a line that begins so to one that is so.
+const DEFINITIONS: [(&str, &str, &str); 8] = [
+    ("agent-common/src/counts.rs", "", ""),
+    ("agent-common/src/ending.rs", "", ""),
+    ("agent-common/src/notice.rs", "", ""),
+    ("agent-common/src/record.rs", "", ""),
+    ("agent-common/src/offsets.rs", "pub mod switch {", "}"),
+    ("agent-ebpf/src/bracket.rs", "pub struct Bracket {", "}"),
+    ("agent-ebpf/src/request.rs", "pub struct Pending {", "}"),
+    (
+        "agent-ebpf/src/maps.rs",
+        "static SOCKETS",
+        "/// One constant of",
+    ),
+];
+
+fn definition((file, from, to): (&str, &str, &str)) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+    let source = fs::read_to_string(path).unwrap();
+    let lines = source.lines().skip_while(|line| !line.starts_with(from));
+    let mut code = String::new();
+    for line in lines {
+        if !to.is_empty() && line.starts_with(to) {
+            break;
+        }
+        code.extend(line.split("//").next().unwrap().split_whitespace());
+    }
+    assert!(code.len() > 40, "{file}: no {from}");
+    code
+}
+
+#[test]
+fn a_change_of_what_is_pinned_is_noticed() {
+    let code: String = DEFINITIONS.into_iter().map(definition).collect();
+    // FNV-1a.
+    let hash = code.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    });
+    assert_eq!(
+        (LAYOUT, format!("{hash:#018x}")),
+        (KNOWN.0, format!("{:#018x}", KNOWN.1)),
+        "what stands in pinned maps is defined otherwise: see KNOWN"
+    );
+}

@@ -1,0 +1,6 @@
+//! Views of what is known, and their documentation.
+
+mod doctor;
+mod documentation;
+mod events;
+mod list;
