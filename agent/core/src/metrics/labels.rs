@@ -41,26 +41,26 @@ fn strings<T, const N: usize>(all: [T; N], name: impl Fn(T) -> &'static str) -> 
 pub const LABELS: &[Label] = &[
     Label {
         name: "owner",
-        meaning: "Whose connections they are.",
+        meaning: "Owner of the connections.",
         values: Values::Such(
-            "a unit (`nginx.service`), a container's id, `pod` and its uid, the path of a cgroup; `NAMESPACE/POD/CONTAINER` with `--kubernetes-names`; `other` for all that are not shown by name; empty where there is none",
+            "a unit (`nginx.service`), a container's id, `pod` and its uid, the path of a cgroup; `NAMESPACE/POD/CONTAINER` with `--kubernetes-names`; `other` for groups not shown by name; empty for sockets without an owner",
         ),
     },
     Label {
         name: "direction",
-        meaning: "Who opened the connection: the peer, or we.",
+        meaning: "Who opened the connection: `inbound` the peer, `outbound` this host.",
         values: Values::OneOf(|| strings(Direction::ALL, Direction::as_str)),
     },
     Label {
         name: "port",
         meaning: "The service's port: the local one if inbound, the remote one if outbound.",
         values: Values::Such(
-            "a number, or `none` where there is no connection or ports are not told apart (`--group-by`)",
+            "a number; `none` without a connection, or if `--group-by` leaves out the port",
         ),
     },
     Label {
         name: "cause",
-        meaning: "What killed the connection.",
+        meaning: "Why the connection died.",
         values: Values::OneOf(|| strings(Cause::ALL, Cause::as_str)),
     },
     Label {
@@ -70,46 +70,46 @@ pub const LABELS: &[Label] = &[
     },
     Label {
         name: "reason",
-        meaning: "Why the kernel sent a reset: its own name of the reason (`enum sk_rst_reason`), in lower case.",
+        meaning: "Why the kernel sent a reset: `enum sk_rst_reason`, in lower case.",
         values: Values::Such(
-            "such as `tcp_keepalive_timeout`, `tcp_abort_on_close`, `tcp_abort_on_linger`, `no_socket`; `unknown` where the kernel does not say and nothing can be inferred",
+            "such as `tcp_keepalive_timeout`, `tcp_abort_on_close`, `tcp_abort_on_linger`, `no_socket`; `unknown` where the kernel reports none and none can be inferred",
         ),
     },
     Label {
         name: "state",
-        meaning: "State of the connection.",
+        meaning: "TCP state.",
         values: Values::OneOf(|| strings(State::ALL, State::as_str)),
     },
     Label {
         name: "guard",
-        meaning: "What would find a dead peer of an idle connection; with `none` nothing ever will.",
+        meaning: "What would detect a dead peer of an idle connection; `none`: nothing would.",
         values: Values::OneOf(|| strings(Guard::ALL, Guard::as_str)),
     },
     Label {
         name: "liveness",
-        meaning: "How the connection fares.",
+        meaning: "Health verdict.",
         values: Values::OneOf(|| strings(Liveness::ALL, Liveness::as_str)),
     },
     Label {
         name: "setting",
-        meaning: "Keepalive: off, on with the sysctls of the network namespace, or on with settings of its own.",
+        meaning: "Keepalive: off, on with the sysctls of the network namespace, or on with the application's own settings.",
         values: Values::OneOf(|| strings(Setting::ALL, Setting::as_str)),
     },
     Label {
         name: "within",
-        meaning: "The longest time to notice a peer that vanished now, without the shorter ones; `longer` has an end, `never` has none.",
+        meaning: "Upper bound of the time to notice a peer that vanishes now; each bucket excludes the shorter ones. `longer` is finite, `never` is not.",
         values: Values::OneOf(|| strings(Bucket::ALL, Bucket::as_str)),
     },
     Label {
         name: "counter",
-        meaning: "The kernel's counter, as in `/proc/net/netstat` and `/proc/net/snmp`.",
+        meaning: "The kernel's SNMP counter, as in `/proc/net/netstat` and `/proc/net/snmp`.",
         values: Values::OneOf(|| strings(KernelCounter::ALL, KernelCounter::as_str)),
     },
     Label {
         name: "hook",
-        meaning: "What is hooked in the kernel.",
+        meaning: "The hook.",
         values: Values::Such(
-            "the name of a kernel function or tracepoint, such as `tcp_keepalive_timer`",
+            "name of a kernel function or tracepoint, such as `tcp_keepalive_timer`",
         ),
     },
     Label {
@@ -123,7 +123,7 @@ pub const LABELS: &[Label] = &[
     },
     Label {
         name: "map",
-        meaning: "A table of the agent in the kernel.",
+        meaning: "The BPF map.",
         values: Values::Such("`births`, `groups`, `namespaces` or `sockets`"),
     },
     Label {
@@ -133,12 +133,12 @@ pub const LABELS: &[Label] = &[
     },
     Label {
         name: "code",
-        meaning: "The HTTP status of the answer.",
+        meaning: "HTTP status code.",
         values: Values::OneOf(|| CODES.iter().map(ToString::to_string).collect()),
     },
     Label {
         name: "encoding",
-        meaning: "How the body was sent.",
+        meaning: "Content encoding of the response.",
         values: Values::OneOf(|| strings(["gzip", "identity"], |value| value)),
     },
     Label {
@@ -148,12 +148,12 @@ pub const LABELS: &[Label] = &[
     },
     Label {
         name: "revision",
-        meaning: "What it was built from.",
+        meaning: "Source revision of the build.",
         values: Values::Such("a Git revision, or `unknown`"),
     },
     Label {
         name: "kernel",
-        meaning: "The running kernel.",
-        values: Values::Such("as `uname -r` tells"),
+        meaning: "Kernel release.",
+        values: Values::Such("as in `uname -r`"),
     },
 ];

@@ -29,9 +29,9 @@ pub const PROCESS: &[Metric<Process>] = &[
         kind: Kind::Counter,
         unit: "seconds",
         section: Section::Process,
-        help: "User and system CPU time that the agent has used. What its hooks cost is in halfopen_hook_run_seconds_total.",
+        help: "User and system CPU time of the agent. The cost of its hooks is in halfopen_hook_run_seconds_total.",
         labels: &[],
-        question: "Which share of one processor does the agent take?",
+        question: "Which share of one CPU does the agent use?",
         query: r#"sum by (instance) (rate(METRIC{job="halfopen"}[5m]))"#,
         read: |process, out| {
             process
@@ -47,7 +47,7 @@ pub const PROCESS: &[Metric<Process>] = &[
         section: Section::Process,
         help: "Resident memory of the agent.",
         labels: &[],
-        question: "How much memory does the agent take?",
+        question: "How much memory does the agent use?",
         query: r#"max by (instance) (METRIC{job="halfopen"})"#,
         read: |process, out| {
             process
@@ -61,9 +61,9 @@ pub const PROCESS: &[Metric<Process>] = &[
         kind: Kind::Gauge,
         unit: "bytes",
         section: Section::Process,
-        help: "Address space of the agent.",
+        help: "Virtual memory of the agent.",
         labels: &[],
-        question: "How much address space does the agent take?",
+        question: "How much virtual memory does the agent use?",
         query: r#"max by (instance) (METRIC{job="halfopen"})"#,
         read: |process, out| {
             process
@@ -77,7 +77,7 @@ pub const PROCESS: &[Metric<Process>] = &[
         kind: Kind::Gauge,
         unit: "seconds",
         section: Section::Process,
-        help: "When the agent began, in seconds since the epoch.",
+        help: "Start time of the agent, in seconds since the epoch.",
         labels: &[],
         question: "How long has the agent been running?",
         query: r#"time() - max by (instance) (METRIC{job="halfopen"})"#,
@@ -109,9 +109,9 @@ pub const PROCESS: &[Metric<Process>] = &[
         kind: Kind::Gauge,
         unit: "descriptors",
         section: Section::Process,
-        help: "File descriptors that the agent holds open.",
+        help: "Open file descriptors of the agent.",
         labels: &[],
-        question: "How near is the agent to its limit of descriptors?",
+        question: "How close is the agent to its limit of file descriptors?",
         query: r#"max by (instance) (METRIC{job="halfopen"}) / max by (instance) (process_max_fds{job="halfopen"})"#,
         read: |process, out| {
             process
@@ -125,9 +125,9 @@ pub const PROCESS: &[Metric<Process>] = &[
         kind: Kind::Gauge,
         unit: "descriptors",
         section: Section::Process,
-        help: "File descriptors that the agent may hold open.",
+        help: "Limit of open file descriptors of the agent.",
         labels: &[],
-        question: "What is the limit of descriptors?",
+        question: "What is the limit of file descriptors?",
         query: r#"min by (instance) (METRIC{job="halfopen"})"#,
         read: |process, out| {
             process

@@ -73,35 +73,35 @@ impl Section {
     pub const fn about(self) -> &'static str {
         match self {
             Self::Probes => {
-                "Questions that the kernel put to silent peers. A probe is answered when the peer was heard before the next one: the difference of both counters is what stayed unanswered, but for the latest probe of each connection, whose answer may be on its way."
+                "Keepalive and window probes, and retransmission timeouts. A probe counts as answered when the peer is heard before the next one. Sent minus answered is unanswered; for the latest probe of each connection the answer may still be on its way."
             }
             Self::Deaths => {
-                "Connections that ended other than by an orderly close, and those that were nearly lost and came back. The cause comes from the code path in the kernel that ended the connection."
+                "Connections that ended other than by an orderly close, and those that recovered after silence. The cause is the kernel's code path that ended the connection."
             }
             Self::Resets => {
-                "Resets, as the kernel counts them. One that answers a segment belonging to no connection has direction and port `none`."
+                "Resets, counted as the kernel does. A reset that belongs to no connection has direction and port `none`."
             }
             Self::Connections => {
-                "Connections that exist now. Suspects come from the hooks and are never older than a second; all else is what the latest walk found, and as old as that (see section `walk`); without a walk it is absent."
+                "Current connections. Suspects come from the hooks and are at most a second old. All others come from the latest walk and are as old as it (see section `walk`); without a walk they are absent."
             }
             Self::Walk => {
-                "The reading of every socket, in all network namespaces. It is paced by its own cost: the more sockets, the less often."
+                "The walk, which reads all sockets in all network namespaces. Its interval follows its cost: the more sockets, the less often."
             }
             Self::Accounting => {
-                "How far the counts can be trusted: what the hooks counted beside what the kernel itself counted, in the same network namespaces, since the agent began. A kernel counter that could not be read in any namespace is absent."
+                "Accuracy of the counts, compared with the kernel's SNMP counters. Both sides cover the same network namespaces, since the agent started. A kernel counter that could not be read in any namespace is absent."
             }
             Self::Hooks => {
-                "The programs in the kernel: how each is attached, and what it costs. `halfopen doctor` says why one is missing."
+                "How each hook is attached, and what its BPF programs cost. `halfopen doctor` says why a hook is missing."
             }
             Self::Losses => {
-                "What did not reach the agent, or found no room. Unless a line says otherwise, counters of other sections stay exact."
+                "Data lost between kernel and agent, and full tables. Unless a metric says otherwise, counters of other sections stay exact."
             }
-            Self::Budget => "How much is kept, and how much of it is shown by name.",
+            Self::Budget => "How many groups and records exist, and how many groups are shown by name.",
             Self::Scrapes => {
-                "How the agent answers those who ask for these metrics. A scrape is counted when it is answered: it does not see itself."
+                "Scrapes of these metrics. A scrape is counted when it is answered, so it does not include itself."
             }
-            Self::Process => "What the agent's own process uses, under the names of all exporters.",
-            Self::Build => "What is running.",
+            Self::Process => "Resources of the agent's process, under the usual names of exporters.",
+            Self::Build => "Version and kernel.",
         }
     }
 }

@@ -16,7 +16,7 @@ pub const TABLE: &[Metric<Snapshot>] = &[
         section: Section::Probes,
         help: "Keepalive probes sent, counted where the kernel counts TCPKeepAlive.",
         labels: GROUP,
-        question: "Whose connections are silent for long enough to be probed?",
+        question: "Which owners' connections are idle long enough to be probed?",
         query: "sum by (owner) (rate(METRIC[5m]))",
         read: |snapshot, out| {
             grouped(
@@ -32,9 +32,9 @@ pub const TABLE: &[Metric<Snapshot>] = &[
         kind: Kind::Counter,
         unit: "probes",
         section: Section::Probes,
-        help: "Keepalive probes after which the peer was heard before the next one.",
+        help: "Keepalive probes answered: the peer was heard before the next probe.",
         labels: GROUP,
-        question: "Which share of keepalive probes stays unanswered?",
+        question: "Which share of keepalive probes is unanswered?",
         query: "1 - sum by (owner) (rate(METRIC[5m])) / sum by (owner) (rate(halfopen_keepalive_probes_total[5m]))",
         read: |snapshot, out| {
             grouped(
@@ -52,7 +52,7 @@ pub const TABLE: &[Metric<Snapshot>] = &[
         section: Section::Probes,
         help: "Zero-window probes sent, counted where the kernel counts TCPWinProbe.",
         labels: GROUP,
-        question: "Who writes to peers that do not read?",
+        question: "Which owners send to peers that do not read?",
         query: "sum by (owner, port) (rate(METRIC[5m]))",
         read: |snapshot, out| {
             grouped(snapshot, &snapshot.coverage.window_probes, out, |counts| {
@@ -65,7 +65,7 @@ pub const TABLE: &[Metric<Snapshot>] = &[
         kind: Kind::Counter,
         unit: "probes",
         section: Section::Probes,
-        help: "Zero-window probes after which the peer was heard before the next one.",
+        help: "Zero-window probes answered: the peer was heard before the next probe.",
         labels: GROUP,
         question: "Are the peers behind closed windows still there?",
         query: "sum by (owner) (rate(METRIC[5m])) / sum by (owner) (rate(halfopen_window_probes_total[5m]))",
@@ -80,9 +80,9 @@ pub const TABLE: &[Metric<Snapshot>] = &[
         kind: Kind::Counter,
         unit: "timeouts",
         section: Section::Probes,
-        help: "Retransmission timeouts, those against a zero window included.",
+        help: "Retransmission timeouts, including those against a zero window.",
         labels: GROUP,
-        question: "To which services does data get lost on the way?",
+        question: "On the way to which services is data lost?",
         query: "topk(5, sum by (direction, port) (rate(METRIC[5m])))",
         read: |snapshot, out| {
             grouped(
@@ -116,7 +116,7 @@ pub const TABLE: &[Metric<Snapshot>] = &[
         kind: Kind::Counter,
         unit: "resets",
         section: Section::Resets,
-        help: "Resets sent, by the kernel's reason (sk_rst_reason), told or inferred.",
+        help: "Resets sent, by the kernel's reason (sk_rst_reason), as reported or inferred.",
         labels: &["owner", "direction", "port", "reason"],
         question: "Why do we reset our peers?",
         query: "sum by (owner, reason) (rate(METRIC[5m]))",
