@@ -43,7 +43,7 @@ fn bench() -> Result<()> {
     network::enter_private()?;
     let mut monitor = Monitor::start(&options)?;
 
-    let statistics = statistics::statistics().context("having the kernel measure BPF programs")?;
+    let statistics = statistics::enable().context("having the kernel measure BPF programs")?;
     println!("making connections, resets, probes and timeouts …");
     events::make()?;
     programs::print(&monitor.programs(), &verified);

@@ -127,8 +127,7 @@ impl Iterator {
 
     /// How many sockets `run` has the program see; it costs more than a run that is measured.
     pub fn count(&self, runs: u64, run: impl FnOnce() -> Result<()>) -> Result<u64> {
-        let statistics =
-            statistics::statistics().context("having the kernel count BPF programs")?;
+        let statistics = statistics::enable().context("having the kernel count BPF programs")?;
         let before = self.program_runs()?;
         run()?;
         let after = self.program_runs()?;

@@ -3,13 +3,14 @@
 
 use std::{collections::BTreeSet, fs};
 
-use aya::{Btf, Ebpf};
+use aya::Btf;
 use halfopen_common::{ABSENT, switch};
 use halfopen_core::model::snapshot::{HookStatus, Mechanism};
 
 use super::{
     btf::Layout,
     hooks::{Attachment, HOOKS, Hook, Role, Way},
+    loaded_object::Object,
     maps::Maps,
     programs::{self, Link},
 };
@@ -30,14 +31,14 @@ pub struct Attached {
 /// Attaches all hooks; and the switches that they need, which are set meanwhile unless the programs are
 /// yet to be told to count.
 pub fn all(
-    ebpf: &mut Ebpf,
+    object: &mut Object,
     btf: &Btf,
     layout: &Layout,
     maps: &Maps,
     options: &Options,
 ) -> (Vec<Attached>, u32) {
     let mut attaching = Attaching {
-        ebpf,
+        object,
         btf,
         layout,
         maps,
@@ -50,7 +51,7 @@ pub fn all(
 }
 
 struct Attaching<'a> {
-    ebpf: &'a mut Ebpf,
+    object: &'a mut Object,
     btf: &'a Btf,
     layout: &'a Layout,
     maps: &'a Maps,
@@ -187,15 +188,15 @@ impl Attaching<'_> {
             if self.programs.contains(program) {
                 continue;
             }
-            let attached = programs::load(self.ebpf, self.btf, program, target)
-                .and_then(|()| programs::attach(self.ebpf, program, target));
+            let attached = programs::load(&mut self.object.ebpf, self.btf, program, target)
+                .and_then(|()| programs::attach(&mut self.object.ebpf, program, target));
             match attached {
                 Ok(link) => links.push((*attachment, Some(link))),
                 Err(why) => {
                     for ((program, _), _) in links {
-                        programs::unload(self.ebpf, program);
+                        programs::unload(&mut self.object.ebpf, program);
                     }
-                    programs::unload(self.ebpf, program);
+                    programs::unload(&mut self.object.ebpf, program);
                     self.set_switches(self.switches);
                     return Err(format!("{target}: {why}"));
                 }
@@ -226,7 +227,7 @@ fn arguments(program: &str) -> Option<usize> {
 /// Puts the addresses of the timers' handlers into the layout.
 pub fn resolve_addresses(layout: &mut Layout) {
     let kallsyms = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-    let address = |name| super::object::address(&kallsyms, name).unwrap_or(0);
+    let address = |name| super::kallsyms::address(&kallsyms, name).unwrap_or(0);
     layout.kernel.keepalive_timer_fn = address("tcp_keepalive_timer");
     layout.kernel.write_timer_fn = address("tcp_write_timer");
     layout.kernel.request_timer_fn = address(REQUEST_TIMER);
@@ -239,20 +240,20 @@ impl Attached {
     }
 
     /// Detaches its programs and keeps them loaded.
-    pub fn pause(&mut self, ebpf: &mut Ebpf) -> Result<(), String> {
+    pub fn pause(&mut self, object: &mut Object) -> Result<(), String> {
         // Entries first: no exit must be missing for an entry that still runs.
         for ((program, _), link) in self.links.iter_mut().rev() {
             if let Some(link) = link.take() {
-                programs::cut(ebpf, program, link)?;
+                programs::cut(&mut object.ebpf, program, link)?;
             }
         }
         Ok(())
     }
 
     /// Attaches them again.
-    pub fn resume(&mut self, ebpf: &mut Ebpf) -> Result<(), String> {
+    pub fn resume(&mut self, object: &mut Object) -> Result<(), String> {
         for ((program, target), link) in self.links.iter_mut().filter(|(_, link)| link.is_none()) {
-            *link = Some(programs::attach(ebpf, program, target)?);
+            *link = Some(programs::attach(&mut object.ebpf, program, target)?);
         }
         Ok(())
     }
@@ -265,13 +266,13 @@ impl Attached {
     }
 
     /// For the snapshot.
-    pub fn status(&self, ebpf: &Ebpf, timed: bool) -> HookStatus {
+    pub fn status(&self, object: &Object, timed: bool) -> HookStatus {
         let statistics: Option<Vec<ProgramStatistics>> = self
             .links
             .iter()
             .map(|((program, _), link)| match link {
                 Some(Link::Kept(kept)) => kept.statistics(),
-                _ => programs::statistics(ebpf, program),
+                _ => object.statistics(program),
             })
             .collect();
         // What runs for several hooks is told once, by the first of them.

@@ -13,8 +13,8 @@ use std::{
 };
 
 use aya::{
-    Ebpf, Pod,
-    maps::{HashMap, MapData, MapError, RingBuf},
+    Pod,
+    maps::{HashMap, MapData, MapError},
 };
 use halfopen_common::{
     Ending, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Loss, NetCounts, NetKey, Record,
@@ -25,9 +25,8 @@ use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes, KnownLayout};
 
 use super::{
     Error,
-    mmap_array::Mapped,
-    program_output::{Entries, Handed},
-    programs,
+    loaded_object::{Entries, Object},
+    mmap_array::MmapArray,
 };
 
 /// A shared type as aya wants it.
@@ -40,16 +39,14 @@ pub(super) struct Wire<T>(pub T);
 unsafe impl<T: FromBytes + IntoBytes + Immutable + Copy + 'static> Pod for Wire<T> {}
 
 /// The maps the agent reads and writes. What is read again and again is read without system calls: see
-/// [`Handed`] and [`Mapped`].
+/// [`Handed`] and [`MmapArray`].
 pub struct Maps {
     sockets: HashMap<MapData, u64, Wire<Record>>,
     groups: HashMap<MapData, Wire<GroupKey>, Wire<GroupCounts>>,
     nets: HashMap<MapData, Wire<NetKey>, Wire<NetCounts>>,
-    silences: Mapped,
+    silences: MmapArray,
     losses: Losses,
     switches: Switches,
-    /// What programs that are run by hand hand out.
-    pub handed: Handed,
 }
 
 /// The programs that hand out whole maps.
@@ -62,7 +59,7 @@ const WATCHED: u64 = switch::WATCHED as u64;
 
 /// What was lost, for all who need to know.
 #[derive(Clone)]
-pub struct Losses(Arc<Mapped>);
+pub struct Losses(Arc<MmapArray>);
 
 impl Losses {
     /// One loss, counted since start.
@@ -76,7 +73,7 @@ impl Losses {
 pub struct Switches(Arc<Mutex<Bits>>);
 
 struct Bits {
-    map: Mapped,
+    map: MmapArray,
     set: u64,
 }
 
@@ -125,21 +122,6 @@ fn make<K: Pod, V: Pod>(
     }
 }
 
-pub(super) fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(
-    ebpf: &mut Ebpf,
-    name: &'static str,
-) -> Result<T, Error> {
-    let map = ebpf
-        .take_map(name)
-        .ok_or_else(|| Error::Object(format!("map {name}")))?;
-    T::try_from(map).map_err(|source| Error::Map { name, source })
-}
-
-/// The ring buffer of events.
-pub fn events(ebpf: &mut Ebpf) -> Result<RingBuf<MapData>, Error> {
-    take(ebpf, "EVENTS")
-}
-
 /// The group that takes what there is no room for.
 #[must_use]
 pub fn overflow_group() -> GroupKey {
@@ -151,26 +133,24 @@ pub fn overflow_group() -> GroupKey {
 
 impl Maps {
     /// Takes them out of the loaded object and makes the two entries that take overflow.
-    pub fn take(ebpf: &mut Ebpf) -> Result<Self, Error> {
-        let switches = Mapped::new::<u64>(ebpf.take_map("SWITCHES"), "SWITCHES", 1)?;
+    pub fn take(object: &mut Object) -> Result<Self, Error> {
+        let switches = object.array::<u64>("SWITCHES", 1)?;
         let mut maps = Self {
-            sockets: take(ebpf, "SOCKETS")?,
-            groups: take(ebpf, "GROUPS")?,
-            nets: take(ebpf, "NETS")?,
-            silences: Mapped::new::<SilenceTable>(ebpf.take_map("SILENCES"), "SILENCES", 1)?,
-            losses: Losses(Arc::new(Mapped::new::<u64>(
-                ebpf.take_map("LOSSES"),
-                "LOSSES",
-                Loss::COUNT as usize,
-            )?)),
+            sockets: object.map("SOCKETS")?,
+            groups: object.map("GROUPS")?,
+            nets: object.map("NETS")?,
+            silences: object.array::<SilenceTable>("SILENCES", 1)?,
+            losses: Losses(Arc::new(
+                object.array::<u64>("LOSSES", Loss::COUNT as usize)?,
+            )),
             switches: Switches(Arc::new(Mutex::new(Bits {
                 set: switches.read(0),
                 map: switches,
             }))),
-            handed: Handed::take(ebpf)?,
         };
         for name in [GROUPS, NETS] {
-            programs::load_to_run(ebpf, name)
+            object
+                .load_to_run(name)
                 .map_err(|reason| Error::Unreadable { name, reason })?;
         }
         let none = Wire(GroupCounts::new_zeroed());
@@ -212,21 +192,21 @@ impl Maps {
     }
 
     /// Every group and its counts; `None`, having said so, when the kernel would not hand them out.
-    pub fn groups(&mut self, ebpf: &Ebpf) -> Option<BTreeMap<GroupKey, GroupCounts>> {
-        self.pairs(ebpf, GROUPS)
+    pub fn groups(&self, object: &mut Object) -> Option<BTreeMap<GroupKey, GroupCounts>> {
+        Self::pairs(object, GROUPS)
     }
 
     /// Every network namespace and its counts; `None` as of [`Self::groups`].
-    pub fn nets(&mut self, ebpf: &Ebpf) -> Option<BTreeMap<NetKey, NetCounts>> {
-        self.pairs(ebpf, NETS)
+    pub fn nets(&self, object: &mut Object) -> Option<BTreeMap<NetKey, NetCounts>> {
+        Self::pairs(object, NETS)
     }
 
-    fn pairs<K, V>(&mut self, ebpf: &Ebpf, name: &str) -> Option<BTreeMap<K, V>>
+    fn pairs<K, V>(object: &mut Object, name: &str) -> Option<BTreeMap<K, V>>
     where
         K: FromBytes + KnownLayout + Immutable + Ord + Copy,
         V: FromBytes + KnownLayout + Immutable,
     {
-        let pairs = self.handed.pairs(ebpf, name, Entries::Kept);
+        let pairs = object.pairs(name, Entries::Kept);
         let told = |error: &_| {
             warn!(%error, program = name, "the hooks' counters cannot be read: the last ones stand");
         };

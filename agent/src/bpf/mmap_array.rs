@@ -20,7 +20,7 @@ use super::Error;
 
 /// An array made with BPF_F_MMAPABLE (Linux 5.5+), whose values stand one behind the other: their size
 /// must be a multiple of 8 bytes.
-pub struct Mapped {
+pub struct MmapArray {
     words: NonNull<AtomicU64>,
     count: usize,
     /// Closing the map's descriptor would leave the memory, but say nothing of whose it is.
@@ -28,11 +28,11 @@ pub struct Mapped {
 }
 
 // SAFETY: atomic words may be used from any thread, and the mapping lasts until this is dropped.
-unsafe impl Send for Mapped {}
+unsafe impl Send for MmapArray {}
 // SAFETY: as above.
-unsafe impl Sync for Mapped {}
+unsafe impl Sync for MmapArray {}
 
-impl Mapped {
+impl MmapArray {
     /// Maps an array of `entries` values of `T`.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ impl Mapped {
     }
 }
 
-impl Drop for Mapped {
+impl Drop for MmapArray {
     fn drop(&mut self) {
         // SAFETY: what was mapped, and nothing refers to it any more.
         unsafe { libc::munmap(self.words.as_ptr().cast(), self.count * size_of::<u64>()) };

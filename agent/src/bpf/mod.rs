@@ -6,13 +6,16 @@ pub(crate) mod attach;
 pub(crate) mod btf;
 mod copy_plan;
 mod error;
+pub(crate) mod event_buffer;
 pub(crate) mod hooks;
+mod kallsyms;
+pub(crate) mod load;
+pub(crate) mod loaded_object;
 pub(crate) mod maps;
 pub(crate) mod mmap_array;
-pub(crate) mod object;
+
 pub mod pin;
 pub mod prog_info;
-pub(crate) mod program_output;
 pub(crate) mod programs;
 pub mod statistics;
 

@@ -170,6 +170,14 @@ pub fn iterate(ebpf: &mut Ebpf, name: &str) -> Result<File, String> {
     link.into_file().map_err(|error| error.to_string())
 }
 
+/// The running kernel's BTF, for types that are its own whatever file the offsets came from.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn running_btf() -> Result<Btf, String> {
+    Btf::from_sys_fs().map_err(|error| error.to_string())
+}
+
 /// Attaches a loaded program to `target`.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use std::{io, os::fd::OwnedFd};
 
 use aya::sys::{Stats, enable_stats};
 
-use super::{Error, attach, btf, hooks::HOOKS, object, programs};
+use super::{Error, attach, btf, hooks::HOOKS, load, programs};
 use crate::{host::privileges, options::Options};
 
 /// What the verifier made of one program.
@@ -24,7 +24,7 @@ pub struct Verified {
 ///
 /// # Errors
 /// When the kernel would not.
-pub fn statistics() -> io::Result<OwnedFd> {
+pub fn enable() -> io::Result<OwnedFd> {
     enable_stats(Stats::RunTime).map_err(|error| error.io_error)
 }
 
@@ -37,16 +37,20 @@ pub fn verify(options: &Options) -> Result<Vec<Verified>, Error> {
     privileges::check()?;
     let mut layout = btf::read(&options.btf)?;
     attach::resolve_addresses(&mut layout);
-    let mut ebpf = object::load(&layout, options, None)?;
-    let btf = object::btf(&options.btf)?;
-    let mut names: Vec<String> = ebpf.programs().map(|(name, _)| name.to_owned()).collect();
+    let mut object = load::load(&layout, options, None)?;
+    let btf = load::btf(&options.btf)?;
+    let mut names: Vec<String> = object
+        .ebpf
+        .programs()
+        .map(|(name, _)| name.to_owned())
+        .collect();
     names.sort();
     let verified = names.into_iter().map(|program| {
         let target = target(&program);
-        let loaded = programs::load(&mut ebpf, &btf, &program, target.unwrap_or_default());
+        let loaded = programs::load(&mut object.ebpf, &btf, &program, target.unwrap_or_default());
         let instructions =
-            loaded.map(|()| programs::statistics(&ebpf, &program)?.verified_instructions);
-        programs::unload(&mut ebpf, &program);
+            loaded.map(|()| programs::statistics(&object.ebpf, &program)?.verified_instructions);
+        programs::unload(&mut object.ebpf, &program);
         Verified {
             program,
             target,

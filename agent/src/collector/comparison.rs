@@ -8,18 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aya::Ebpf;
 use halfopen_common::NetKey;
 use halfopen_core::model::accounting::{Books, Counted, KernelCounts, Round};
 use tracing::warn;
 
 use crate::{
-    bpf::maps::Maps,
+    bpf::{loaded_object::Object, maps::Maps},
     host::{
         namespaces::{self, Depth},
         netns, snmp,
     },
-    sockets::duty_cycle::Paced,
+    sockets::duty_cycle::DutyCycle,
 };
 
 /// How long a hook may lag behind the kernel's own counter on another processor.
@@ -31,7 +30,7 @@ const THREADS: Duration = Duration::from_secs(60);
 pub struct Comparison {
     /// What came of it.
     pub books: Books,
-    pace: Paced,
+    pace: DutyCycle,
     interval: Duration,
     threads: Option<Instant>,
 }
@@ -41,19 +40,19 @@ impl Comparison {
     pub fn new(interval: Duration) -> Self {
         Self {
             books: Books::default(),
-            pace: Paced::default(),
+            pace: DutyCycle::default(),
             interval,
             threads: None,
         }
     }
 
     /// Compares if it is time.
-    pub fn keep_up(&mut self, ebpf: &Ebpf, maps: &mut Maps) {
+    pub fn keep_up(&mut self, object: &mut Object, maps: &mut Maps) {
         if !self.pace.is_due() {
             return;
         }
         let began = Instant::now();
-        if let Some(round) = self.read(ebpf, maps) {
+        if let Some(round) = self.read(object, maps) {
             for gone in self.books.enter(&round) {
                 maps.forget_net(&gone);
             }
@@ -62,14 +61,14 @@ impl Comparison {
     }
 
     /// One round of readings; none when the hooks' counters could not be read: zeros would be losses.
-    fn read(&mut self, ebpf: &Ebpf, maps: &mut Maps) -> Option<Round> {
-        let before = maps.nets(ebpf)?;
+    fn read(&mut self, object: &mut Object, maps: &mut Maps) -> Option<Round> {
+        let before = maps.nets(object)?;
         let (kernel, existing) = self.read_kernel(&before);
         if !self.books.has_begun() {
             // A hook that lags behind the first reading must not be ahead of it for good.
             thread::sleep(SETTLE);
         }
-        let after = maps.nets(ebpf)?;
+        let after = maps.nets(object)?;
         let mut round = Round {
             before,
             kernel,
@@ -78,7 +77,7 @@ impl Comparison {
         };
         if self.books.has_new_shortfall(&round) {
             thread::sleep(SETTLE);
-            round.after = maps.nets(ebpf)?;
+            round.after = maps.nets(object)?;
         }
         Some(round)
     }

@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeMap, fs, os::fd::OwnedFd, sync::Arc};
 
-use aya::Ebpf;
 use halfopen_common::{GroupCounts, GroupKey, Loss, Record};
 use halfopen_core::model::{
     event::{Listener, Nobody},
@@ -21,26 +20,27 @@ use crate::{
         attach::{self, Attached},
         btf,
         hooks::Role,
+        load,
+        loaded_object::Object,
         maps::Maps,
-        object,
         pin::{Pins, takeover},
         prog_info::ProgramStatistics,
-        programs, statistics,
+        statistics,
     },
-    events::{decode::Notices, ring_buffer::Drain},
+    events::{decode::EventDecoder, ring_buffer::EventThread},
     host::{memory, owners::Owners, privileges},
     options::Options,
     sockets::{
-        reader::{Pass, Reader},
-        suspects::Look,
+        reader::{Reader, WalkResult},
+        suspects::SuspectTracker,
         walk::Converter,
-        worker::{Lists, Walks},
+        worker::{ListRequester, WalkWorker},
     },
 };
 
 /// The attached hooks. Dropping it detaches them all, unless they are pinned.
 pub struct Monitor {
-    ebpf: Ebpf,
+    object: Object,
     maps: Maps,
     attached: Vec<Attached>,
     reasons: Reasons,
@@ -48,16 +48,16 @@ pub struct Monitor {
     /// What the hooks had counted in each group when it could be read last.
     counters: BTreeMap<GroupKey, GroupCounts>,
     groups: Groups,
-    look: Look,
-    walks: Walks,
+    suspects: SuspectTracker,
+    walker: WalkWorker,
     /// The walk that was shown last, and what is needed to understand sockets since.
-    pass: Option<Arc<Pass>>,
+    pass: Option<Arc<WalkResult>>,
     converter: Option<Converter>,
     thresholds: Thresholds,
     /// Keeps the kernel's statistics on.
     statistics: Option<OwnedFd>,
     build: Build,
-    _drain: Drain,
+    _events: EventThread,
     /// Nobody else may go on with them as long as this agent does.
     _pins: Option<Pins>,
 }
@@ -87,74 +87,74 @@ impl Monitor {
         layout.kernel.jiffy_ns = hz.map_or(0, |hz| 1_000_000_000 / hz);
         let pins = options.pin.as_deref();
         let mut pins = pins.map(|pins| Pins::open(pins, options)).transpose()?;
-        let mut ebpf = object::load(&layout, options, pins.as_ref())?;
-        let mut maps = Maps::take(&mut ebpf)?;
+        let mut object = load::load(&layout, options, pins.as_ref())?;
+        let mut maps = Maps::take(&mut object)?;
         let reasons = Reasons::new(&layout.reset_reasons);
-        let drain = Drain::start(
-            &mut ebpf,
-            Notices::new(reasons.clone(), hz, owners.clone()),
+        let drain = EventThread::start(
+            &mut object,
+            EventDecoder::new(reasons.clone(), hz, owners.clone()),
             maps.switches(),
             maps.losses(),
             listener,
             options.kernel_log,
         )?;
         let attached = if let Some(pins) = &mut pins {
-            takeover::or_replace(pins, &mut ebpf, &layout, &maps, options)?
+            takeover::or_replace(pins, &mut object, &layout, &maps, options)?
         } else {
-            let btf = object::btf(&options.btf)?;
-            attach::all(&mut ebpf, &btf, &layout, &maps, options).0
+            let btf = load::btf(&options.btf)?;
+            attach::all(&mut object, &btf, &layout, &maps, options).0
         };
         if attached.iter().all(|attached| attached.way.is_none()) {
-            return Err(nothing(&attached, &ebpf));
+            return Err(nothing(&attached, &object));
         }
-        let look = Look::new(&mut ebpf);
-        let walks = Walks::start(reader, options.thresholds, options.walk_interval)?;
+        let suspects = SuspectTracker::new(&mut object);
+        let walker = WalkWorker::start(reader, options.thresholds, options.walk_interval)?;
         memory::trim();
         let statistics = options
             .bpf_stats
-            .then(statistics::statistics)
+            .then(statistics::enable)
             .and_then(|result| {
                 let told = |error: &_| warn!(%error, "the kernel does not measure BPF programs");
                 result.inspect_err(told).ok()
             });
         let mut comparison = Comparison::new(options.compare_interval);
-        comparison.keep_up(&ebpf, &mut maps);
+        comparison.keep_up(&mut object, &mut maps);
         Ok(Self {
-            ebpf,
+            object,
             maps,
             attached,
             reasons,
             comparison,
             counters: BTreeMap::new(),
             groups: Groups::new(owners, options.limits.clone(), pins.is_some()),
-            look,
-            walks,
+            suspects,
+            walker,
             pass: None,
             converter: None,
             thresholds: options.thresholds,
             statistics,
             build: build(),
-            _drain: drain,
+            _events: drain,
             _pins: pins,
         })
     }
 
     /// Reads everything.
     pub fn snapshot(&mut self) -> Snapshot {
-        self.comparison.keep_up(&self.ebpf, &mut self.maps);
+        self.comparison.keep_up(&mut self.object, &mut self.maps);
         // Before the pending answers: an answer must not be counted twice.
-        if let Some(counters) = self.maps.groups(&self.ebpf) {
+        if let Some(counters) = self.maps.groups(&mut self.object) {
             self.counters = counters;
         }
         let walk = self.walk();
         let converter = self.converter.as_mut();
-        let looked = self
-            .look
-            .look(&self.ebpf, &mut self.maps, converter, &self.thresholds);
+        let update =
+            self.suspects
+                .update(&mut self.object, &self.maps, converter, &self.thresholds);
         let counts = self
             .groups
-            .count(&self.counters, &looked.pending, &self.reasons);
-        let shown = self.groups.show(counts, looked.suspects, walk);
+            .count(&self.counters, &update.pending, &self.reasons);
+        let shown = self.groups.show(counts, update.suspects, walk);
         self.groups
             .forget(&mut self.counters, &mut self.maps, &self.reasons);
         let coverage = coverage(&self.attached);
@@ -171,19 +171,19 @@ impl Monitor {
             hooks: self
                 .attached
                 .iter()
-                .map(|attached| attached.status(&self.ebpf, self.statistics.is_some()))
+                .map(|attached| attached.status(&self.object, self.statistics.is_some()))
                 .collect(),
             silences: silences::by_cause(self.maps.silences()),
             losses: self.losses(),
             namespaces: self.comparison.books.namespaces(),
-            records: self.look.records,
+            records: self.suspects.records,
             build: self.build.clone(),
         }
     }
 
     /// The latest walk, and its suspects handed to those who look after them.
     fn walk(&mut self) -> Walk {
-        let pass = match self.walks.latest() {
+        let pass = match self.walker.latest() {
             Ok(pass) => pass,
             Err(reason) => return Walk::Failed(reason),
         };
@@ -192,7 +192,7 @@ impl Monitor {
             .as_ref()
             .is_none_or(|shown| !Arc::ptr_eq(shown, &pass));
         if is_new {
-            self.look.adopt(pass.suspects.clone());
+            self.suspects.adopt(pass.suspects.clone());
             self.converter.clone_from(&pass.converter);
             self.pass = Some(Arc::clone(&pass));
         }
@@ -207,7 +207,7 @@ impl Monitor {
 
     /// Whether suspects are known between walks, with hooks that see this.
     fn sees_suspects(&self, hooks: &Coverage) -> Seen {
-        if !self.look.works() {
+        if !self.suspects.works() {
             return Err("the kernel refused the program that looks at sockets".into());
         }
         if self.converter.is_none() {
@@ -221,8 +221,8 @@ impl Monitor {
 
     /// For those who want lists of connections.
     #[must_use]
-    pub fn lists(&self) -> Lists {
-        self.walks.lists()
+    pub fn lists(&self) -> ListRequester {
+        self.walker.lists()
     }
 
     fn losses(&self) -> Losses {
@@ -255,7 +255,7 @@ impl Monitor {
         let attachments = self.attached.iter().flat_map(Attached::programs);
         attachments
             .filter_map(|(program, target)| {
-                Some((program, target, programs::statistics(&self.ebpf, program)?))
+                Some((program, target, self.object.statistics(program)?))
             })
             .collect()
     }
@@ -267,7 +267,7 @@ impl Monitor {
     pub fn pause(&mut self) -> Result<(), String> {
         self.attached
             .iter_mut()
-            .try_for_each(|attached| attached.pause(&mut self.ebpf))
+            .try_for_each(|attached| attached.pause(&mut self.object))
     }
 
     /// Attaches again what [`Self::pause`] detached.
@@ -277,7 +277,7 @@ impl Monitor {
     pub fn resume(&mut self) -> Result<(), String> {
         self.attached
             .iter_mut()
-            .try_for_each(|attached| attached.resume(&mut self.ebpf))
+            .try_for_each(|attached| attached.resume(&mut self.object))
     }
 }
 
@@ -312,7 +312,7 @@ fn coverage(attached: &[Attached]) -> Coverage {
 }
 
 /// Not one hook attached: says why, and what then cannot be known.
-fn nothing(attached: &[Attached], ebpf: &Ebpf) -> Error {
+fn nothing(attached: &[Attached], object: &Object) -> Error {
     let reason = attached
         .iter()
         .flat_map(|attached| &attached.refused)
@@ -326,7 +326,7 @@ fn nothing(attached: &[Attached], ebpf: &Ebpf) -> Error {
             coverage: coverage(attached),
             hooks: attached
                 .iter()
-                .map(|attached| attached.status(ebpf, false))
+                .map(|attached| attached.status(object, false))
                 .collect(),
             build: build(),
             ..Snapshot::default()

@@ -1,4 +1,4 @@
-//! Notices of the hooks become events, in the units people use.
+//! EventDecoder of the hooks become events, in the units people use.
 //! It must never judge: causes are the model's.
 
 use std::time::Duration;
@@ -19,8 +19,8 @@ use halfopen_core::model::{
     snapshot::Direction,
 };
 
-/// What is needed to understand notices.
-pub struct Notices {
+/// What is needed to understand decoder.
+pub struct EventDecoder {
     reasons: Reasons,
     /// Jiffies of a second, where known.
     hz: Option<u64>,
@@ -29,17 +29,17 @@ pub struct Notices {
     wall: Duration,
 }
 
-impl Notices {
+impl EventDecoder {
     /// On a kernel with these reasons of resets and this clock.
     pub fn new(reasons: Reasons, hz: Option<u64>, owners: Owners) -> Self {
-        let mut notices = Self {
+        let mut decoder = Self {
             reasons,
             hz: hz.filter(|hz| *hz > 0),
             owners,
             wall: Duration::ZERO,
         };
-        notices.set_clock();
-        notices
+        decoder.set_clock();
+        decoder
     }
 
     /// Learns the time of day, which may be set meanwhile.

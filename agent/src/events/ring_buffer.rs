@@ -9,22 +9,19 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use aya::{
-    Ebpf,
-    maps::{MapData, RingBuf},
-};
-use aya_log::EbpfLogger;
 use halfopen_common::{EventRecord, Loss, event_kind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::warn;
 use zerocopy::FromBytes as _;
 
-use super::decode::Notices;
+use super::decode::EventDecoder;
 use crate::bpf::{
     Error,
-    maps::{self, Losses, Switches},
+    event_buffer::{EventBuffer, KernelLog},
+    loaded_object::Object,
+    maps::{Losses, Switches},
 };
-use halfopen_core::model::event::{Listener, Missed};
+use halfopen_core::model::event::{Event, Listener, Missed};
 
 /// How often the buffers are looked at: the programs wake the thread only when one fills up.
 const WAIT: Timespec = Timespec {
@@ -36,35 +33,31 @@ const WAIT: Timespec = Timespec {
 const ROUND: usize = 4_096;
 
 /// The thread; it ends when this is dropped.
-pub struct Drain {
+pub struct EventThread {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Drain {
+impl EventThread {
     /// Starts it.
     ///
     /// # Errors
     /// When a map is missing or the thread cannot be started.
     pub fn start(
-        ebpf: &mut Ebpf,
-        notices: Notices,
+        object: &mut Object,
+        decoder: EventDecoder,
         switches: Switches,
         losses: Losses,
         listener: Arc<dyn Listener>,
         log: bool,
     ) -> Result<Self, Error> {
-        let events = maps::events(ebpf)?;
-        let logger = log.then(|| EbpfLogger::init(ebpf)).and_then(|logger| {
-            logger
-                .inspect_err(|error| warn!(%error, "the kernel side cannot log"))
-                .ok()
-        });
+        let events = EventBuffer::take(object)?;
+        let logger = log.then(|| KernelLog::open(object)).flatten();
         let stop = Arc::new(AtomicBool::new(false));
-        let mut reader = Reader {
+        let mut reader = RingReader {
             events,
             logger,
-            notices,
+            decoder,
             switches,
             // What pinned maps have lost before is no news.
             dropped: dropped(&losses),
@@ -93,10 +86,10 @@ impl Drain {
     }
 }
 
-struct Reader {
-    events: RingBuf<MapData>,
-    logger: Option<EbpfLogger<&'static dyn log::Log>>,
-    notices: Notices,
+struct RingReader {
+    events: EventBuffer,
+    logger: Option<KernelLog>,
+    decoder: EventDecoder,
     switches: Switches,
     losses: Losses,
     listener: Arc<dyn Listener>,
@@ -104,30 +97,24 @@ struct Reader {
     dropped: Missed,
 }
 
-impl Reader {
+impl RingReader {
     fn round(&mut self) {
         self.switches.set_watched(self.listener.wants_all());
         self.wait();
-        self.notices.set_clock();
+        self.decoder.set_clock();
         let mut missed = Missed::default();
         let mut any = false;
         for _ in 0..ROUND {
-            let Some(item) = self.events.next() else {
+            let decoder = &mut self.decoder;
+            let Some(record) = self.events.next(|item| read(decoder, item)) else {
                 break;
             };
             any = true;
-            let Ok(record) = EventRecord::ref_from_bytes(&item) else {
-                let bytes = item.len();
-                warn!(bytes, "an event of an unknown size was left out");
-                missed.events += 1;
-                continue;
-            };
-            match self.notices.event(record) {
-                Some(event) => self.listener.hear(event),
-                // Of a kind that this program does not know.
-                None => {
-                    missed.events += 1;
-                    missed.deaths += u64::from(record.kind == event_kind::DEATH);
+            match record {
+                Ok(event) => self.listener.hear(event),
+                Err(unread) => {
+                    missed.events += unread.events;
+                    missed.deaths += unread.deaths;
                 }
             }
         }
@@ -148,15 +135,31 @@ impl Reader {
     }
 
     fn wait(&self) {
-        let mut fds = vec![PollFd::new(&self.events, PollFlags::IN)];
+        let mut fds = vec![PollFd::new(self.events.readable(), PollFlags::IN)];
         fds.extend(
             self.logger
                 .as_ref()
-                .map(|logger| PollFd::new(logger, PollFlags::IN)),
+                .map(|logger| PollFd::new(logger.readable(), PollFlags::IN)),
         );
         // Interrupted or not: the buffers are looked at either way.
         let _ = poll(&mut fds, Some(&WAIT));
     }
+}
+
+/// One record as an event; or what is missed by not understanding it.
+fn read(decoder: &EventDecoder, item: &[u8]) -> Result<Event, Missed> {
+    let mut missed = Missed {
+        events: 1,
+        ..Missed::default()
+    };
+    let Ok(record) = EventRecord::ref_from_bytes(item) else {
+        let bytes = item.len();
+        warn!(bytes, "an event of an unknown size was left out");
+        return Err(missed);
+    };
+    // Of a kind that this program does not know.
+    missed.deaths = u64::from(record.kind == event_kind::DEATH);
+    decoder.event(record).ok_or(missed)
 }
 
 /// What the kernel has dropped since the map was made.
@@ -167,7 +170,7 @@ fn dropped(losses: &Losses) -> Missed {
     }
 }
 
-impl Drop for Drain {
+impl Drop for EventThread {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {

@@ -9,4 +9,5 @@ pub mod namespaces;
 pub(crate) mod netns;
 pub mod owners;
 pub(crate) mod privileges;
+pub(crate) mod process;
 pub mod snmp;

@@ -13,7 +13,6 @@ pub mod lag_counting_broadcast;
 mod limits;
 mod listen;
 mod negotiate;
-mod process;
 mod rendered_snapshot;
 mod response;
 mod routes;

@@ -13,7 +13,8 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use hyper::body::Bytes;
 
-use super::{exposition, negotiate::Encoding, process};
+use super::{exposition, negotiate::Encoding};
+use crate::host::process;
 use halfopen_core::{
     metrics::{Format, Readings, Scrapes, Sections},
     model::snapshot::Snapshot,

@@ -11,9 +11,9 @@ const FRESH: Duration = Duration::from_millis(200);
 
 /// The clock of one kind of work.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Paced(Option<Instant>);
+pub struct DutyCycle(Option<Instant>);
 
-impl Paced {
+impl DutyCycle {
     /// Whether it is time.
     pub fn is_due(self) -> bool {
         self.0.is_none_or(|next| Instant::now() >= next)

@@ -8,17 +8,12 @@ use std::{
     io::{self, ErrorKind, Read},
 };
 
-use aya::Ebpf;
 use halfopen_common::{ABSENT, Kernel, SocketHolder};
 use halfopen_core::model::connection::{Connection, Holder, Known, State, Unknown};
 use tracing::warn;
 use zerocopy::FromBytes as _;
 
-use crate::{
-    bpf::{object, programs},
-    host::namespaces,
-    options::BTF,
-};
+use crate::{bpf::loaded_object::Object, host::namespaces};
 
 /// The iterator.
 const TASK_FILE: &str = "task_file";
@@ -68,8 +63,8 @@ impl Holders {
 
     /// Names the processes that hold these sockets, which a walk has just met; or why they are not
     /// known.
-    pub fn name(&mut self, ebpf: &mut Ebpf, connections: &mut [Connection]) {
-        let held = match self.open(ebpf) {
+    pub fn name(&mut self, object: &mut Object, connections: &mut [Connection]) {
+        let held = match self.open(object) {
             Ok(file) => match collect(file, connections) {
                 Ok(held) => held,
                 Err(error) => {
@@ -89,7 +84,7 @@ impl Holders {
     }
 
     /// The file that yields every descriptor as it is read.
-    fn open(&mut self, ebpf: &mut Ebpf) -> Result<File, Unknown> {
+    fn open(&mut self, object: &mut Object) -> Result<File, Unknown> {
         if !self.fields {
             return Err(Unknown::NotOnThisKernel);
         }
@@ -97,14 +92,9 @@ impl Holders {
             warn!(%reason, "processes are unknown: the kernel refused the program that tells of their descriptors");
             Refused
         };
-        // The iterator is one of the kernel's own types, whatever file the offsets came from.
-        let load = |ebpf: &mut Ebpf| {
-            let btf = object::btf(BTF.as_ref()).map_err(|error| error.to_string())?;
-            programs::load(ebpf, &btf, TASK_FILE, "")
-        };
         self.loaded
-            .get_or_insert_with(|| load(ebpf).map_err(told))
-            .and_then(|()| programs::iterate(ebpf, TASK_FILE).map_err(told))
+            .get_or_insert_with(|| object.load_iterator(TASK_FILE).map_err(told))
+            .and_then(|()| object.iterate(TASK_FILE).map_err(told))
             .map_err(|Refused| Unknown::Refused)
     }
 }

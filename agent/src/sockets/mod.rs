@@ -10,4 +10,4 @@ pub mod walk;
 pub mod worker;
 
 pub use reader::Reader;
-pub use worker::Lists;
+pub use worker::ListRequester;

@@ -33,7 +33,7 @@ const TRIES: u32 = 3;
 
 /// What one walk brought.
 #[derive(Debug)]
-pub struct Pass {
+pub struct WalkResult {
     /// The sums.
     pub census: Arc<Census>,
     /// The suspects among them.
@@ -122,7 +122,7 @@ impl Reader {
         &mut self,
         thresholds: &Thresholds,
         mut between: impl FnMut(),
-    ) -> Result<Pass, Error> {
+    ) -> Result<WalkResult, Error> {
         let began = Instant::now();
         let mut pass = match self {
             Self::Walk { walker, hz, owners } => {
@@ -272,7 +272,7 @@ fn walk_once(
     owners: &Owners,
     thresholds: &Thresholds,
     between: &mut impl FnMut(),
-) -> Result<Pass, Error> {
+) -> Result<WalkResult, Error> {
     let nets = walker.nets()?;
     let mut converter = Converter::new(&nets, known_hz(hz, &nets)?, owners.clone());
     let request = Request {
@@ -297,7 +297,7 @@ fn walk_once(
         let member = converter.member(class, thresholds.idle);
         census.add(&member, sum.sockets, sum.memory, thresholds);
     }
-    Ok(Pass {
+    Ok(WalkResult {
         census: Arc::new(census),
         suspects,
         converter: Some(converter),
@@ -320,7 +320,7 @@ fn dump(owners: &Owners) -> Result<(Vec<Connection>, u64), Error> {
     Ok((connections, unseen))
 }
 
-fn dump_once(owners: &Owners, thresholds: &Thresholds) -> Result<Pass, Error> {
+fn dump_once(owners: &Owners, thresholds: &Thresholds) -> Result<WalkResult, Error> {
     let (connections, _) = dump(owners)?;
     let mut census = Census::default();
     let mut suspects = Vec::new();
@@ -330,7 +330,7 @@ fn dump_once(owners: &Owners, thresholds: &Thresholds) -> Result<Pass, Error> {
             suspects.push(connection);
         }
     }
-    Ok(Pass {
+    Ok(WalkResult {
         census: Arc::new(census),
         suspects,
         converter: None,

@@ -7,17 +7,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aya::Ebpf;
 use halfopen_common::{Record, Socket};
 use rustix::time::{ClockId, clock_gettime};
 use tracing::warn;
 use zerocopy::FromBytes as _;
 
 use super::{
-    duty_cycle::Paced,
+    duty_cycle::DutyCycle,
     walk::{self, Converter, NETS},
 };
-use crate::bpf::{maps::Maps, program_output::Entries, programs};
+use crate::bpf::{
+    loaded_object::{Entries, Object},
+    maps::Maps,
+};
 use halfopen_core::model::{
     census,
     connection::Connection,
@@ -27,9 +29,9 @@ use halfopen_core::model::{
 };
 
 /// The program that looks at one socket, run by hand, never attached …
-const LOOK: &str = "suspect";
+const READ_ONE: &str = "suspect";
 /// … and at all whose record has news.
-const LOOK_AROUND: &str = "suspects";
+const READ_CHANGED: &str = "suspects";
 /// Suspects are never shown older than this, whatever a look costs: with tens of thousands of sockets
 /// in trouble it takes a tenth of a second or two.
 const OLDEST: Duration = Duration::from_secs(1);
@@ -38,7 +40,7 @@ const SLACK_NS: u64 = 1_000_000;
 
 /// What a look brought.
 #[derive(Debug, Default)]
-pub struct Looked {
+pub struct SuspectUpdate {
     /// Answers the hooks have not counted yet.
     pub pending: Pending,
     /// Which connections are suspects now.
@@ -46,8 +48,8 @@ pub struct Looked {
 }
 
 /// The running look-out.
-pub struct Look {
-    pace: Paced,
+pub struct SuspectTracker {
+    pace: DutyCycle,
     works: bool,
     /// The kernel's clock at the look before.
     before_ns: u64,
@@ -60,18 +62,18 @@ pub struct Look {
     pub records: u64,
 }
 
-impl Look {
+impl SuspectTracker {
     /// Loads the programs.
-    pub fn new(ebpf: &mut Ebpf) -> Self {
+    pub fn new(object: &mut Object) -> Self {
         let mut load = |name| {
             let told = |error: &_| warn!(%error, program = name, "answers show late and suspects are unknown: the kernel refused a program that looks at sockets");
-            programs::load_to_run(ebpf, name).inspect_err(told)
+            object.load_to_run(name).inspect_err(told)
         };
-        let works = [LOOK, LOOK_AROUND, NETS]
+        let works = [READ_ONE, READ_CHANGED, NETS]
             .into_iter()
             .all(|name| load(name).is_ok());
         Self {
-            pace: Paced::default(),
+            pace: DutyCycle::default(),
             works,
             before_ns: 0,
             suspicious: BTreeSet::new(),
@@ -93,34 +95,34 @@ impl Look {
             .map(|connection| (connection.sock, connection))
             .collect();
         // At once: what the walk found must not wait for the pace.
-        self.pace = Paced::default();
+        self.pace = DutyCycle::default();
     }
 
     /// Looks again if it is time; else the suspects are those of the look before, and no answer is
     /// pending. Without a converter no suspect can be told, but answers are.
-    pub fn look(
+    pub fn update(
         &mut self,
-        ebpf: &Ebpf,
-        maps: &mut Maps,
+        object: &mut Object,
+        maps: &Maps,
         converter: Option<&mut Converter>,
         thresholds: &Thresholds,
-    ) -> Looked {
+    ) -> SuspectUpdate {
         let mut pending = Pending::new();
         if self.pace.is_due() {
             let began = Instant::now();
-            pending = self.look_now(ebpf, maps, converter, thresholds);
+            pending = self.update_now(object, maps, converter, thresholds);
             self.pace.done(began, OLDEST);
         }
-        Looked {
+        SuspectUpdate {
             pending,
             suspects: self.suspects.clone(),
         }
     }
 
-    fn look_now(
+    fn update_now(
         &mut self,
-        ebpf: &Ebpf,
-        maps: &mut Maps,
+        object: &mut Object,
+        maps: &Maps,
         mut converter: Option<&mut Converter>,
         thresholds: &Thresholds,
     ) -> Pending {
@@ -128,10 +130,10 @@ impl Look {
         let before_ns = std::mem::replace(&mut self.before_ns, now_ns().saturating_sub(SLACK_NS));
         let suspicious = std::mem::take(&mut self.suspicious);
         self.suspects.clear();
-        let (mut met, records) = self.look_around(ebpf, maps, before_ns);
+        let (mut met, records) = self.read_changed(object, maps, before_ns);
         self.records = records;
         let others = suspicious.iter().filter(|sock| !met.contains_key(sock));
-        let others: Vec<_> = others.map(|sock| (*sock, see(ebpf, maps, *sock))).collect();
+        let others: Vec<_> = others.map(|sock| (*sock, see(object, *sock))).collect();
         met.extend(others);
         for Met { socket, record } in met.into_values() {
             let Some(record) = record else { continue };
@@ -140,7 +142,7 @@ impl Look {
             let (Some(socket), Some(converter)) = (same, converter.as_deref_mut()) else {
                 continue;
             };
-            meet(ebpf, maps, converter, socket.net.inum);
+            meet(object, converter, socket.net.inum);
             if let Some(connection) = converter.connection(&socket) {
                 self.note(&connection, thresholds);
             }
@@ -152,7 +154,7 @@ impl Look {
         };
         let mut adopted = std::mem::take(&mut self.adopted);
         adopted.retain(|sock, known| {
-            let met = see(ebpf, maps, *sock);
+            let met = see(object, *sock);
             if met.record.is_some() {
                 return false;
             }
@@ -164,10 +166,10 @@ impl Look {
     }
 
     /// Looks at every socket whose record has news since then; and how many records there are.
-    fn look_around(
+    fn read_changed(
         &self,
-        ebpf: &Ebpf,
-        maps: &mut Maps,
+        object: &mut Object,
+        maps: &Maps,
         since_ns: u64,
     ) -> (BTreeMap<u64, Met>, u64) {
         let mut all = BTreeMap::new();
@@ -176,14 +178,12 @@ impl Look {
             return (all, maps.records().len() as u64);
         }
         let mut latest = 0;
-        let passed = maps
-            .handed
-            .through(ebpf, LOOK_AROUND, since_ns, Entries::Kept, |item| {
-                if let Ok(sock) = u64::read_from_bytes(item) {
-                    latest = sock;
-                }
-                all.entry(latest).or_insert_with(Met::default).take(item);
-            });
+        let passed = object.dump(READ_CHANGED, since_ns, Entries::Kept, |item| {
+            if let Ok(sock) = u64::read_from_bytes(item) {
+                latest = sock;
+            }
+            all.entry(latest).or_insert_with(Met::default).take(item);
+        });
         let records = passed.unwrap_or_else(|error| {
             warn!(%error, "answers show late and suspects are unknown");
             0
@@ -222,19 +222,17 @@ impl Met {
 }
 
 /// Marks the record of a socket that was heard, and reads what both look like.
-fn see(ebpf: &Ebpf, maps: &mut Maps, sock: u64) -> Met {
+fn see(object: &mut Object, sock: u64) -> Met {
     let mut met = Met::default();
     // Refused at load already, and said so then; the hooks count the answer at the next firing.
-    let _ = maps
-        .handed
-        .run(ebpf, LOOK, [sock, 0], |item| met.take(item));
+    let _ = object.run(READ_ONE, [sock, 0], |item| met.take(item));
     met
 }
 
 /// A namespace younger than the latest walk is one whose settings are not known yet.
-fn meet(ebpf: &Ebpf, maps: &mut Maps, converter: &mut Converter, netns: u32) {
+fn meet(object: &mut Object, converter: &mut Converter, netns: u32) {
     if !converter.knows(netns)
-        && let Ok(nets) = walk::nets(ebpf, &mut maps.handed)
+        && let Ok(nets) = walk::nets(object)
     {
         converter.learn(&nets);
     }

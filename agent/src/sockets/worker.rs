@@ -10,7 +10,7 @@ use std::{
 use rustix::time::{ClockId, clock_gettime};
 use tracing::warn;
 
-use super::reader::{Pass, Reader};
+use super::reader::{Reader, WalkResult};
 use crate::bpf::Error;
 use halfopen_core::model::{
     judged::{Extent, Reading, Wanted},
@@ -33,44 +33,44 @@ const FIRST_WALK: Duration = Duration::from_secs(3);
 const MOST_WAITING: usize = 8;
 
 /// A list that was asked for.
-struct Order {
+struct ListRequest {
     wanted: Wanted,
     extent: Extent,
     answer: mpsc::Sender<Result<Reading, String>>,
 }
 
 #[derive(Default)]
-struct State {
-    latest: Option<Arc<Pass>>,
+struct WorkerState {
+    latest: Option<Arc<WalkResult>>,
     failure: Option<String>,
-    orders: Vec<Order>,
+    orders: Vec<ListRequest>,
     ended: bool,
 }
 
 #[derive(Default)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<WorkerState>,
     changed: Condvar,
 }
 
 impl Shared {
     // A panic of the thread must not spread: the state is valid at every unlock.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, WorkerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The running thread; it ends when this is dropped.
-pub struct Walks {
+pub struct WalkWorker {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// Asks for lists; cheap to clone.
 #[derive(Clone)]
-pub struct Lists(Arc<Shared>);
+pub struct ListRequester(Arc<Shared>);
 
-impl Lists {
+impl ListRequester {
     /// Every connection that is `wanted`, read afresh; what is beyond the extent's limit is counted.
     /// Blocks until they are read.
     ///
@@ -88,7 +88,7 @@ impl Lists {
                     "{MOST_WAITING} lists are being made already; ask again in a second"
                 ));
             }
-            state.orders.push(Order {
+            state.orders.push(ListRequest {
                 wanted,
                 extent,
                 answer,
@@ -101,7 +101,7 @@ impl Lists {
     }
 }
 
-impl Walks {
+impl WalkWorker {
     /// Starts it; the first walk is done at once.
     ///
     /// # Errors
@@ -177,7 +177,7 @@ impl Walks {
     }
 
     /// The latest walk; `Err` says why there is none.
-    pub fn latest(&self) -> Result<Arc<Pass>, String> {
+    pub fn latest(&self) -> Result<Arc<WalkResult>, String> {
         let state = self.shared.lock();
         let missing = || {
             state
@@ -190,8 +190,8 @@ impl Walks {
 
     /// For those who want lists.
     #[must_use]
-    pub fn lists(&self) -> Lists {
-        Lists(Arc::clone(&self.shared))
+    pub fn lists(&self) -> ListRequester {
+        ListRequester(Arc::clone(&self.shared))
     }
 }
 
@@ -207,7 +207,7 @@ impl Drop for Ending<'_> {
     }
 }
 
-fn publish(shared: &Shared, passed: Result<Pass, Error>) {
+fn publish(shared: &Shared, passed: Result<WalkResult, Error>) {
     let mut state = shared.lock();
     match passed {
         Ok(pass) => {
@@ -225,7 +225,7 @@ fn publish(shared: &Shared, passed: Result<Pass, Error>) {
 }
 
 /// Waits until a list is asked for, or a walk is due (`Some(None)`); `None` when it is time to end.
-fn next(shared: &Shared, due: Instant) -> Option<Option<Order>> {
+fn next(shared: &Shared, due: Instant) -> Option<Option<ListRequest>> {
     let mut state = shared.lock();
     loop {
         if state.ended {
@@ -253,7 +253,7 @@ fn cpu_time() -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-impl Drop for Walks {
+impl Drop for WalkWorker {
     fn drop(&mut self) {
         self.shared.lock().ended = true;
         self.shared.changed.notify_all();

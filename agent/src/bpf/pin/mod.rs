@@ -24,7 +24,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub use error::PinError;
 use error::PinError as Error;
 
-use super::{maps::Wire, mmap_array::Mapped};
+use super::{maps::Wire, mmap_array::MmapArray};
 use crate::options::Options;
 
 /// One map that outlives the agent: its name, and the bytes of a key and of a value.
@@ -53,7 +53,7 @@ const STATE: &str = "state";
 /// every layout there will be.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-struct State {
+struct PinState {
     /// [`layout::LAYOUT`].
     layout: u32,
     /// Size of a [`EventRecord`]: the maps do not tell.
@@ -62,7 +62,7 @@ struct State {
     version: [u8; 24],
 }
 
-impl State {
+impl PinState {
     fn own() -> Self {
         let mut version = [0; 24];
         for (place, byte) in version.iter_mut().zip(env!("CARGO_PKG_VERSION").bytes()) {
@@ -165,10 +165,10 @@ impl Pins {
                 what: state.clone(),
                 why,
             };
-            let mut array: Array<MapData, Wire<State>> =
+            let mut array: Array<MapData, Wire<PinState>> =
                 Array::create(1, 0).map_err(|error| refused(error.to_string()))?;
             array
-                .set(0, Wire(State::own()), 0)
+                .set(0, Wire(PinState::own()), 0)
                 .map_err(|error| refused(error.to_string()))?;
             array
                 .pin(&state)
@@ -204,10 +204,10 @@ impl Pins {
         if !path.exists() {
             return Ok(());
         }
-        let own = State::own();
+        let own = PinState::own();
         let found = MapData::from_pin(&path)
             .and_then(Map::from_map_data)
-            .and_then(Array::<MapData, Wire<State>>::try_from)
+            .and_then(Array::<MapData, Wire<PinState>>::try_from)
             .and_then(|array| array.get(&0, 0));
         let found = found.map(|found| found.0);
         match &found {
@@ -235,7 +235,7 @@ impl Pins {
         let word = MapData::from_pin(self.map("SWITCHES"))
             .and_then(Map::from_map_data)
             .ok()
-            .and_then(|map| Mapped::new::<u64>(Some(map), "SWITCHES", 1).ok())
+            .and_then(|map| MmapArray::new::<u64>(Some(map), "SWITCHES", 1).ok())
             .map_or(0, |mapped| mapped.read::<u64>(0));
         let active = u32::try_from(word >> switch::GENERATION_SHIFT).unwrap_or(0);
         let has_links = self.generations().any(|(_, other)| other == active);

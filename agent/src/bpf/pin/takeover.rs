@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeSet, fs, path::Path, thread, time::Duration};
 
-use aya::Ebpf;
 use tracing::info;
 
 use super::{PinError, Pins};
@@ -13,8 +12,9 @@ use crate::{
         attach::{self, Attached, Links},
         btf::Layout,
         hooks::{HOOKS, Hook, Way},
+        load,
+        loaded_object::Object,
         maps::Maps,
-        object,
         programs::{self, Kept, Link},
     },
     options::Options,
@@ -31,12 +31,12 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// When the pins cannot be used; what was there counts on then.
 pub fn or_replace(
     pins: &mut Pins,
-    ebpf: &mut Ebpf,
+    object: &mut Object,
     layout: &Layout,
     maps: &Maps,
     options: &Options,
 ) -> Result<Vec<Attached>, Error> {
-    let identity = object::identity(layout, options);
+    let identity = load::identity(layout, options);
     if let Some(links) = pins.counting(identity) {
         let attached = adopt(&links, maps.switches().bits())?;
         pins.go_on();
@@ -44,12 +44,12 @@ pub fn or_replace(
         return Ok(attached);
     }
     let links = pins.prepare(identity)?;
-    let btf = object::btf(&options.btf)?;
-    let (mut attached, switches) = attach::all(ebpf, &btf, layout, maps, options);
+    let btf = load::btf(&options.btf)?;
+    let (mut attached, switches) = attach::all(object, &btf, layout, maps, options);
     if attached.iter().all(|attached| attached.way.is_none()) {
         return Ok(attached);
     }
-    pin(&mut attached, ebpf, &links)?;
+    pin(&mut attached, object, &links)?;
     if pins.is_counting() {
         thread::sleep(SETTLE);
         info!("taking over from the hooks that are pinned");
@@ -61,13 +61,13 @@ pub fn or_replace(
 }
 
 /// Has the attachments outlive this process.
-fn pin(attached: &mut [Attached], ebpf: &mut Ebpf, links: &Path) -> Result<(), PinError> {
+fn pin(attached: &mut [Attached], object: &mut Object, links: &Path) -> Result<(), PinError> {
     let all = attached.iter_mut().flat_map(|attached| &mut attached.links);
     for ((program, _), link) in all {
         let program: &str = program;
         if let Some(link) = link.take() {
             let path = links.join(program);
-            programs::keep(ebpf, program, link, &path)
+            programs::keep(&mut object.ebpf, program, link, &path)
                 .map_err(|why| PinError::Pin { what: path, why })?;
         }
     }

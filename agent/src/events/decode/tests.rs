@@ -1,4 +1,4 @@
-//! Notices as the programs write them, and what is made of each.
+//! EventDecoder as the programs write them, and what is made of each.
 //! It must never need a kernel: bytes in, events out.
 
 use std::{collections::HashMap, net::Ipv6Addr};
@@ -55,17 +55,17 @@ fn notice(what: u8) -> EventRecord {
     notice
 }
 
-fn notices() -> Notices {
+fn decoder() -> EventDecoder {
     let told = HashMap::from([(3, "tcp_rfc7323_paws".to_owned())]);
-    let mut notices = Notices::new(Reasons::new(&told), Some(250), Owners::open(0, false));
-    notices.wall = Duration::from_secs(1_764_000_000);
-    notices
+    let mut decoder = EventDecoder::new(Reasons::new(&told), Some(250), Owners::open(0, false));
+    decoder.wall = Duration::from_secs(1_764_000_000);
+    decoder
 }
 
 fn with(what: u8, change: impl FnOnce(&mut EventRecord)) -> Option<Event> {
     let mut notice = notice(what);
     change(&mut notice);
-    notices().event(&notice)
+    decoder().event(&notice)
 }
 
 #[test]
@@ -245,7 +245,8 @@ fn what_is_unknown_says_why() {
     assert_eq!(unheard.connection.state, State::SynSent);
 
     for hz in [None, Some(0)] {
-        let clockless = Notices::new(Reasons::new(&HashMap::new()), hz, Owners::open(0, false));
+        let clockless =
+            EventDecoder::new(Reasons::new(&HashMap::new()), hz, Owners::open(0, false));
         let event = clockless.event(&notice(event_kind::TIMEOUT)).unwrap();
         assert_eq!(event.connection.keepalive, Err(Unknown::NotOnThisKernel));
     }
@@ -313,9 +314,9 @@ fn addresses_by_family() {
 
 #[test]
 fn the_time_of_day_is_added() {
-    let mut notices = notices();
-    notices.set_clock();
+    let mut decoder = decoder();
+    decoder.set_clock();
     let day = Duration::from_secs(86_400);
     // Later than this was written, and less than the machine's uptime before now.
-    assert!(notices.wall > 20_000 * day, "{:?}", notices.wall);
+    assert!(decoder.wall > 20_000 * day, "{:?}", decoder.wall);
 }

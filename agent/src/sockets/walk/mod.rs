@@ -7,7 +7,6 @@ mod tables;
 
 use std::collections::BTreeMap;
 
-use aya::Ebpf;
 pub use convert::{Converter, hz};
 use halfopen_common::{Class, ClassSum, Net, Socket, Walk};
 use tables::Table;
@@ -18,10 +17,9 @@ use crate::{
     bpf::{
         Error,
         btf::{self, Layout},
-        mmap_array::Mapped,
-        object,
-        program_output::{Entries, Handed},
-        programs,
+        load,
+        loaded_object::{Entries, Object},
+        mmap_array::MmapArray,
     },
     host::privileges,
     options::Options,
@@ -63,9 +61,8 @@ pub struct Walked {
 
 /// The loaded programs.
 pub struct Walker {
-    ebpf: Ebpf,
-    progress: Mapped,
-    handed: Handed,
+    object: Object,
+    progress: MmapArray,
     holders: Holders,
 }
 
@@ -81,19 +78,20 @@ impl Walker {
 
     /// The same where the kernel's layout is known already.
     pub(super) fn load_for(layout: &Layout) -> Result<Self, Error> {
-        let mut ebpf = object::load_for_walk(layout)?;
+        let mut object = load::load_for_walk(layout)?;
         for name in [NETS, WALK, CLASSES] {
-            programs::load_to_run(&mut ebpf, name).map_err(|reason| Error::Walk { reason })?;
+            object
+                .load_to_run(name)
+                .map_err(|reason| Error::Walk { reason })?;
         }
         Ok(Self {
-            progress: Mapped::new::<Walk>(ebpf.take_map("WALK"), "WALK", 1)?,
-            handed: Handed::take(&mut ebpf)?,
+            progress: object.array::<Walk>("WALK", 1)?,
             holders: Holders::new(&layout.kernel),
-            ebpf,
+            object,
         })
     }
 
-    /// Walks once over the tables of these namespaces, which [`Self::nets`] tells; `each` gets the
+    /// WalkWorker once over the tables of these namespaces, which [`Self::nets`] tells; `each` gets the
     /// sockets one by one, and `between` is called between short runs.
     ///
     /// # Errors
@@ -111,7 +109,7 @@ impl Walker {
             .try_for_each(|table| self.table(table, request, &mut walked, &mut each, &mut between));
         if request.sums {
             // After a failure too: the next walk adds to whatever stands there.
-            walked.classes = take(&self.ebpf, &mut self.handed)?;
+            walked.classes = take(&mut self.object)?;
         }
         done.map(|()| walked)
     }
@@ -121,12 +119,12 @@ impl Walker {
     /// # Errors
     /// When the kernel refuses.
     pub fn nets(&mut self) -> Result<Vec<Net>, Error> {
-        nets(&self.ebpf, &mut self.handed)
+        nets(&mut self.object)
     }
 
     /// Names the processes that hold these sockets, which a walk has just met.
     pub fn name_processes(&mut self, connections: &mut [Connection]) {
-        self.holders.name(&mut self.ebpf, connections);
+        self.holders.name(&mut self.object, connections);
     }
 
     fn table(
@@ -157,9 +155,7 @@ impl Walker {
                     each(socket);
                 }
             };
-            self.handed
-                .run(&self.ebpf, WALK, [0; 2], hand)
-                .map_err(failed)?;
+            self.object.run(WALK, [0; 2], hand).map_err(failed)?;
             progress = self.progress.read(0);
             walked.found += u64::from(progress.found);
             stuck = if before == (progress.bucket, progress.skip) {
@@ -185,10 +181,10 @@ impl Walker {
 pub(super) const NETS: &str = "nets";
 
 /// Every network namespace and what it decides, by the loaded program [`NETS`].
-pub(super) fn nets(ebpf: &Ebpf, handed: &mut Handed) -> Result<Vec<Net>, Error> {
+pub(super) fn nets(object: &mut Object) -> Result<Vec<Net>, Error> {
     let mut nets = Vec::new();
-    let incomplete = handed
-        .run(ebpf, NETS, [0; 2], |item| {
+    let incomplete = object
+        .run(NETS, [0; 2], |item| {
             nets.extend(Net::read_from_bytes(item).ok());
         })
         .map_err(failed)?;
@@ -201,8 +197,8 @@ pub(super) fn nets(ebpf: &Ebpf, handed: &mut Handed) -> Result<Vec<Net>, Error> 
 }
 
 /// The sums of the walk, which start anew then.
-fn take(ebpf: &Ebpf, handed: &mut Handed) -> Result<BTreeMap<Class, ClassSum>, Error> {
-    handed.pairs(ebpf, CLASSES, Entries::Taken).map_err(failed)
+fn take(object: &mut Object) -> Result<BTreeMap<Class, ClassSum>, Error> {
+    object.pairs(CLASSES, Entries::Taken).map_err(failed)
 }
 
 const fn failed(reason: String) -> Error {

@@ -1,13 +1,15 @@
-//! The BPF object, embedded, and how it is loaded: maps made, no program loaded yet.
-//! It must never load a program: hooks are tried one by one.
+//! How the embedded BPF object is loaded: maps made, constants fixed, no program loaded yet.
+//!
+//! # Invariants
+//! No program is loaded here: hooks are tried one by one.
 
 use std::{fs, path::Path};
 
-use aya::{Btf, Ebpf, EbpfLoader, Endianness, include_bytes_aligned};
+use aya::{Btf, EbpfLoader, Endianness, include_bytes_aligned};
 use halfopen_common::fnv;
 use zerocopy::IntoBytes as _;
 
-use super::{Error, btf::Layout, copy_plan, pin::Pins};
+use super::{Error, btf::Layout, copy_plan, loaded_object::Object, pin::Pins};
 use crate::options::Options;
 
 static OBJECT: &[u8] = include_bytes_aligned!(env!("HALFOPEN_EBPF_OBJECT"));
@@ -20,7 +22,7 @@ const LOG_DEBUG: u8 = 4;
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn load(layout: &Layout, options: &Options, pins: Option<&Pins>) -> Result<Ebpf, Error> {
+pub fn load(layout: &Layout, options: &Options, pins: Option<&Pins>) -> Result<Object, Error> {
     let level = log_level(options);
     let generation = pins.map_or(0, Pins::next);
     let plan = copy_plan::plan(&layout.kernel);
@@ -36,7 +38,7 @@ pub fn load(layout: &Layout, options: &Options, pins: Option<&Pins>) -> Result<E
     for (name, path) in pins.into_iter().flat_map(Pins::maps) {
         loader.map_pin_path(name, path);
     }
-    loader.load(OBJECT).map_err(Error::Load)
+    Object::of(loader.load(OBJECT).map_err(Error::Load)?)
 }
 
 const fn log_level(options: &Options) -> u8 {
@@ -65,7 +67,7 @@ pub fn identity(layout: &Layout, options: &Options) -> u64 {
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn load_for_walk(layout: &Layout) -> Result<Ebpf, Error> {
+pub fn load_for_walk(layout: &Layout) -> Result<Object, Error> {
     let plan = copy_plan::plan(&layout.kernel);
     let mut loader = EbpfLoader::new();
     loader
@@ -74,7 +76,7 @@ pub fn load_for_walk(layout: &Layout) -> Result<Ebpf, Error> {
     for unused in ["SOCKETS", "GROUPS", "NETS"] {
         loader.map_max_entries(unused, 1);
     }
-    loader.load(OBJECT).map_err(Error::Load)
+    Object::of(loader.load(OBJECT).map_err(Error::Load)?)
 }
 
 /// The same BTF as aya reads it, needed to attach to functions by name.
@@ -90,40 +92,4 @@ pub fn btf(path: &Path) -> Result<Btf, Error> {
         path: path.into(),
         reason: error.to_string(),
     })
-}
-
-/// Address of a kernel function; its name may carry a compiler's suffix (`.llvm.…`).
-/// `None` without /proc/kallsyms, or where it shows zeros for want of CAP_SYSLOG.
-#[must_use]
-pub fn address(kallsyms: &str, function: &str) -> Option<u64> {
-    kallsyms.lines().find_map(|line| {
-        let mut words = line.split_ascii_whitespace();
-        let address = u64::from_str_radix(words.next()?, 16).ok()?;
-        let name = words.nth(1)?;
-        let rest = name.strip_prefix(function)?;
-        ((rest.is_empty() || rest.starts_with(".llvm.")) && address != 0).then_some(address)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn finds_addresses() {
-        let check =
-            |line: &str, expected| assert_eq!(address(line, "tcp_write_timer"), expected, "{line}");
-        check(
-            "ffffffff82029da0 t tcp_write_timer",
-            Some(0xffff_ffff_8202_9da0),
-        );
-        check(
-            "ffffffff82029da0 t tcp_write_timer.llvm.12",
-            Some(0xffff_ffff_8202_9da0),
-        );
-        check("ffffffff82029b10 T tcp_write_timer_handler", None);
-        check("0000000000000000 t tcp_write_timer", None);
-        check("", None);
-        check("garbage", None);
-    }
 }
