@@ -18,7 +18,7 @@ pub struct Family {
     pub unit: &'static str,
     /// Names of its labels.
     pub labels: &'static [&'static str],
-    /// Its series; never empty.
+    /// Its series, in the order of their labels; never empty.
     pub samples: Vec<Sample>,
 }
 
@@ -58,6 +58,7 @@ pub fn family<S>(metric: &Metric<S>, state: &S) -> Option<Family> {
     if series.samples.is_empty() {
         return None;
     }
+    series.samples.sort_by(|a, b| a.labels.cmp(&b.labels));
     Some(Family {
         name: metric.name,
         help: metric.help,
