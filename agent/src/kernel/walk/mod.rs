@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use aya::Ebpf;
 pub use convert::{Converter, hz};
-use halfopen_common::{Class, ClassSum, Net, Socket, Walk};
+use halfopen_common::{Class, ClassSum, Net, Socket, WalkProgress};
 use tables::Table;
 use zerocopy::FromBytes;
 
@@ -81,7 +81,7 @@ impl Walker {
             programs::load_to_run(&mut ebpf, name).map_err(|reason| Error::Walk { reason })?;
         }
         Ok(Self {
-            progress: Mapped::new::<Walk>(ebpf.take_map("WALK"), "WALK", 1)?,
+            progress: Mapped::new::<WalkProgress>(ebpf.take_map("WALK"), "WALK", 1)?,
             handed: Handed::take(&mut ebpf)?,
             holders: Holders::new(&layout.kernel),
             ebpf,
@@ -132,7 +132,7 @@ impl Walker {
         each: &mut impl FnMut(&Socket),
         between: &mut impl FnMut(),
     ) -> Result<(), Error> {
-        let mut progress = Walk {
+        let mut progress = WalkProgress {
             base: table.base,
             net_ops: table.net_ops,
             netns: request.netns.unwrap_or(0),
@@ -141,7 +141,7 @@ impl Walker {
             limit: SOCKETS_PER_RUN,
             sums: request.sums.into(),
             quiet_jiffies: request.quiet_jiffies,
-            ..Walk::default()
+            ..WalkProgress::default()
         };
         let mut stuck = 0;
         while progress.done == 0 {
