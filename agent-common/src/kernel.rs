@@ -10,7 +10,7 @@ pub const ABSENT: u32 = u32::MAX;
 
 /// The type of an embedded object of which only the address is used.
 #[derive(Clone, Copy, Debug)]
-pub struct Place;
+pub struct Embedded;
 
 /// Whether the programs can do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub type Slot = fn(&mut Kernel) -> &mut u32;
 
 /// A field whose offset the programs use.
 #[derive(Clone, Copy, Debug)]
-pub struct Field {
+pub struct KernelField {
     /// The structure.
     pub owner: &'static str,
     /// The member, of a member, …
@@ -41,7 +41,7 @@ pub struct Field {
 
 /// An enumerator whose value the programs use.
 #[derive(Clone, Copy, Debug)]
-pub struct Value {
+pub struct KernelValue {
     /// Its name.
     pub name: &'static str,
     /// Whether it has to be there.
@@ -52,7 +52,7 @@ pub struct Value {
 
 /// A structure whose size the programs use; it may be absent.
 #[derive(Clone, Copy, Debug)]
-pub struct Size {
+pub struct KernelSize {
     /// Its name.
     pub structure: &'static str,
     /// Where its size goes.
@@ -116,7 +116,7 @@ macro_rules! define {
         }
 
         /// Every field whose offset is asked for.
-        pub const FIELDS: &[Field] = &[$($(Field {
+        pub const FIELDS: &[KernelField] = &[$($(KernelField {
             owner: stringify!($owner),
             path: $path,
             size: size_of::<$type>() as u32,
@@ -125,13 +125,13 @@ macro_rules! define {
         },)*)*];
 
         /// Every structure whose size is asked for.
-        pub const SIZES: &[Size] = &[$(Size {
+        pub const SIZES: &[KernelSize] = &[$(KernelSize {
             structure: $structure,
             slot: |kernel| &mut kernel.$size,
         },)*];
 
         /// Every enumerator whose value is asked for.
-        pub const VALUES: &[Value] = &[$(Value {
+        pub const VALUES: &[KernelValue] = &[$(KernelValue {
             name: $enumerator,
             presence: Presence::$value_presence,
             slot: |kernel| &mut kernel.$value,
@@ -140,7 +140,7 @@ macro_rules! define {
         /// The type that the programs read of each field.
         #[allow(non_camel_case_types, reason = "the fields' own names")]
         pub mod field_type {
-            use super::Place;
+            use super::Embedded;
             $($(
                 #[doc = concat!("Of `", stringify!($owner), ".", $path, "`.")]
                 pub type $name = $type;

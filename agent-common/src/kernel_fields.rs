@@ -8,7 +8,7 @@
 ///
 /// `fields`: `name: type = Required("path")` or `Optional("path")`, by the structure that owns the
 /// field. The type says how many bytes the programs read, which may be less than the field has. A
-/// [`crate::Place`] is an embedded object of which only the address is used. `sizes` are structures,
+/// [`crate::Embedded`] is an embedded object of which only the address is used. `sizes` are structures,
 /// `values` are enumerators.
 #[macro_export]
 macro_rules! kernel_fields {
@@ -103,11 +103,11 @@ macro_rules! kernel_fields {
                 }
                 inet_timewait_sock {
                     tw_substate: u8 = Optional("tw_substate");
-                    tw_timer: Place = Optional("tw_timer");
+                    tw_timer: Embedded = Optional("tw_timer");
                 }
                 request_sock {
                     num_retrans: u8 = Optional("num_retrans");
-                    rsk_timer: Place = Optional("rsk_timer");
+                    rsk_timer: Embedded = Optional("rsk_timer");
                     /// Pointer to the listener.
                     rsk_listener: u64 = Optional("__req_common.skc_listener");
                 }
@@ -144,7 +144,7 @@ macro_rules! kernel_fields {
                     net_inum: u32 = Required("ns.inum");
                     net_cookie: u64 = Optional("net_cookie");
                     /// The list of all network namespaces.
-                    net_list: Place = Optional("list");
+                    net_list: Embedded = Optional("list");
                     net_ops: u64 = Optional("ns.ops");
                     /// Pointer to inet_hashinfo; since 6.1.
                     net_hashinfo: u64 = Optional("ipv4.tcp_death_row.hashinfo");
@@ -197,18 +197,18 @@ macro_rules! kernel_fields {
                 pid {
                     pid_level: u32 = Optional("level");
                     /// A upid for each level.
-                    pid_numbers: Place = Optional("numbers");
+                    pid_numbers: Embedded = Optional("numbers");
                 }
                 upid {
                     upid_number: u32 = Optional("nr");
                 }
                 mptcp_sock {
                     /// The list of its subflows.
-                    mptcp_subflows: Place = Optional("conn_list");
+                    mptcp_subflows: Embedded = Optional("conn_list");
                 }
                 mptcp_subflow_context {
                     /// Its place in that list.
-                    subflow_node: Place = Optional("node");
+                    subflow_node: Embedded = Optional("node");
                     /// Pointer to sock.
                     subflow_sock: u64 = Optional("tcp_sock");
                 }

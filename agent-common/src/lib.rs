@@ -27,8 +27,10 @@ pub use event_record::{
     EventRecord, SILENCE_BOUNDS_S, SilenceTable, Silences, event_flags, event_kind, keepalive,
 };
 pub use fast_path::{CopiedField, CopyRange, FastPathLayout};
-pub use kernel::{ABSENT, Kernel, Place};
+pub use kernel::{ABSENT, Embedded, Kernel};
 pub use record::{Outstanding, Record, state};
 pub use socket_holder::SocketHolder;
 pub use timer_context::{RequestTimer, TimerContext, icsk_pending, timer_kind};
-pub use walk::{AHEAD, Class, ClassSum, DUMP_STOPPED, EPHEMERAL, Net, Socket, Walk, flag, table};
+pub use walk::{
+    AHEAD, Class, ClassSum, DUMP_STOPPED, EPHEMERAL, Net, Socket, WalkProgress, flag, table,
+};

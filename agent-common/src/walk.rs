@@ -17,7 +17,7 @@ pub mod flag {
     pub const TIME_WAIT: u8 = 16;
     /// The keepalive timer is pending.
     pub const KEEPALIVE_TIMER: u8 = 32;
-    /// Without data either way for at least [`Walk::quiet_jiffies`]; in [`Class::flags`] alone.
+    /// Without data either way for at least [`WalkProgress::quiet_jiffies`]; in [`Class::flags`] alone.
     pub const QUIET: u8 = 64;
 }
 
@@ -166,7 +166,7 @@ pub const EPHEMERAL: u16 = 32_768;
 /// A time stamp this little ahead of the clock, jiffies, was taken after the clock was read.
 pub const AHEAD: u32 = 4_096;
 
-/// Which chains a table has: values of [`Walk::table`].
+/// Which chains a table has: values of [`WalkProgress::table`].
 pub mod table {
     /// `inet_hashinfo.ehash`: connections, TIME_WAIT and requests.
     pub const ESTABLISHED: u32 = 0;
@@ -180,7 +180,7 @@ pub mod table {
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
-pub struct Walk {
+pub struct WalkProgress {
     /// Address of the table.
     pub base: u64,
     /// `net->ns.ops`, by which a network namespace is known to be one.
@@ -250,5 +250,5 @@ pub struct Net {
 
 const _: () = assert!(size_of::<Socket>() == 184);
 const _: () = assert!(size_of::<Class>() == 32);
-const _: () = assert!(size_of::<Walk>() == 64);
+const _: () = assert!(size_of::<WalkProgress>() == 64);
 const _: () = assert!(size_of::<Net>() == 72);

@@ -58,7 +58,7 @@ pub fn probes(context: &TimerContext, sock: Sock) -> Option<(u32, u32)> {
         let sure = sent != 0 && (quiet || counted > context.probes_out);
         return Some((if quiet { sent } else { u32::from(sure) }, 0));
     }
-    // tcp_send_probe0() counts every probe, and starts anew when data went out instead.
+    // tcp_send_probe0() counts every probe, and starts over when data went out instead.
     let probed = context.pending == icsk_pending::PROBE0
         && !context.owned
         && !context.sends_data

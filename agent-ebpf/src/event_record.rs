@@ -13,7 +13,7 @@ use crate::{
     fields, identity,
     kernel::kernel,
     maps,
-    read::Reader,
+    read::FieldReader,
     segment::Segment,
     sock::Sock,
 };
@@ -92,7 +92,7 @@ fn describe(sock: Sock, event: &mut EventRecord) {
     event.keepalive_probes = 0;
     event.unacknowledged = 0;
     event.unread = 0;
-    let mut reader = Reader::of(sock.0);
+    let mut reader = FieldReader::of(sock.0);
     reader.field(&raw mut event.cookie, fields::cookie());
     reader.field(&raw mut event.error, fields::err());
     reader.field(&raw mut event.keepalive_idle, fields::keepalive_time());
@@ -123,7 +123,7 @@ fn describe(sock: Sock, event: &mut EventRecord) {
     reader.field(&raw mut word, fields::net());
     event.established_ns = maps::established_at(sock.0);
     // Those of the namespace where the socket has none.
-    let mut reader = Reader::of(word);
+    let mut reader = FieldReader::of(word);
     if event.keepalive_idle == 0 {
         reader.field(
             &raw mut event.keepalive_idle,
@@ -175,7 +175,7 @@ pub fn request_death(request: Sock, record: &Record) {
     event.sock = request.0;
     event.established_ns = record.first_ns;
     event.record = *record;
-    Reader::of(request.0).field(&raw mut event.cookie, fields::cookie());
+    FieldReader::of(request.0).field(&raw mut event.cookie, fields::cookie());
     maps::submit_event(entry);
 }
 

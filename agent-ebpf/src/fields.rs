@@ -1,7 +1,7 @@
 //! The offset of each field of the kernel's that a program reads, with the type that it reads: made
 //! from the one table of fields, so that no program can read another width than the table has.
 
-use halfopen_common::{Place, kernel_fields};
+use halfopen_common::{Embedded, kernel_fields};
 
 use crate::{kernel::kernel, read::Offset};
 

@@ -4,7 +4,7 @@ use halfopen_common::{GroupKey, Record, direction};
 
 use crate::{
     fields,
-    read::Reader,
+    read::FieldReader,
     sock::{AF_INET6, Sock, mapped},
 };
 
@@ -21,7 +21,7 @@ pub fn is_same(record: &Record, sock: Sock) -> Option<bool> {
 #[inline(always)]
 pub fn identify(sock: Sock, record: &mut Record) -> Option<()> {
     let mut net = 0_u64;
-    let mut reader = Reader::of(sock.0);
+    let mut reader = FieldReader::of(sock.0);
     reader.field(&raw mut net, fields::net());
     reader.field(&raw mut record.uid, fields::uid());
     reader.field(&raw mut record.local_port, fields::inet_sport());
@@ -36,7 +36,7 @@ pub fn identify(sock: Sock, record: &mut Record) -> Option<()> {
 
 /// Both addresses, the family and the remote port; `sock_common` has them.
 #[inline(always)]
-pub fn addresses(reader: &mut Reader, record: &mut Record) {
+pub fn addresses(reader: &mut FieldReader, record: &mut Record) {
     reader.field(&raw mut record.family, fields::family());
     reader.field(&raw mut record.remote_port, fields::remote_port());
     record.remote_port = u16::from_be(record.remote_port);
@@ -60,7 +60,7 @@ fn last_four(address: *mut [u8; 16]) -> *mut [u8; 4] {
 /// The namespace whose `struct net` this is.
 #[inline(always)]
 pub fn namespace(net: u64, record: &mut Record) -> Option<()> {
-    let mut reader = Reader::of(net);
+    let mut reader = FieldReader::of(net);
     reader.field(&raw mut record.net.cookie, fields::net_cookie());
     reader.field(&raw mut record.net.inum, fields::net_inum());
     reader.ok().then_some(())

@@ -66,12 +66,12 @@ pub fn word(address: u64) -> Option<u64> {
 
 /// Reads fields of one kernel object straight into their places; one check at the end shows whether
 /// all could be read.
-pub struct Reader {
+pub struct FieldReader {
     object: u64,
     failed: i64,
 }
 
-impl Reader {
+impl FieldReader {
     #[inline(always)]
     pub fn of(object: u64) -> Self {
         Self { object, failed: 0 }

@@ -9,7 +9,7 @@ use crate::{
     event_record, fields, identity,
     kernel::kernel,
     maps,
-    read::{Offset, Reader, read},
+    read::{FieldReader, Offset, read},
     record,
     sock::Sock,
 };
@@ -85,11 +85,11 @@ fn died(request: Sock, listener: Sock) -> Option<()> {
     record.state = state::SYN_RECV;
     record.direction = direction::INBOUND;
     record.cgroup = listener.cgroup();
-    let mut reader = Reader::of(listener.0);
+    let mut reader = FieldReader::of(listener.0);
     reader.field(&raw mut record.uid, fields::uid());
     let owner = reader.ok();
     let (mut net, mut began_us) = (0_u64, 0_u64);
-    let mut reader = Reader::of(request.0);
+    let mut reader = FieldReader::of(request.0);
     reader.field(&raw mut net, fields::net());
     reader.field(&raw mut record.local_port, fields::local_port());
     reader.field(&raw mut began_us, fields::snt_synack());

@@ -14,7 +14,7 @@ use zerocopy::FromZeros as _;
 use crate::{
     fields,
     kernel::kernel,
-    read::{Offset, Reader, read},
+    read::{FieldReader, Offset, read},
     sock::Sock,
 };
 
@@ -30,7 +30,7 @@ const MOST_SUBFLOWS: u32 = 9;
 
 /// `struct bpf_iter__task_file` (kernel/bpf/task_iter.c), whose members take eight bytes each.
 #[repr(C)]
-pub struct Visit {
+pub struct TaskFile {
     meta: *const Meta,
     task: u64,
     fd: u64,
@@ -47,9 +47,9 @@ struct Meta {
 /// (`task_seq_get_next`). 1 would ask for the same descriptor again.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
-extern "C" fn task_file(visit: *const Visit) -> i32 {
+extern "C" fn task_file(visit: *const TaskFile) -> i32 {
     // SAFETY: the kernel hands over a live one; the verifier knows its type.
-    let Visit {
+    let TaskFile {
         meta,
         task,
         fd,
@@ -113,7 +113,7 @@ fn holder(task: u64, fd: u32) -> Option<SocketHolder> {
     let leader = read(task, fields::task_leader())?;
     held.pid = pid(leader)?;
     held.fd = fd;
-    let mut reader = Reader::of(leader);
+    let mut reader = FieldReader::of(leader);
     reader.field(&raw mut held.name, fields::task_comm());
     reader.ok().then_some(held)
 }

@@ -23,7 +23,7 @@ use crate::maps;
 /// More than any entry takes, with its headers.
 const ENTRY_BYTES: u32 = 2_048;
 
-/// Where a run stands. In a map like the walk's cursor, for the same reason.
+/// How far a run has come. In a map like the walk's cursor, for the same reason.
 #[repr(C)]
 struct Position {
     /// Records without news since then are passed over.
@@ -55,7 +55,7 @@ test_run_program! {
 }
 
 test_run_program! {
-    /// Every class of the walk: the class, then its sums. They are removed: the next walk starts anew.
+    /// Every class of the walk: the class, then its sums. They are removed: the next walk starts at 0.
     fn take_classes(ctx) -> u32 {
         run(&ctx, sum::classes(), take_class as *mut c_void)
     }
@@ -84,7 +84,7 @@ fn run(ctx: &RawTracePointContext, map: *const c_void, each: *mut c_void) -> u32
     }
     // SAFETY: `map` is a map of this object, and `each` has the signature for its entries.
     unsafe { bpf_for_each_map_elem(map.cast_mut(), each, core::ptr::null_mut(), 0) };
-    // Asked for anew: the callbacks have written it.
+    // Looked up again: the callbacks have written it.
     let Some(position) = POSITION.get(0) else {
         return DUMP_STOPPED;
     };

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     fields,
-    read::{Reader, word},
+    read::{FieldReader, word},
 };
 
 /// More than any host has.
@@ -86,7 +86,7 @@ extern "C" fn step(_index: u32, ring: *mut Ring) -> i64 {
 #[inline(always)]
 fn report(address: u64, ops: u64) -> bool {
     let mut net = Net::new_zeroed();
-    let mut reader = Reader::of(address);
+    let mut reader = FieldReader::of(address);
     net.key = NetKey::new_zeroed();
     net.ops = ops;
     reader.field(&raw mut net.key.cookie, fields::net_cookie());
@@ -109,7 +109,7 @@ fn report(address: u64, ops: u64) -> bool {
     if !hashinfo.is_absent()
         && let Some(hashinfo) = word(hashinfo.of(address))
     {
-        let mut reader = Reader::of(hashinfo);
+        let mut reader = FieldReader::of(hashinfo);
         reader.field(&raw mut net.ehash, fields::ehash());
         reader.field(&raw mut net.ehash_mask, fields::ehash_mask());
         reader.field(&raw mut net.lhash2, fields::lhash2());

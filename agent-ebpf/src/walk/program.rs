@@ -1,6 +1,7 @@
 //! Programs that are never attached: the agent runs them.
 
-/// The entry point of a program that the agent runs (BPF_PROG_TEST_RUN), whose return value it gets; that of
+/// The entry point of a program that the agent runs (BPF_PROG_TEST_RUN), whose return value it gets;
+/// that of
 /// [`aya_ebpf::macros::raw_tracepoint`] returns 0 whatever the function does.
 macro_rules! test_run_program {
     ($(#[$doc:meta])* fn $name:ident($ctx:ident) -> u32 $body:block) => {

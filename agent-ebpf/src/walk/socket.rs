@@ -1,7 +1,7 @@
 //! What is read of one socket: summed where it has nothing outstanding, else in full.
 
 use aya_ebpf::helpers::bpf_jiffies64;
-use halfopen_common::{FastPathLayout, Socket, Walk, direction, flag, state, table};
+use halfopen_common::{FastPathLayout, Socket, WalkProgress, direction, flag, state, table};
 
 use super::{
     fast_path::{copy_ranges, fast_path},
@@ -12,12 +12,12 @@ use super::{
 use crate::{
     fields,
     kernel::kernel,
-    read::Reader,
+    read::FieldReader,
     sock::{AF_INET6, Sock, mapped},
 };
 
 /// What came of one socket.
-pub enum Outcome {
+pub enum ReadOutcome {
     /// It was summed, handed out, or is none of ours; the next node of its chain.
     Read(u64),
     /// Some of its memory could not be read.
@@ -28,50 +28,50 @@ pub enum Outcome {
 
 /// Reads one socket.
 #[inline(always)]
-pub fn visit(sock: u64, cursor: &mut Cursor, walk: &mut Walk) -> Outcome {
+pub fn visit(sock: u64, cursor: &mut Cursor, walk: &mut WalkProgress) -> ReadOutcome {
     let Some(scratch) = scratch::scratch() else {
-        return Outcome::Unreadable;
+        return ReadOutcome::Unreadable;
     };
     // SAFETY: per-CPU value; the program is not preempted.
     let scratch = unsafe { &mut *scratch };
-    let mut reader = Reader::of(sock);
+    let mut reader = FieldReader::of(sock);
     if walk.sums != 0 {
         // Before the head, which depends on nothing else and is the longest: so the processor waits
         // for the memory of several at once. Of what is no full socket this is not looked at.
         copy_ranges!(reader, scratch, always, 0, [0, 1, 2, 3, 4, 5]);
     }
     let is_copied = walk.sums != 0 && reader.ok();
-    let mut reader = Reader::of(sock);
+    let mut reader = FieldReader::of(sock);
     reader.bytes(scratch.copies.as_mut_ptr(), 0, fast_path!(head));
     if !reader.ok() {
-        return Outcome::Unreadable;
+        return ReadOutcome::Unreadable;
     }
     let next = scratch.common(fields::node());
     let hash = scratch.common(fields::hash());
     if walk.table == table::ESTABLISHED && hash & walk.mask != walk.bucket {
         // It has gone over to another chain, where it is found.
-        return Outcome::Read(next);
+        return ReadOutcome::Read(next);
     }
     let net = scratch.common(fields::net());
     if !meet(net, cursor, walk) {
-        return Outcome::Unreadable;
+        return ReadOutcome::Unreadable;
     }
     if walk.netns != 0 && walk.netns != cursor.inum {
-        return Outcome::Read(next);
+        return ReadOutcome::Read(next);
     }
     let state = scratch.common(fields::state());
     if state == state::ESTABLISHED && is_copied && sum(sock, scratch, cursor, walk) {
         walk.found += 1;
-        return Outcome::Read(next);
+        return ReadOutcome::Read(next);
     }
     if !read_all(sock, net, cursor.inum, scratch) {
-        return Outcome::Unreadable;
+        return ReadOutcome::Unreadable;
     }
     if !hand_out(&scratch.socket) {
-        return Outcome::NoRoom;
+        return ReadOutcome::NoRoom;
     }
     walk.found += 1;
-    Outcome::Read(next)
+    ReadOutcome::Read(next)
 }
 
 /// Reads one socket, wherever it is, and hands it out; `false` when that cannot be done.
@@ -82,14 +82,14 @@ pub fn report(sock: u64) -> bool {
     };
     // SAFETY: per-CPU value; the program is not preempted.
     let scratch = unsafe { &mut *scratch };
-    let mut reader = Reader::of(sock);
+    let mut reader = FieldReader::of(sock);
     reader.bytes(scratch.copies.as_mut_ptr(), 0, kernel!(common_size));
     if !reader.ok() {
         return false;
     }
     let net = scratch.common(fields::net());
     let mut inum = 0_u32;
-    let mut reader = Reader::of(net);
+    let mut reader = FieldReader::of(net);
     reader.field(&raw mut inum, fields::net_inum());
     reader.ok() && read_all(sock, net, inum, scratch) && hand_out(&scratch.socket)
 }
@@ -100,7 +100,7 @@ fn read_all(sock: u64, net: u64, inum: u32, scratch: &mut Scratch) -> bool {
     let state = scratch.common(fields::state());
     scratch.socket = zerocopy::transmute!([0_u8; size_of::<Socket>()]);
     scratch.socket.net.inum = inum;
-    let mut reader = Reader::of(net);
+    let mut reader = FieldReader::of(net);
     reader.field(&raw mut scratch.socket.net.cookie, fields::net_cookie());
     identify(sock, scratch, state);
     // SAFETY: takes no argument.
@@ -114,13 +114,13 @@ fn read_all(sock: u64, net: u64, inum: u32, scratch: &mut Scratch) -> bool {
 
 /// Whether this is a network namespace; most often the one met last.
 #[inline(always)]
-fn meet(net: u64, cursor: &mut Cursor, walk: &Walk) -> bool {
+fn meet(net: u64, cursor: &mut Cursor, walk: &WalkProgress) -> bool {
     if net == cursor.net {
         return true;
     }
     let mut ops = 0_u64;
     let mut inum = 0_u32;
-    let mut reader = Reader::of(net);
+    let mut reader = FieldReader::of(net);
     reader.field(&raw mut ops, fields::net_ops());
     reader.field(&raw mut inum, fields::net_inum());
     if !reader.ok() || ops != walk.net_ops {
@@ -163,7 +163,7 @@ fn identify(sock: u64, scratch: &mut Scratch, state: u8) {
 #[inline(always)]
 fn memory(sock: u64, family: u16) -> u32 {
     let (mut received, mut queued) = (0_i32, 0_i32);
-    let mut reader = Reader::of(sock);
+    let mut reader = FieldReader::of(sock);
     reader.field(&raw mut received, fields::rmem_alloc());
     reader.field(&raw mut queued, fields::wmem_queued());
     object_size(family)
@@ -178,7 +178,7 @@ fn full(address: u64, scratch: &mut Scratch) -> bool {
     let socket = &mut scratch.socket;
     let sock = Sock(address);
     let mut mptcp = 0_u8;
-    let mut reader = Reader::of(address);
+    let mut reader = FieldReader::of(address);
     reader.field(&raw mut socket.uid, fields::uid());
     reader.field(&raw mut socket.keepalive_time, fields::keepalive_time());
     reader.field(
@@ -211,10 +211,10 @@ fn full(address: u64, scratch: &mut Scratch) -> bool {
         socket.direction = sock.direction();
     }
     let mut pending = 0_u64;
-    let mut timer = Reader::of(address.wrapping_add(u64::from(kernel!(keepalive_timer))));
+    let mut timer = FieldReader::of(address.wrapping_add(u64::from(kernel!(keepalive_timer))));
     timer.field(&raw mut pending, fields::timer_pprev());
     timer.field(&raw mut socket.keepalive_expires, fields::timer_expires());
-    let mut timer = Reader::of(address.wrapping_add(u64::from(kernel!(retransmit_timer))));
+    let mut timer = FieldReader::of(address.wrapping_add(u64::from(kernel!(retransmit_timer))));
     timer.field(&raw mut socket.timer_expires, fields::timer_expires());
     socket.flags =
         flags | bit(pending != 0, flag::KEEPALIVE_TIMER) | bit(mptcp & 1 != 0, flag::MPTCP);
@@ -226,13 +226,13 @@ fn full(address: u64, scratch: &mut Scratch) -> bool {
 #[inline(always)]
 fn time_wait(address: u64, scratch: &mut Scratch) -> bool {
     let socket = &mut scratch.socket;
-    let mut reader = Reader::of(address);
+    let mut reader = FieldReader::of(address);
     reader.field(&raw mut socket.state, fields::tw_substate());
     socket.flags = flag::TIME_WAIT;
     socket.memory = kernel!(timewait_size);
     let timer = fields::tw_timer();
     if !timer.is_absent() {
-        let mut timer = Reader::of(timer.of(address));
+        let mut timer = FieldReader::of(timer.of(address));
         timer.field(&raw mut socket.timer_expires, fields::timer_expires());
     }
     reader.ok()
@@ -242,7 +242,7 @@ fn time_wait(address: u64, scratch: &mut Scratch) -> bool {
 #[inline(always)]
 fn request(address: u64, scratch: &mut Scratch) -> bool {
     let socket = &mut scratch.socket;
-    let mut reader = Reader::of(address);
+    let mut reader = FieldReader::of(address);
     let mut listener = 0_u64;
     reader.field(&raw mut socket.retransmits, fields::num_retrans());
     reader.field(&raw mut listener, fields::rsk_listener());
@@ -251,11 +251,11 @@ fn request(address: u64, scratch: &mut Scratch) -> bool {
     socket.memory = kernel!(request_size);
     let timer = fields::rsk_timer();
     if !timer.is_absent() {
-        let mut timer = Reader::of(timer.of(address));
+        let mut timer = FieldReader::of(timer.of(address));
         timer.field(&raw mut socket.timer_expires, fields::timer_expires());
     }
     if listener != 0 {
-        let mut owner = Reader::of(listener);
+        let mut owner = FieldReader::of(listener);
         owner.field(&raw mut socket.uid, fields::uid());
         socket.cgroup = Sock(listener).cgroup();
     }

@@ -7,14 +7,14 @@ use core::ffi::c_void;
 
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_jiffies64, macros::map, maps::HashMap};
 use halfopen_common::{
-    ABSENT, AHEAD, Class, ClassSum, EPHEMERAL, FastPathLayout, Walk, direction, flag,
+    ABSENT, AHEAD, Class, ClassSum, EPHEMERAL, FastPathLayout, WalkProgress, direction, flag,
 };
 
 use super::{
     fast_path::{copied, copy_ranges, fast_path},
     scratch::{Cursor, Scratch, bit, charged, flags, object_size},
 };
-use crate::{fields, maps, read::Reader, sock::Sock};
+use crate::{fields, maps, read::FieldReader, sock::Sock};
 
 #[map]
 static CLASSES: HashMap<Class, ClassSum> = HashMap::with_max_entries(16_384, 0);
@@ -34,12 +34,12 @@ pub fn remove(class: &Class) {
 /// Adds an established socket with nothing outstanding, whose ranges were copied, to its class;
 /// `false` for any other.
 #[inline(always)]
-pub fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &Walk) -> bool {
+pub fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &WalkProgress) -> bool {
     if fast_path!(usable) == 0 {
         return false;
     }
     let flags = flags(scratch);
-    let mut reader = Reader::of(sock);
+    let mut reader = FieldReader::of(sock);
     if flags & flag::KEEPALIVE != 0 {
         copy_ranges!(
             reader,
@@ -61,11 +61,11 @@ pub fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &Walk) -
     let now = unsafe { bpf_jiffies64() } as u32;
     let quiet = is_quiet(now, copied!(scratch, lrcvtime), walk.quiet_jiffies)
         && is_quiet(now, copied!(scratch, lsndtime), walk.quiet_jiffies);
-    // What a child has of a listener without a backlog would cost a cache line more.
+    // The fields that show a child of a listener without a backlog would cost another cache line.
     let inbound = copied!(scratch, max_ack_backlog) != 0;
     let local_port = scratch.common(fields::local_port());
     let remote_port = u16::from_be(scratch.common(fields::remote_port()));
-    // Perhaps a child of a listener without a backlog: read by itself, it shows.
+    // It may be a child of a listener without a backlog: then it is read in full.
     if !inbound && remote_port >= EPHEMERAL && local_port < EPHEMERAL {
         return false;
     }

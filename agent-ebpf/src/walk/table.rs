@@ -8,7 +8,7 @@
 //! No chain is followed without bounds, nor trusted once it has changed under the reader.
 
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, helpers::generated::bpf_loop, macros::map, maps::Array};
-use halfopen_common::{Walk, table};
+use halfopen_common::{WalkProgress, table};
 
 use super::{
     output::{GO_ON, STOP},
@@ -19,16 +19,16 @@ use super::{
 use crate::{
     fields,
     kernel::kernel,
-    read::{Offset, Reader, word},
+    read::{FieldReader, Offset, word},
 };
 
-/// Steps of one run: far above what an honest table needs, so that every run ends.
+/// Steps of one run: far more than any table needs, so that every run ends.
 const MOST_STEPS: u32 = 1 << 17;
 /// Buckets of one run: looking at an empty one takes some 20 ns.
 const MOST_BUCKETS: u32 = 8_192;
 
 #[map]
-static WALK: Array<Walk> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+static WALK: Array<WalkProgress> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 test_run_program! {
     /// One run: reads a part of the table.
@@ -91,12 +91,12 @@ extern "C" fn step(_index: u32, _nothing: *mut core::ffi::c_void) -> i64 {
     let sock = fields::node().owner(cursor.node);
     let next = if cursor.passed >= walk.skip {
         match socket::visit(sock, cursor, walk) {
-            socket::Outcome::Read(next) => next,
-            socket::Outcome::Unreadable => {
+            socket::ReadOutcome::Read(next) => next,
+            socket::ReadOutcome::Unreadable => {
                 walk.unreadable += 1;
                 word(cursor.node).unwrap_or(0)
             }
-            socket::Outcome::NoRoom => {
+            socket::ReadOutcome::NoRoom => {
                 walk.skip = cursor.passed;
                 return STOP;
             }
@@ -114,7 +114,7 @@ extern "C" fn step(_index: u32, _nothing: *mut core::ffi::c_void) -> i64 {
 
 /// Goes to the head of the next bucket's chain, if there is one and this run may.
 #[inline(always)]
-fn enter(cursor: &mut Cursor, walk: &mut Walk) -> i64 {
+fn enter(cursor: &mut Cursor, walk: &mut WalkProgress) -> i64 {
     if walk.bucket > walk.mask {
         walk.done = 1;
         return STOP;
@@ -142,7 +142,7 @@ fn enter(cursor: &mut Cursor, walk: &mut Walk) -> i64 {
 
 /// Passes over empty buckets, up to the end of the group of heads that were read together.
 #[inline(always)]
-fn enter_next_filled(cursor: &mut Cursor, walk: &mut Walk) -> i64 {
+fn enter_next_filled(cursor: &mut Cursor, walk: &mut WalkProgress) -> i64 {
     let Some(scratch) = scratch::scratch() else {
         return STOP;
     };
@@ -152,7 +152,7 @@ fn enter_next_filled(cursor: &mut Cursor, walk: &mut Walk) -> i64 {
     // Heads are kept within one run only: under rcu_read_lock() they cannot dangle.
     if cursor.heads_read != group {
         let mut reader =
-            Reader::of(walk.base + u64::from(group) * size_of::<[u64; HEADS]>() as u64);
+            FieldReader::of(walk.base + u64::from(group) * size_of::<[u64; HEADS]>() as u64);
         reader.field(&raw mut *heads, Offset::new(0));
         if !reader.ok() {
             return leave_changed(cursor, walk);
@@ -183,13 +183,13 @@ fn enter_next_filled(cursor: &mut Cursor, walk: &mut Walk) -> i64 {
 
 /// Leaves the rest of a chain that changed under the reader.
 #[inline(always)]
-fn leave_changed(cursor: &mut Cursor, walk: &mut Walk) -> i64 {
+fn leave_changed(cursor: &mut Cursor, walk: &mut WalkProgress) -> i64 {
     walk.changed_chains += 1;
     leave(cursor, walk)
 }
 
 #[inline(always)]
-fn leave(cursor: &mut Cursor, walk: &mut Walk) -> i64 {
+fn leave(cursor: &mut Cursor, walk: &mut WalkProgress) -> i64 {
     walk.bucket += 1;
     walk.skip = 0;
     cursor.buckets += 1;

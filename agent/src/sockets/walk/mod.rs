@@ -8,7 +8,7 @@ mod tables;
 use std::collections::BTreeMap;
 
 pub use convert::{Converter, hz};
-use halfopen_common::{Class, ClassSum, Net, Socket, Walk};
+use halfopen_common::{Class, ClassSum, Net, Socket, WalkProgress};
 use tables::Table;
 use zerocopy::FromBytes;
 
@@ -85,7 +85,7 @@ impl Walker {
                 .map_err(|reason| Error::Walk { reason })?;
         }
         Ok(Self {
-            progress: object.array::<Walk>("WALK", 1)?,
+            progress: object.array::<WalkProgress>("WALK", 1)?,
             holders: Holders::new(&layout.kernel),
             object,
         })
@@ -135,7 +135,7 @@ impl Walker {
         each: &mut impl FnMut(&Socket),
         between: &mut impl FnMut(),
     ) -> Result<(), Error> {
-        let mut progress = Walk {
+        let mut progress = WalkProgress {
             base: table.base,
             net_ops: table.net_ops,
             netns: request.netns.unwrap_or(0),
@@ -144,7 +144,7 @@ impl Walker {
             limit: SOCKETS_PER_RUN,
             sums: request.sums.into(),
             quiet_jiffies: request.quiet_jiffies,
-            ..Walk::default()
+            ..WalkProgress::default()
         };
         let mut stuck = 0;
         while progress.done == 0 {
