@@ -1,5 +1,7 @@
 //! Addresses as the programs hand them out: 16 bytes, IPv4 in its IPv6-mapped form.
-//! It must never unmap what a socket of AF_INET6 has.
+//!
+//! # Invariants
+//! An IPv4-mapped address of an AF_INET6 socket stays IPv6.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 

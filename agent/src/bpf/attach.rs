@@ -1,5 +1,7 @@
 //! Attaches each hook the best way that really works, found by trying.
-//! It must never let one event be counted by two hooks: what programs share is told by switches.
+//!
+//! # Invariants
+//! No event is counted by two hooks: `SWITCHES` says what programs that hooks share count.
 
 use std::{collections::BTreeSet, fs};
 
@@ -227,7 +229,7 @@ fn arguments(program: &str) -> Option<usize> {
 /// Puts the addresses of the timers' handlers into the layout.
 pub fn resolve_addresses(layout: &mut Layout) {
     let kallsyms = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-    let address = |name| super::kallsyms::address(&kallsyms, name).unwrap_or(0);
+    let address = |name| super::btf::kallsyms::address(&kallsyms, name).unwrap_or(0);
     layout.kernel.keepalive_timer_fn = address("tcp_keepalive_timer");
     layout.kernel.write_timer_fn = address("tcp_write_timer");
     layout.kernel.request_timer_fn = address(REQUEST_TIMER);

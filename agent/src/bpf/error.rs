@@ -1,5 +1,7 @@
 //! Why the kernel cannot be watched, and what to do about it.
-//! It must never hide an error's source: the sentence ends with the kernel's own words.
+//!
+//! # Invariants
+//! Each message ends with the kernel's own words.
 
 use std::{io, path::PathBuf};
 

@@ -1,5 +1,4 @@
 //! The hooks: for each, what it is there for and every way to attach it.
-//! It must never say which way is taken; that is found by trying.
 
 use halfopen_common::switch;
 

@@ -9,7 +9,12 @@ use aya::{Btf, EbpfLoader, Endianness, include_bytes_aligned};
 use halfopen_common::fnv;
 use zerocopy::IntoBytes as _;
 
-use super::{Error, btf::Layout, copy_plan, loaded_object::Object, pin::Pins};
+use super::{
+    Error,
+    btf::{Layout, copy_plan},
+    loaded_object::Object,
+    pin::Pins,
+};
 use crate::options::Options;
 
 static OBJECT: &[u8] = include_bytes_aligned!(env!("HALFOPEN_EBPF_OBJECT"));

@@ -12,7 +12,7 @@ use aya::{
 use halfopen_common::DUMP_STOPPED;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use super::{Error, mmap_array::MmapArray, prog_info::ProgramStatistics, programs};
+use super::{Error, maps::mmap_array::MmapArray, prog_info::ProgramStatistics, programs};
 
 /// What a program does with the entries of the map that it dumps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! What the kernel tells of a loaded BPF program, from /proc/self/fdinfo (`bpf_prog_show_fdinfo`,
 //! kernel/bpf/syscall.c).
-//! It must never turn a missing line into 0.
+//!
+//! # Invariants
+//! A missing line is unknown, not 0.
 
 use std::{
     fs,

@@ -1,5 +1,4 @@
 //! Loads one program of the object, by its name, and attaches it or runs it by hand.
-//! It must never choose; it tries what it is told and says why it failed.
 
 use std::{
     collections::BTreeMap,

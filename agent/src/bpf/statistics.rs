@@ -1,5 +1,7 @@
 //! What the programs cost: the kernel's measuring of runs, and the verifier's work on each program.
-//! It must never attach anything.
+//!
+//! # Invariants
+//! Nothing is attached here.
 
 use std::{io, os::fd::OwnedFd};
 

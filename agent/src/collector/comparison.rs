@@ -1,5 +1,7 @@
 //! Reads our counts and the kernel's own, namespace by namespace, for the books.
-//! It must never read them in another order than [`Round`] says.
+//!
+//! # Invariants
+//! The order of the readings is that of [`Round`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},

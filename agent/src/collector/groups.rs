@@ -1,5 +1,7 @@
 //! From the kernel's groups to those that are shown: owners by name, within the budget.
-//! It must never have the kernel forget counts that are not kept here.
+//!
+//! # Invariants
+//! The kernel forgets a group only after its counts were kept here.
 
 use std::{
     collections::BTreeMap,

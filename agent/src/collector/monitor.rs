@@ -1,5 +1,7 @@
 //! The running hooks, and how a snapshot is read from them.
-//! It must never read in another order than it does: what is shown depends on it.
+//!
+//! # Invariants
+//! The order of the readings in `snapshot` decides what is shown: each comment there says why.
 
 use std::{collections::BTreeMap, fs, os::fd::OwnedFd, sync::Arc};
 

@@ -1,5 +1,7 @@
 //! EventDecoder of the hooks become events, in the units people use.
-//! It must never judge: causes are the model's.
+//!
+//! # Invariants
+//! No cause is decided here: the model names it.
 
 use std::time::Duration;
 

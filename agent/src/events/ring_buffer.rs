@@ -1,5 +1,7 @@
 //! Reads the ring buffers as they fill: events, and the programs' log.
-//! It must never hold up a snapshot: it has its own thread.
+//!
+//! # Invariants
+//! Runs in a thread of its own: no snapshot waits for it.
 
 use std::{
     sync::{
@@ -17,8 +19,8 @@ use zerocopy::FromBytes as _;
 use super::decode::EventDecoder;
 use crate::bpf::{
     Error,
-    event_buffer::{EventBuffer, KernelLog},
     loaded_object::Object,
+    maps::event_buffer::{EventBuffer, KernelLog},
     maps::{Losses, Switches},
 };
 use halfopen_core::model::event::{Event, Listener, Missed};

@@ -1,5 +1,4 @@
 //! The cookie of the network namespace the calling thread is in.
-//! It must never be taken for an inode number, which is used again.
 
 #![allow(unsafe_code, reason = "SO_NETNS_COOKIE has no safe wrapper")]
 

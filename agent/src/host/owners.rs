@@ -1,5 +1,7 @@
 //! Whose a socket is, by the id of its cgroup: asked by all who read sockets.
-//! It must never take an owner that cannot be told for one that can.
+//!
+//! # Invariants
+//! A cgroup that cannot be resolved is unknown, not the root.
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -1,5 +1,4 @@
 //! What this process may do, from /proc/self/status.
-//! It must never try something to find out.
 
 use std::fs;
 

@@ -1,6 +1,8 @@
 //! The kernel's own TCP counters of one network namespace, as /proc/net/snmp and /proc/net/netstat
 //! print them (net/ipv4/proc.c).
-//! It must never turn a counter that is not there into 0.
+//!
+//! # Invariants
+//! A counter that is missing is unknown, not 0.
 
 use std::{fs, io, path::Path};
 

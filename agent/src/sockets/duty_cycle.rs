@@ -1,6 +1,7 @@
 //! When something costly may be done again: it pays off its own last run first.
-//! It must never let work take more of a processor than its share, but where it is told how long it
-//! may wait at most.
+//!
+//! # Invariants
+//! Work takes at most 2 % of one processor, unless its longest interval is reached.
 
 use std::time::{Duration, Instant};
 

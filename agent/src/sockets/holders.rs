@@ -1,6 +1,8 @@
 //! Which processes hold the sockets of a reading: the kernel goes over every descriptor of every
 //! process and tells of those that are TCP sockets.
-//! It must never say that nobody holds a socket unless it has seen all who could.
+//!
+//! # Invariants
+//! "Nobody holds it" is said only where every process could be seen.
 
 use std::{
     collections::HashMap,

@@ -1,5 +1,7 @@
 //! Reads all connections, by the walk where the kernel allows it, else by sock_diag.
-//! It must never mix the two, nor hide which it was.
+//!
+//! # Invariants
+//! Each result names the one method by which it was read.
 
 use std::{
     sync::Arc,

@@ -1,6 +1,8 @@
 //! Looks at the sockets to which something happened: whether an answer came, and which are suspects
 //! now. No hook sees an answer come.
-//! It must never count an answer: it marks the record, and the next hook counts.
+//!
+//! # Invariants
+//! An answer is only marked in the record here; the next hook counts it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,5 +1,4 @@
 //! Whether a directory is on a BPF file system.
-//! It must never mount one: where, and for whom, is for others to decide.
 
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! Why nothing can be pinned in a directory, and what to do about it.
-//! It must never leave open whether what was there is still there: it is.
+//!
+//! # Invariants
+//! What was pinned before is still there after each of these errors.
 
 use std::{io, path::PathBuf};
 

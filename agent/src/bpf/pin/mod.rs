@@ -1,5 +1,7 @@
 //! The directory in a BPF file system in which maps and links outlive the agent.
-//! It must never touch what it did not make, nor maps of another layout than its own.
+//!
+//! # Invariants
+//! Only what this agent made is changed or removed, and only maps of its own layout are used.
 
 mod bpffs;
 mod error;
@@ -24,7 +26,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub use error::PinError;
 use error::PinError as Error;
 
-use super::{maps::Wire, mmap_array::MmapArray};
+use super::{maps::Wire, maps::mmap_array::MmapArray};
 use crate::options::Options;
 
 /// One map that outlives the agent: its name, and the bytes of a key and of a value.

@@ -1,5 +1,7 @@
 //! Goes on with pinned hooks: with those that are there, or by putting others in their place.
-//! It must never have two generations of programs count, nor none: they change hands at once.
+//!
+//! # Invariants
+//! Exactly one generation of programs counts: one word in `SWITCHES` hands over from one to the next.
 
 use std::{collections::BTreeSet, fs, path::Path, thread, time::Duration};
 

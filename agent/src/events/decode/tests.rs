@@ -1,5 +1,4 @@
 //! EventDecoder as the programs write them, and what is made of each.
-//! It must never need a kernel: bytes in, events out.
 
 use std::{collections::HashMap, net::Ipv6Addr};
 

@@ -1,5 +1,4 @@
 //! A cgroup's directory by its id, without looking for it.
-//! It must never be asked for anything but cgroups: the number means nothing elsewhere.
 
 #![allow(
     unsafe_code,

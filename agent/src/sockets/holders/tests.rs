@@ -1,5 +1,4 @@
 //! What the kernel hands out, made by hand: in pieces, late, spoilt, and for sockets that changed.
-//! They must never need a kernel.
 
 use zerocopy::{FromZeros as _, IntoBytes as _};
 

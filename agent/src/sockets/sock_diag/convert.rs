@@ -1,5 +1,7 @@
 //! What sock_diag tells of a socket becomes a connection in the units people use.
-//! It must never show what a socket of its kind does not have, nor guess at a setting.
+//!
+//! # Invariants
+//! No setting is guessed.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},

@@ -1,5 +1,7 @@
 //! One dump over netlink: a socket, a request, and answers until the kernel says that was all.
-//! It must never return part of a table as if it were the whole.
+//!
+//! # Invariants
+//! A dump that was interrupted is an error, not a shorter table.
 
 use std::{io, os::fd::OwnedFd, time::Duration};
 

@@ -1,5 +1,4 @@
 //! Answers of the kernel, made by hand, for tests to change.
-//! It must never be anything but unremarkable: what a test is about stands in the test.
 
 use zerocopy::IntoBytes;
 

@@ -1,5 +1,7 @@
 //! The messages of sock_diag: the request for every TCP socket of a family, and the kernel's answers.
-//! It must never trust a length that it reads: a message that is not whole is an error.
+//!
+//! # Invariants
+//! No length is trusted: a message that is not whole is an error.
 
 use std::{io, mem::offset_of};
 

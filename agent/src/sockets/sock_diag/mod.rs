@@ -1,10 +1,12 @@
 //! Every TCP socket as sock_diag (netlink) tells it: the source of connections on kernels where BPF
 //! cannot read the tables of sockets.
-//! It must never fill in what sock_diag leaves out: that is `Err(Unknown::NotInSockDiag)`.
 //!
 //! What it cannot tell at all: SO_KEEPALIVE and its settings, TCP_USER_TIMEOUT, the size of the
 //! kernel's object. What it tells less well than the walk: whether a keepalive probe was answered by
 //! data, and who opened a connection whose listener is gone (it passes for outbound).
+//!
+//! # Invariants
+//! What sock_diag leaves out is `Err(Unknown::NotInSockDiag)`.
 
 mod convert;
 mod exchange;

@@ -1,5 +1,7 @@
 //! Settings of a network namespace that decide how long a connection waits, as /proc/sys shows them.
-//! It must never stand in a default for a setting that cannot be read.
+//!
+//! # Invariants
+//! A sysctl that cannot be read is unknown, not its default.
 
 use std::{fs, io, path::Path, time::Duration};
 

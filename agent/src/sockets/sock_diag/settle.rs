@@ -1,5 +1,4 @@
 //! What only all sockets of a namespace together tell: who was connected to, and who was met twice.
-//! It must never take a port's number for a sign of who opened a connection.
 
 use std::{
     collections::HashSet,

@@ -1,5 +1,4 @@
 //! A socket as the kernel has it becomes a connection in the units people use.
-//! It must never show what a socket of its kind does not have.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

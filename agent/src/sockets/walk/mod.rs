@@ -1,6 +1,7 @@
 //! The walk over every TCP socket of every network namespace, through the kernel's own tables.
-//! It must never hold a socket's lock, nor keep a processor from other tasks for longer than one
-//! short run of the program.
+//!
+//! # Invariants
+//! No socket is locked, and no run of the program keeps a processor for longer than some 100 µs.
 
 mod convert;
 mod tables;
@@ -19,7 +20,7 @@ use crate::{
         btf::{self, Layout},
         load,
         loaded_object::{Entries, Object},
-        mmap_array::MmapArray,
+        maps::mmap_array::MmapArray,
     },
     host::privileges,
     options::Options,

@@ -1,6 +1,8 @@
 //! Which tables of sockets there are: one that nearly all network namespaces share, and those that a
 //! namespace has for itself (sysctl net.ipv4.tcp_child_ehash_entries, Linux 6.1+).
-//! It must never list one twice.
+//!
+//! # Invariants
+//! Each table is listed once.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,4 @@
 //! Hand-made sockets and what they mean.
-//! They must never be taken from a running kernel.
 
 use halfopen_common::NetKey;
 use zerocopy::FromZeros as _;

@@ -1,5 +1,7 @@
 //! Arrays of the kernel side as memory of ours: read and written without a system call.
-//! It must never tear a word: each is read and written whole.
+//!
+//! # Invariants
+//! Each word is read and written whole.
 
 #![allow(
     unsafe_code,
@@ -16,7 +18,7 @@ use std::{
 use aya::maps::{Map, MapData};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
-use super::Error;
+use crate::bpf::Error;
 
 /// An array made with BPF_F_MMAPABLE (Linux 5.5+), whose values stand one behind the other: their size
 /// must be a multiple of 8 bytes.

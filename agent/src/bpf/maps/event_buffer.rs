@@ -6,7 +6,7 @@ use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
 use tracing::warn;
 
-use super::{Error, loaded_object::Object};
+use crate::bpf::{Error, loaded_object::Object};
 
 /// The ring buffer of events.
 pub struct EventBuffer(RingBuf<MapData>);

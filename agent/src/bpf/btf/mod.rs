@@ -21,7 +21,9 @@ use zerocopy::FromZeros as _;
 use super::Error;
 use crate::options::BTF;
 
+pub(super) mod copy_plan;
 mod index;
+pub(super) mod kallsyms;
 mod windows;
 
 /// The timers, each with its two homes: the first is asked for first, since `sk_timer` stays where the

@@ -1,10 +1,12 @@
 //! Typed access to the maps, by the types both sides share.
-//! It must never interpret what it reads.
 
 #![allow(
     unsafe_code,
     reason = "the one wrapper by which aya reads and writes shared types"
 )]
+
+pub(crate) mod event_buffer;
+pub(crate) mod mmap_array;
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +28,7 @@ use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes, KnownLayout};
 use super::{
     Error,
     loaded_object::{Entries, Object},
-    mmap_array::MmapArray,
+    maps::mmap_array::MmapArray,
 };
 
 /// A shared type as aya wants it.
