@@ -14,9 +14,9 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 
 use crate::{
-    Args,
+    args::Args,
+    kind::Kind,
     reader::Reader,
-    readers::Kind,
     rounds::{Row, Rows},
     spread::Spread,
 };

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::{child::Child, namespace::Namespace, readers::Kind};
+use crate::{child::Child, kind::Kind, namespace::Namespace};
 
 /// What a reader's process is started with.
 #[derive(clap::Args)]

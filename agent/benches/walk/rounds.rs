@@ -6,10 +6,10 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::{
+    kind::Kind,
     namespace::Namespace,
     population::Population,
     reader::{Reader, Reading},
-    readers::Kind,
     spread::Spread,
 };
 

@@ -6,10 +6,10 @@ use std::{thread, time::Duration};
 use anyhow::Result;
 
 use crate::{
-    Args,
+    args::Args,
+    kind::Kind,
     namespace::Namespace,
     population::Population,
-    readers::Kind,
     rounds::{Rows, cpu, seen, wall},
     spread::Spread,
 };

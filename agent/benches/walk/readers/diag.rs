@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use anyhow::{Context, Result, bail};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{Seen, Way};
+use super::way::{Seen, Way};
 
 // Of include/uapi/linux/{netlink,sock_diag,inet_diag}.h.
 const NLMSG_ERROR: u16 = 2;

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::{time::clock_getcpuclockid, unistd::Pid};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use super::{Seen, Way, peak_kib};
+use super::way::{Seen, Way, peak_kib};
 
 /// In the benchmark's own network namespace.
 const ADDRESS: &str = "127.0.0.1:9100";

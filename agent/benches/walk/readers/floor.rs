@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{Seen, Way};
+use super::way::{Seen, Way};
 use crate::{iterator::Iterator, namespace};
 
 /// The loaded iterator.

@@ -5,7 +5,7 @@ use std::fs::File;
 
 use anyhow::{Context, Result};
 
-use super::{Seen, Way, lines};
+use super::way::{Seen, Way, lines};
 
 const FILE: &str = "/proc/net/tcp";
 

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use super::{Seen, Way, lines};
+use super::way::{Seen, Way, lines};
 use crate::usage::{children, children_cpu};
 
 /// How it is called.

@@ -9,7 +9,7 @@ use halfopen::{
     sockets::walk::{Request, Walker},
 };
 
-use super::{Seen, Way};
+use super::way::{Seen, Way};
 use crate::namespace;
 
 /// The kernel counts time in these since the Pentium; the exact length does not matter here.
