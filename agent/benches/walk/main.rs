@@ -1,7 +1,8 @@
 //! What reading every TCP socket costs: our walk beside the other ways to read them, on as many
 //! sockets as asked for, and what each does to a connection that is busy meanwhile.
-//! It must never compare figures of different rounds: the machine's speed drifts. Nor may it judge
-//! them: it prints.
+//!
+//! # Invariants
+//! Only figures of one round are compared: the machine's speed drifts. They are printed, not judged.
 
 mod args;
 #[path = "../common/child.rs"]

@@ -1,5 +1,7 @@
 //! The same number of sockets in one network namespace and in many.
-//! It must never have both there at a time: our walk reads what there is, wherever it is.
+//!
+//! # Invariants
+//! Only one of them is open at a time: our walk reads every socket there is.
 
 use std::{thread, time::Duration};
 

@@ -1,5 +1,4 @@
 //! The ways to read every socket, each in a process of its own.
-//! They must never do more for the benchmark's sake than count.
 
 mod diag;
 mod exporter;
@@ -21,7 +20,7 @@ use way::Way;
 use crate::{
     child,
     kind::Kind,
-    reader::{FAILED, Reading, Start},
+    reader::{FAILED, Start, TimedRead},
 };
 
 /// In a process of its own: reads once for each line on stdin, until it ends.
@@ -57,8 +56,8 @@ fn give_back() {
 
 fn way(start: &Start) -> Result<Box<dyn Way>> {
     Ok(match start.kind {
-        Kind::Walk => Box::new(walk::Walk::load(true, &start.namespaces)?),
-        Kind::WalkFull => Box::new(walk::Walk::load(false, &start.namespaces)?),
+        Kind::Walk => Box::new(walk::WalkReader::load(true, &start.namespaces)?),
+        Kind::WalkFull => Box::new(walk::WalkReader::load(false, &start.namespaces)?),
         Kind::Iterator => Box::new(floor::Floor::load(&start.namespaces)?),
         Kind::Ss => Box::new(ss::Ss { flags: "-tan" }),
         Kind::SsInfo => Box::new(ss::Ss { flags: "-tanoi" }),
@@ -68,11 +67,11 @@ fn way(start: &Start) -> Result<Box<dyn Way>> {
     })
 }
 
-fn measure(way: &mut dyn Way) -> Result<Reading> {
+fn measure(way: &mut dyn Way) -> Result<TimedRead> {
     way.reset_peak()?;
     let (began, before) = (Instant::now(), way.cpu()?);
     let seen = way.read()?;
-    Ok(Reading {
+    Ok(TimedRead {
         wall: began.elapsed(),
         cpu: way.cpu()?.saturating_sub(before),
         peak_kib: way.peak_kib()?,

@@ -11,13 +11,13 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// What was seen in one reading.
 #[derive(Default)]
-pub struct Seen {
+pub struct SocketsSeen {
     pub sockets: Option<u64>,
     /// Anything odd about it.
     pub remark: String,
 }
 
-impl From<u64> for Seen {
+impl From<u64> for SocketsSeen {
     fn from(sockets: u64) -> Self {
         Self {
             sockets: Some(sockets),
@@ -29,7 +29,7 @@ impl From<u64> for Seen {
 /// One way to read. What is measured is this process, unless a way says otherwise.
 pub trait Way {
     /// Reads every socket once.
-    fn read(&mut self) -> Result<Seen>;
+    fn read(&mut self) -> Result<SocketsSeen>;
 
     /// Time the processors have worked for it so far.
     fn cpu(&self) -> Result<Duration> {
