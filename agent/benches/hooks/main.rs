@@ -1,7 +1,9 @@
 //! What the hooks cost: time per run and verified instructions of each program, then the price of a
 //! connection in a storm of them with and without hooks.
-//! It must never load a program anew between the two sides of a comparison: that alone changes the
-//! figures. Nor may it judge them: it prints.
+//!
+//! # Invariants
+//! Both sides of a comparison use the same loaded programs: loading them anew changes the figures.
+//! The figures are printed, not judged.
 
 mod events;
 #[path = "../common/network.rs"]

@@ -1,5 +1,4 @@
 //! The table of programs.
-//! It must never show a program that did not run as one that took no time.
 
 use halfopen::bpf::{prog_info::ProgramStatistics, statistics::Verified};
 

@@ -1,5 +1,7 @@
 //! Rounds of a storm in pairs, with hooks and without, and what they say together.
-//! It must never compare rounds of different pairs: the machine's speed drifts.
+//!
+//! # Invariants
+//! Only the two rounds of a pair are compared: the machine's speed drifts.
 
 use std::{
     thread,

@@ -1,6 +1,5 @@
 //! The kernel's BPF iterator over the TCP sockets of a network namespace, with a program that does
 //! nothing: the least that reading them by it can cost.
-//! It must never produce output, which a reader would have to take.
 
 use std::{
     fs::{self, File},

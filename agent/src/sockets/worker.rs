@@ -1,5 +1,7 @@
 //! The thread that walks over all sockets from time to time, and whenever somebody asks for a list.
-//! It must never take more of a processor than its share, nor make a snapshot wait.
+//!
+//! # Invariants
+//! A walk takes at most 1 % of one core, see `pause`. A snapshot does not wait for a walk.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
@@ -17,7 +19,7 @@ use halfopen_core::model::{
     liveness::Thresholds,
 };
 
-/// A walk is paid off after this many times its own processor time: 1 % of one core.
+/// The pause after a walk is at least this many times its CPU time: 1 % of one core.
 const PACE: u32 = 100;
 /// With few sockets a walk costs next to nothing, and need not be done more often than this.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -25,14 +27,14 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const STRETCH: Duration = Duration::from_millis(2);
 /// … and rests this long, so that whoever shares its processor gets its turn.
 const REST: Duration = Duration::from_millis(2);
-/// After a failure it is tried again this much later.
+/// The shortest pause after a failed walk.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// What is shown first is better complete than early: a start waits this long for the first walk.
 const FIRST_WALK: Duration = Duration::from_secs(3);
 /// Who may wait for a list at a time.
 const MOST_WAITING: usize = 8;
 
-/// A list that was asked for.
+/// A request for a list of connections, with the channel for the answer.
 struct ListRequest {
     wanted: Wanted,
     extent: Extent,
@@ -43,7 +45,7 @@ struct ListRequest {
 struct WorkerState {
     latest: Option<Arc<WalkResult>>,
     failure: Option<String>,
-    orders: Vec<ListRequest>,
+    requests: Vec<ListRequest>,
     ended: bool,
 }
 
@@ -83,12 +85,12 @@ impl ListRequester {
             if state.ended {
                 return Err("the agent is ending".into());
             }
-            if state.orders.len() >= MOST_WAITING {
+            if state.requests.len() >= MOST_WAITING {
                 return Err(format!(
                     "{MOST_WAITING} lists are being made already; ask again in a second"
                 ));
             }
-            state.orders.push(ListRequest {
+            state.requests.push(ListRequest {
                 wanted,
                 extent,
                 answer,
@@ -116,11 +118,11 @@ impl WalkWorker {
         let run = move || {
             let _ending = Ending(&theirs);
             let mut due = Instant::now();
-            while let Some(order) = next(&theirs, due) {
-                if let Some(order) = order {
-                    let reading = reader.list_to(order.extent, &order.wanted);
+            while let Some(request) = next(&theirs, due) {
+                if let Some(request) = request {
+                    let reading = reader.list_to(request.extent, &request.wanted);
                     // One who has gone away meanwhile is no error.
-                    let _ = order
+                    let _ = request
                         .answer
                         .send(reading.map_err(|error| error.to_string()));
                     continue;
@@ -133,12 +135,8 @@ impl WalkWorker {
                         rested = Instant::now();
                     }
                 });
-                let pause = match (&passed, interval) {
-                    (Err(_), _) => AFTER_FAILURE,
-                    (Ok(_), Some(interval)) => interval.saturating_sub(began.elapsed()),
-                    (Ok(_), None) => ((cpu_time().saturating_sub(cpu)) * PACE).max(SHORTEST),
-                };
-                due = Instant::now() + pause;
+                let cpu = cpu_time().saturating_sub(cpu);
+                due = Instant::now() + pause(cpu, began.elapsed(), passed.is_err(), interval);
                 publish(&theirs, passed);
             }
         };
@@ -202,7 +200,7 @@ impl Drop for Ending<'_> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.ended = true;
-        state.orders.clear();
+        state.requests.clear();
         self.0.changed.notify_all();
     }
 }
@@ -231,8 +229,8 @@ fn next(shared: &Shared, due: Instant) -> Option<Option<ListRequest>> {
         if state.ended {
             return None;
         }
-        if !state.orders.is_empty() {
-            return Some(Some(state.orders.remove(0)));
+        if !state.requests.is_empty() {
+            return Some(Some(state.requests.remove(0)));
         }
         let left = due.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -246,7 +244,20 @@ fn next(shared: &Shared, due: Instant) -> Option<Option<ListRequest>> {
     }
 }
 
-/// Processor time of the calling thread.
+/// How long to wait after a walk that took `cpu` of CPU time and `took` in all.
+///
+/// Without an interval a walk takes at most 1 % of one core, failed or not. Outside this budget are
+/// lists, which are read on request, and walks at an interval that was set by `--walk-interval`.
+fn pause(cpu: Duration, took: Duration, failed: bool, interval: Option<Duration>) -> Duration {
+    match (interval, failed) {
+        (Some(interval), false) => interval.saturating_sub(took),
+        (Some(_), true) => AFTER_FAILURE,
+        (None, false) => SHORTEST.max(cpu.saturating_mul(PACE)),
+        (None, true) => AFTER_FAILURE.max(cpu.saturating_mul(PACE)),
+    }
+}
+
+/// CPU time of the calling thread.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
@@ -260,6 +271,39 @@ impl Drop for WalkWorker {
         if let Some(thread) = self.thread.take() {
             // A panic there has been reported by its hook already.
             let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_an_interval_a_walk_takes_at_most_one_percent_of_a_core() {
+        let ms = Duration::from_millis;
+        // CPU time, time in all, failed, interval, pause.
+        let rows = [
+            (ms(0), ms(0), false, None, ms(1_000)),
+            (ms(1), ms(2), false, None, ms(1_000)),
+            (ms(10), ms(10), false, None, ms(1_000)),
+            (ms(11), ms(30), false, None, ms(1_100)),
+            (ms(4_000), ms(9_000), false, None, ms(400_000)),
+            (ms(0), ms(0), true, None, ms(10_000)),
+            (ms(100), ms(100), true, None, ms(10_000)),
+            (ms(101), ms(250), true, None, ms(10_100)),
+            (ms(4_000), ms(9_000), true, None, ms(400_000)),
+            (ms(100), ms(300), false, Some(ms(1_000)), ms(700)),
+            (ms(100), ms(300), false, Some(ms(200)), ms(0)),
+            (ms(4_000), ms(9_000), true, Some(ms(1_000)), ms(10_000)),
+        ];
+        for (cpu, took, failed, interval, expected) in rows {
+            let row = format!("{cpu:?} of {took:?}, failed: {failed}, interval: {interval:?}");
+            let pause = pause(cpu, took, failed, interval);
+            assert_eq!(pause, expected, "{row}");
+            if interval.is_none() {
+                assert!(cpu * 100 <= pause, "{row}: {pause:?}");
+            }
         }
     }
 }

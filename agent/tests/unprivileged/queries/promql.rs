@@ -91,7 +91,7 @@ pub fn query(text: &str, vocabulary: &Vocabulary) -> Query {
     let mut query = Query::default();
     match parser::parse(text) {
         Ok(expression) => {
-            let mut reader = Reader {
+            let mut reader = QueryReader {
                 vocabulary,
                 query: &mut query,
                 over: Vec::new(),
@@ -106,7 +106,7 @@ pub fn query(text: &str, vocabulary: &Vocabulary) -> Query {
     query
 }
 
-struct Reader<'a> {
+struct QueryReader<'a> {
     vocabulary: &'a Vocabulary,
     query: &'a mut Query,
     /// Functions around, outermost first, with the times that they were given.
@@ -116,7 +116,7 @@ struct Reader<'a> {
     gate: bool,
 }
 
-impl Reader<'_> {
+impl QueryReader<'_> {
     fn problem(&mut self, problem: String) {
         self.query.problems.push(problem);
     }
