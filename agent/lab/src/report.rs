@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     Error,
     classify::{
-        assessment::Assessment, expectations::OPEN, observed::ObservedLiveness, settle::Standing,
+        assessment::Assessment, expectations::OPEN, observed::ObservedLiveness, settle::Grade,
     },
     net::end::End,
 };
@@ -170,13 +170,13 @@ impl SelftestReport {
     }
 
     /// How it came out.
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn grade(&self) -> Grade {
         if self.rows.iter().any(|row| !row.ok) {
-            Standing::Wrong
+            Grade::Wrong
         } else if self.rows.iter().any(|row| row.short) {
-            Standing::Short
+            Grade::Short
         } else {
-            Standing::Right
+            Grade::Right
         }
     }
 
@@ -330,7 +330,7 @@ hooks: tcp_xmit_probe_skb kprobe
             table.contains("short 7: outbound keepalive_probes: 2 of 3, 1 unaccounted"),
             "{table}"
         );
-        assert_eq!(report(2, Exactness::NeverOver).standing(), Standing::Short);
+        assert_eq!(report(2, Exactness::NeverOver).grade(), Grade::Short);
     }
 
     #[test]

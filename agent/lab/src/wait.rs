@@ -12,9 +12,9 @@ pub const LIMIT: Duration = Duration::from_secs(180);
 
 const PAUSE: Duration = Duration::from_millis(150);
 
-/// What one look gave.
+/// What one look gave: what is awaited, or not yet.
 #[derive(Debug)]
-pub enum Progress<T> {
+pub enum Awaited<T> {
     /// What was waited for.
     Done(T),
     /// Not yet; what is there instead.
@@ -28,21 +28,21 @@ pub enum Progress<T> {
 pub fn until<T>(
     awaited: &str,
     limit: Duration,
-    mut look: impl FnMut() -> Result<Progress<T>, Error>,
+    mut look: impl FnMut() -> Result<Awaited<T>, Error>,
 ) -> Result<T, Error> {
     let start = Instant::now();
     loop {
         interrupt::check()?;
         match look()? {
-            Progress::Done(value) => return Ok(value),
-            Progress::NotYet(seen) if start.elapsed() > limit => {
+            Awaited::Done(value) => return Ok(value),
+            Awaited::NotYet(seen) if start.elapsed() > limit => {
                 return Err(Error::Deadline {
                     awaited: awaited.to_owned(),
                     seen,
                     limit,
                 });
             }
-            Progress::NotYet(_) => thread::sleep(PAUSE),
+            Awaited::NotYet(_) => thread::sleep(PAUSE),
         }
     }
 }

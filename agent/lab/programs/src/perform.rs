@@ -15,7 +15,7 @@ use halfopen_lab::{
         snmp::Counters,
         sockets::{self, SocketRow},
     },
-    wait::{self, LIMIT, Progress},
+    wait::{self, Awaited, LIMIT},
 };
 use socket2::SockRef;
 
@@ -85,11 +85,11 @@ pub(crate) fn start(program: &Program, root: &Path) -> Result<Started, ProgramEr
     // A SYN before it listens would be answered with a reset.
     wait::until(&awaited, LIMIT, || {
         if let Err(ended) = started.jail.alive() {
-            return Ok(Progress::Done(Err(ended)));
+            return Ok(Awaited::Done(Err(ended)));
         }
         Ok(match started.socket("listen", 0)? {
-            Some(()) => Progress::Done(Ok(())),
-            None => Progress::NotYet(format!("it says: {}", started.jail.last_lines())),
+            Some(()) => Awaited::Done(Ok(())),
+            None => Awaited::NotYet(format!("it says: {}", started.jail.last_lines())),
         })
     })??;
     Ok(started)
@@ -105,8 +105,8 @@ impl Started {
         wait::until(&guarded, LIMIT, || {
             let socket = self.socket("established", sockets::timer::KEEPALIVE)?;
             Ok(socket.map_or_else(
-                || Progress::NotYet(format!("it says: {}", self.jail.last_lines())),
-                |()| Progress::Done(()),
+                || Awaited::NotYet(format!("it says: {}", self.jail.last_lines())),
+                |()| Awaited::Done(()),
             ))
         })?;
         self.pair.drop_inbound_at_client()?;
@@ -122,9 +122,9 @@ impl Started {
             let counters = self.pair.server.counters()?;
             let [deaths, probes] = ["TCPAbortOnTimeout", "TCPKeepAlive"].map(|c| counters.get(c));
             Ok(if deaths > 0 {
-                Progress::Done(())
+                Awaited::Done(())
             } else {
-                Progress::NotYet(format!("{probes} keepalive probes were sent"))
+                Awaited::NotYet(format!("{probes} keepalive probes were sent"))
             })
         })?;
         Ok(DeadConnection {

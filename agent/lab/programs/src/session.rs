@@ -9,7 +9,7 @@ use halfopen_lab::{
         assessment::{Assessment, Exactness},
         counterparts::{kernel_counterparts, unseen_events},
         expectations::COMPARED,
-        settle::{Standing, settle},
+        settle::{Grade, settle},
         totals::{self, LabTotals},
     },
     observe::{
@@ -87,18 +87,18 @@ pub fn run(origin: &Origin, root: &Path) -> Result<ProgramsReport, Error> {
         state.compare(&played, exactness)
     };
     let is_same = |last: &Vec<_>, now: &Vec<_>| essence(last) == essence(now);
-    let assessments = settle(assess, is_same, |all| standing(all))?;
+    let assessments = settle(assess, is_same, |all| grade(all))?;
     Ok(ProgramsReport::new(&played, others, assessments))
 }
 
-fn standing(assessments: &[Assessment]) -> Standing {
+fn grade(assessments: &[Assessment]) -> Grade {
     let any = |of: fn(&Assessment) -> &Vec<String>| assessments.iter().any(|a| !of(a).is_empty());
     if any(|assessment| &assessment.wrong) {
-        Standing::Wrong
+        Grade::Wrong
     } else if any(|assessment| &assessment.short) {
-        Standing::Short
+        Grade::Short
     } else {
-        Standing::Right
+        Grade::Right
     }
 }
 

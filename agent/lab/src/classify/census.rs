@@ -8,7 +8,7 @@ use crate::{
     classify::assessment::Assessment,
     net::host::Host,
     observe::{agent_client::AgentClient, sockets},
-    wait::{self, LIMIT, Progress},
+    wait::{self, Awaited, LIMIT},
 };
 
 /// How often a difference must be seen: the agent may lose its place in a list that others change.
@@ -63,18 +63,18 @@ fn read_both(host: &Host, agent_client: &AgentClient) -> Result<(StateCounts, St
     wait::until(&awaited, LIMIT, || {
         let before = kernel()?;
         let Some(reported) = agent_client.connections(inum)? else {
-            return Ok(Progress::NotYet("the agent is busy".to_owned()));
+            return Ok(Awaited::NotYet("the agent is busy".to_owned()));
         };
         let after = kernel()?;
         if before != after {
-            return Ok(Progress::NotYet(format!("{before:?}, then {after:?}")));
+            return Ok(Awaited::NotYet(format!("{before:?}, then {after:?}")));
         }
         let reported = census(reported.iter().map(|connection| connection.state.as_str()));
         looks += 1;
         Ok(if reported == after || looks >= LOOKS {
-            Progress::Done((after, reported))
+            Awaited::Done((after, reported))
         } else {
-            Progress::NotYet(format!("{after:?}, but the agent reports {reported:?}"))
+            Awaited::NotYet(format!("{after:?}, but the agent reports {reported:?}"))
         })
     })
 }

@@ -24,7 +24,7 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(120);
 
 /// How an assessment came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum Grade {
     /// Nothing is wrong and nothing is missing.
     Right,
     /// Something is missing, but accounted for.
@@ -33,7 +33,7 @@ pub enum Standing {
     Wrong,
 }
 
-impl Standing {
+impl Grade {
     const fn must_stay(self) -> Duration {
         match self {
             Self::Right => STAYS_RIGHT,
@@ -50,7 +50,7 @@ impl Standing {
 pub fn settle<T>(
     mut assess: impl FnMut() -> Result<T, Error>,
     is_same: impl Fn(&T, &T) -> bool,
-    standing: impl Fn(&T) -> Standing,
+    grade: impl Fn(&T) -> Grade,
 ) -> Result<T, Error> {
     let started = Instant::now();
     let mut since = started;
@@ -61,7 +61,7 @@ pub fn settle<T>(
         if !last.as_ref().is_some_and(|last| is_same(last, &now)) {
             since = Instant::now();
         }
-        let has_settled = since.elapsed() >= standing(&now).must_stay();
+        let has_settled = since.elapsed() >= grade(&now).must_stay();
         if has_settled || started.elapsed() > SETTLES_WITHIN {
             return Ok(now);
         }

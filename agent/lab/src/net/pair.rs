@@ -10,7 +10,7 @@ use std::{
 use crate::{
     Error,
     net::host::{Host, NetnsLifetime},
-    wait::{self, LIMIT, Progress},
+    wait::{self, Awaited, LIMIT},
 };
 
 /// The type of service of packets that [`Pair::drop_marked`] drops: DSCP 46, as it stands in the
@@ -151,8 +151,8 @@ impl Pair {
                 .and_then(|_| server.send_to(b"x", from))
                 .and_then(|_| client.recv_from(&mut [0]));
             Ok(match passed {
-                Ok(_) => Progress::Done(()),
-                Err(error) => Progress::NotYet(error.to_string()),
+                Ok(_) => Awaited::Done(()),
+                Err(error) => Awaited::NotYet(error.to_string()),
             })
         })
     }

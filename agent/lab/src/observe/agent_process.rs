@@ -22,7 +22,7 @@ use serde::Deserialize;
 use crate::{
     Error,
     observe::http::Origin,
-    wait::{self, LIMIT, Progress},
+    wait::{self, Awaited, LIMIT},
 };
 
 /// How many of its last lines an error shows.
@@ -102,16 +102,16 @@ impl AgentProcess {
         agent.origin = wait::until("the agent's address in its log", LIMIT, || {
             agent.alive()?;
             Ok(match &agent.log().address {
-                Some(address) => Progress::Done(Origin::parse(address)?),
-                None => Progress::NotYet("no line with the message \"listening\"".to_owned()),
+                Some(address) => Awaited::Done(Origin::parse(address)?),
+                None => Awaited::NotYet("no line with the message \"listening\"".to_owned()),
             })
         })?;
         wait::until("the agent to be ready", LIMIT, || {
             agent.alive()?;
             Ok(match agent.origin.get("/-/ready") {
-                Ok((200, _)) => Progress::Done(()),
-                Ok((status, body)) => Progress::NotYet(format!("{status}: {}", body.trim())),
-                Err(error) => Progress::NotYet(error.to_string()),
+                Ok((200, _)) => Awaited::Done(()),
+                Ok((status, body)) => Awaited::NotYet(format!("{status}: {}", body.trim())),
+                Err(error) => Awaited::NotYet(error.to_string()),
             })
         })?;
         Ok(agent)
@@ -140,8 +140,8 @@ impl AgentProcess {
             .map_err(|source| Error::needs_root("send SIGTERM to the agent", source))?;
         let status = wait::until("the agent's end after SIGTERM", STOPS_WITHIN, || {
             Ok(match self.status()? {
-                Some(status) => Progress::Done(status),
-                None => Progress::NotYet("it still runs".to_owned()),
+                Some(status) => Awaited::Done(status),
+                None => Awaited::NotYet("it still runs".to_owned()),
             })
         })?;
         if status.success() {

@@ -12,7 +12,7 @@ use crate::{
         snmp::Counters,
     },
     scenario::stage::{ClientPlace, Stage},
-    wait::{self, Progress},
+    wait::{self, Awaited},
 };
 
 /// Beyond those of the scenarios.
@@ -70,9 +70,9 @@ pub fn run(origin: &Origin) -> Result<DemoReport, Error> {
     let seen = wait::until("halfopen to see the death", SEEN_WITHIN, || {
         let counted = exposition::since(&before, &scrape(origin)?);
         Ok(if agrees(&kernel, &counted) {
-            Progress::Done(counted)
+            Awaited::Done(counted)
         } else {
-            Progress::NotYet(format!("{counted:?}"))
+            Awaited::NotYet(format!("{counted:?}"))
         })
     });
     let counted = match seen {

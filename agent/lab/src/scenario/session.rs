@@ -141,11 +141,7 @@ pub fn run(
         let answer = AgentAnswer { text, records };
         assess(&runs, &before, answer, exactness, terms, &sockets)
     };
-    settle(
-        assess_now,
-        SelftestReport::counts_as,
-        SelftestReport::standing,
-    )
+    settle(assess_now, SelftestReport::counts_as, SelftestReport::grade)
 }
 
 fn assess(

@@ -25,7 +25,7 @@ use crate::{
         pair::{Family, Pair},
     },
     observe::{agent_client::AgentClient, snmp::Counters},
-    wait::{self, LIMIT, Progress},
+    wait::{self, Awaited, LIMIT},
 };
 
 /// Where the client sits.
@@ -336,9 +336,9 @@ fn reach(
         let counters = host.counters()?;
         let count = counters.get(counter);
         Ok(if count >= least {
-            Progress::Done(counters)
+            Awaited::Done(counters)
         } else {
-            Progress::NotYet(format!("it is {count}"))
+            Awaited::NotYet(format!("it is {count}"))
         })
     })
 }

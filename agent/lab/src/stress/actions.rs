@@ -14,7 +14,7 @@ use crate::{
     Error,
     net::{open::Timeouts, pair::MARK},
     stress::sockets,
-    wait::{self, LIMIT, Progress},
+    wait::{self, Awaited, LIMIT},
 };
 
 /// A connection, its ends named by what happens to them.
@@ -74,9 +74,9 @@ pub(super) fn close_window(connections: &[DyingPair]) -> Result<(), Error> {
         }
         open = waiting;
         Ok(if open.is_empty() {
-            Progress::Done(())
+            Awaited::Done(())
         } else {
-            Progress::NotYet(format!("{} windows are open", open.len()))
+            Awaited::NotYet(format!("{} windows are open", open.len()))
         })
     })
 }

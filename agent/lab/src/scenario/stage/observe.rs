@@ -9,7 +9,7 @@ use crate::{
     classify::{liveness::ExpectedLiveness, observed::ObservedLiveness},
     net::end::End,
     observe::sockets::{self, SocketRow},
-    wait::{self, LIMIT, Progress},
+    wait::{self, Awaited, LIMIT},
 };
 
 /// How long a verdict is waited for while the connection exists: thresholds are seconds, and on a slow
@@ -50,9 +50,9 @@ impl Stage {
                 met += 1;
             }
             Ok(if met >= looks || !there {
-                Progress::Done(())
+                Awaited::Done(())
             } else {
-                Progress::NotYet(String::new())
+                Awaited::NotYet(String::new())
             })
         };
         match wait::until("the agent's verdict", REPORTED_WITHIN, &mut look) {
@@ -126,8 +126,8 @@ impl Stage {
         let awaited = format!("the end of the {}'s socket", end.as_str());
         wait::until(&awaited, LIMIT, || {
             Ok(match self.socket(end)? {
-                None => Progress::Done(()),
-                Some(socket) => Progress::NotYet(format!("{socket:?}")),
+                None => Awaited::Done(()),
+                Some(socket) => Awaited::NotYet(format!("{socket:?}")),
             })
         })
     }
@@ -141,8 +141,8 @@ impl Stage {
         let awaited = format!("{what} at the {}'s socket", end.as_str());
         wait::until(&awaited, LIMIT, || {
             Ok(match self.socket(end)? {
-                Some(socket) if is(&socket) => Progress::Done(()),
-                other => Progress::NotYet(format!("{other:?}")),
+                Some(socket) if is(&socket) => Awaited::Done(()),
+                other => Awaited::NotYet(format!("{other:?}")),
             })
         })
     }
