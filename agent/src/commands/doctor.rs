@@ -1,13 +1,14 @@
 //! `halfopen doctor`: looks at the machine, attaches the hooks for a moment, and reports.
-//! It must never stop at the first thing that is missing.
+//!
+//! # Invariants
+//! What is missing ends no report: it is in it.
 
 use std::{fs, path::Path, process::ExitCode};
 
 use anyhow::Context;
-use clap::Args;
 
 use super::print;
-use crate::{bpf, cli::HookArgs, collector::Monitor, host::cgroups::Cgroups, options::Options};
+use crate::{bpf, collector::Monitor, host::cgroups::Cgroups, options::Options};
 use halfopen_core::{
     model::snapshot::{Snapshot, Walk},
     render::doctor::{self, Fact, Privilege, Report},
@@ -16,23 +17,22 @@ use halfopen_core::{
 /// The exit code where nothing can be attached.
 const MISSING: u8 = 4;
 
-/// The flags of `halfopen doctor`.
-#[derive(Debug, Args)]
-pub struct DoctorArgs {
-    #[command(flatten)]
-    hooks: HookArgs,
-    /// Write one JSON object instead of text
-    #[arg(long)]
-    json: bool,
+/// What to try, and how to report it.
+#[derive(Debug)]
+pub struct DoctorConfig {
+    /// The hooks to try.
+    pub kernel: Options,
+    /// Whether to write JSON instead of text.
+    pub json: bool,
 }
 
 /// Reports what works on this kernel.
 ///
 /// # Errors
 /// When the report cannot be written.
-pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
-    let report = examine(&args.hooks);
-    let text = if args.json {
+pub fn run(config: &DoctorConfig) -> anyhow::Result<ExitCode> {
+    let report = examine(&config.kernel);
+    let text = if config.json {
         doctor::json(&report)?
     } else {
         doctor::text(&report)
@@ -45,9 +45,9 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn examine(hooks: &HookArgs) -> Report {
-    let attached = attach(hooks).map_err(|error| error.to_string());
-    let mut facts = facts(&hooks.btf);
+fn examine(kernel: &Options) -> Report {
+    let attached = attach(kernel).map_err(|error| error.to_string());
+    let mut facts = facts(&kernel.btf);
     facts.push(owners());
     if let Ok(snapshot) = &attached {
         facts.push(sockets(&snapshot.walk));
@@ -108,16 +108,13 @@ fn privileges(status: &str) -> Vec<Privilege> {
     CAPABILITIES.iter().map(privilege).collect()
 }
 
-fn attach(hooks: &HookArgs) -> Result<Snapshot, bpf::Error> {
+fn attach(kernel: &Options) -> Result<Snapshot, bpf::Error> {
     let options = Options {
-        hooks: hooks.hooks.forced(),
-        without: hooks.without.clone(),
-        btf: hooks.btf.clone(),
         // A look needs no room: the maps are gone in a moment.
         max_records: 1024,
         max_kernel_groups: 64,
         bpf_stats: false,
-        ..Options::default()
+        ..kernel.clone()
     };
     match Monitor::start(&options) {
         Ok(mut monitor) => Ok(monitor.snapshot()),

@@ -1,25 +1,24 @@
 //! What each command does, and how it ends.
-//! It must never hold what a view or a metric is: it brings the parts together.
 
 pub mod agent;
 #[cfg(feature = "selftest")]
 pub mod demo;
 pub mod doctor;
-mod grouping;
+#[cfg(feature = "selftest")]
+mod lab_failure;
 pub mod list;
-mod news;
 #[cfg(feature = "selftest")]
 pub mod selftest;
+mod signals;
+mod snapshot_log;
+mod suspects;
 pub mod unpin;
 pub mod watch;
 
 use std::{
-    env,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     process::ExitCode,
 };
-
-use clap::ColorChoice;
 
 use crate::{bpf, collector::Monitor, serve::SnapshotSource};
 use halfopen_core::model::snapshot::Snapshot;
@@ -57,17 +56,6 @@ pub fn sentence(error: &anyhow::Error) -> String {
         }
         sentence
     })
-}
-
-/// Whether data on standard output is coloured (<https://no-color.org>).
-#[must_use]
-pub fn is_colored(choice: ColorChoice) -> bool {
-    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    match choice {
-        ColorChoice::Always => true,
-        ColorChoice::Never => false,
-        ColorChoice::Auto => io::stdout().is_terminal() && !no_color,
-    }
 }
 
 /// Writes data to standard output; a reader that has closed it wants no more, which is no error.

@@ -1,5 +1,7 @@
 //! Events from a running agent, over HTTP.
-//! It must never attach anything, nor need root, nor let a slow reader hold up the agent.
+//!
+//! # Invariants
+//! It attaches nothing and needs no root. A slow reader does not hold up the agent.
 
 use std::{io, sync::Arc, thread, time::Duration};
 
@@ -19,23 +21,23 @@ use tokio::{
 };
 
 use super::{
-    Stop, WatchArgs,
     address::{self, Address},
-    output::{Output, Source, pass_on},
+    config::WatchConfig,
+    output::{EventSource, Output, Stop, pass_on},
 };
 use crate::serve::lag_counting_broadcast::{Received, Receiver, Sender};
 use halfopen_core::render::events::{Form, Line};
 
 /// For how long an agent may take to answer.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// For how long it may be silent: three of its heartbeats.
-const SILENT_FOR: Duration = Duration::from_secs(45);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
 /// The longest refusal that is shown.
-const REFUSAL: usize = 500;
+const MAX_REFUSAL_BYTES: usize = 500;
 /// The longest line that an agent may send.
-const LONGEST: usize = 64 * 1024;
+const MAX_LINE_BYTES: usize = 64 * 1024;
 /// Events that a reader may be behind.
-const BEHIND: usize = 16_384;
+const MAX_QUEUED_EVENTS: usize = 16_384;
 
 /// What is asked of which agent.
 pub struct Request {
@@ -44,15 +46,15 @@ pub struct Request {
 }
 
 impl Request {
-    /// As typed.
-    pub fn new(agent: &Address, args: &WatchArgs) -> Self {
+    /// The events of `config`, from this agent.
+    pub fn new(agent: &Address, config: &WatchConfig) -> Self {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("deaths", if args.deaths { "true" } else { "false" });
-        if args.since_start {
+        query.append_pair("deaths", if config.deaths { "true" } else { "false" });
+        if config.since_start {
             query.append_pair("since", "0");
         }
-        if !args.filter.typed.is_empty() {
-            query.append_pair("filter", &args.filter.typed);
+        if !config.filter_text.is_empty() {
+            query.append_pair("filter", &config.filter_text);
         }
         Self {
             agent: agent.clone(),
@@ -63,7 +65,7 @@ impl Request {
 
 /// Passes on what the agent tells, until it ends, nobody reads any more, or `stop`.
 pub fn run(request: Request, mut output: Output, mut stop: Stop) -> anyhow::Result<()> {
-    let sender = Sender::new(BEHIND);
+    let sender = Sender::new(MAX_QUEUED_EVENTS);
     let mut receiver = sender.subscribe();
     let runtime = || {
         tokio::runtime::Builder::new_current_thread()
@@ -89,7 +91,7 @@ pub fn run(request: Request, mut output: Output, mut stop: Stop) -> anyhow::Resu
     })
 }
 
-impl Source for Receiver<Arc<Form>> {
+impl EventSource for Receiver<Arc<Form>> {
     async fn next(&mut self, output: &mut Output) -> anyhow::Result<bool> {
         let got = Self::next(self).await;
         write(output, got)
@@ -113,16 +115,16 @@ fn write(output: &mut Output, got: Option<Received<Arc<Form>>>) -> anyhow::Resul
 /// Reads what the agent tells, and never ends well: an agent has no last event.
 async fn read(request: &Request, sender: &Sender<Arc<Form>>) -> anyhow::Result<()> {
     let agent = &request.agent;
-    let mut body = timeout(ANSWERS_WITHIN, ask(request)).await.map_err(|_| {
+    let mut body = timeout(ANSWER_TIMEOUT, ask(request)).await.map_err(|_| {
         anyhow!(
-            "no answer from {agent} within {ANSWERS_WITHIN:?}; check that an agent answers there"
+            "no answer from {agent} within {ANSWER_TIMEOUT:?}; check that an agent answers there"
         )
     })??;
     let mut parser = Parser::default();
     loop {
-        let frame = timeout(SILENT_FOR, body.frame()).await.map_err(|_| {
+        let frame = timeout(SILENCE_TIMEOUT, body.frame()).await.map_err(|_| {
             anyhow!(
-                "the agent at {agent} has not been heard for {SILENT_FOR:?}; check that it runs"
+                "the agent at {agent} has not been heard for {SILENCE_TIMEOUT:?}; check that it runs"
             )
         })?;
         let Some(frame) = frame else {
@@ -190,13 +192,13 @@ async fn ask(request: &Request) -> anyhow::Result<Incoming> {
 async fn refusal(answer: Response<Incoming>) -> String {
     let mut body = answer.into_body();
     let mut said = Vec::new();
-    while said.len() < REFUSAL {
+    while said.len() < MAX_REFUSAL_BYTES {
         let Some(Ok(frame)) = body.frame().await else {
             break;
         };
         said.extend(frame.into_data().unwrap_or_default());
     }
-    said.truncate(REFUSAL);
+    said.truncate(MAX_REFUSAL_BYTES);
     let said = String::from_utf8_lossy(&said);
     let words: Vec<_> = said
         .split_whitespace()
@@ -220,8 +222,8 @@ impl Parser {
             Some(end) => self.rest.drain(..=end).collect(),
             None => Vec::new(),
         };
-        if self.rest.len() > LONGEST {
-            return Err(format!("a line has more than {LONGEST} bytes"));
+        if self.rest.len() > MAX_LINE_BYTES {
+            return Err(format!("a line has more than {MAX_LINE_BYTES} bytes"));
         }
         let text = String::from_utf8_lossy(&whole);
         let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
@@ -243,7 +245,7 @@ mod tests {
         check(b"ta: {\"a\":\"\xc3", &[]);
         check(b"\xa9\"}\n\ndata: 2\ndata: 3", &["{\"a\":\"é\"}", "2"]);
         check(b"\n", &["3"]);
-        let long = vec![b'x'; LONGEST + 1];
+        let long = vec![b'x'; MAX_LINE_BYTES + 1];
         assert!(parser.take(&long).unwrap_err().contains("65536 bytes"));
     }
 }

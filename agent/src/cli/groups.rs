@@ -1,5 +1,4 @@
 //! The flags that say which groups metrics tell apart, and how many of them.
-//! It must never accept a limit that nothing could keep to.
 
 use std::time::Duration;
 

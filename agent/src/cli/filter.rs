@@ -1,5 +1,4 @@
-//! FILTER on the command line.
-//! It must never hold the grammar: [`crate::filter`] does.
+//! FILTER on the command line; its grammar is in [`halfopen_core::filter`].
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
 
