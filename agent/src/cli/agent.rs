@@ -26,18 +26,18 @@ pub struct AgentArgs {
         value_delimiter = ','
     )]
     listen: Vec<ListenAddress>,
-    /// Listen on the sockets that systemd hands over, and nowhere else
+    /// Listen only on the sockets that systemd passes (socket activation)
     #[arg(long = "web.systemd-socket", env = "HALFOPEN_WEB_SYSTEMD_SOCKET")]
     systemd_socket: bool,
-    /// TLS, passwords and headers: a file in the format of Prometheus' exporter-toolkit, read again when
-    /// it changes
+    /// Web configuration file (TLS, basic auth, headers) in the format of Prometheus' exporter-toolkit;
+    /// reloaded when it changes
     #[arg(
         long = "web.config.file",
         value_name = "FILE",
         env = "HALFOPEN_WEB_CONFIG_FILE"
     )]
     web_config: Option<PathBuf>,
-    /// Path of the metrics
+    /// Path under which metrics are served
     #[arg(
         long = "web.telemetry-path",
         value_name = "PATH",
@@ -45,7 +45,7 @@ pub struct AgentArgs {
         default_value = "/metrics"
     )]
     telemetry_path: TelemetryPath,
-    /// Scrapes that may wait for their answers at one time; more get a 503. 0: no limit
+    /// Maximum number of concurrent scrapes; more get a 503. 0: no limit
     #[arg(
         long = "web.max-requests",
         value_name = "N",
@@ -55,16 +55,16 @@ pub struct AgentArgs {
     max_requests: u64,
     #[command(flatten)]
     hooks: HookArgs,
-    /// Sockets that can have a record in the kernel at one time; more are counted, not described
+    /// Maximum number of sockets with a record in the kernel; events of others are counted without details
     #[arg(long, value_name = "N", env = "HALFOPEN_MAX_RECORDS", default_value_t = 65_536,
           value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
     max_records: u32,
-    /// Groups (owner, direction, port) in the kernel's table; the rest is counted together
+    /// Maximum number of groups (owner, direction, port) in the kernel; the rest is counted as one
     #[arg(long, value_name = "N", env = "HALFOPEN_MAX_KERNEL_GROUPS", default_value_t = 4096,
           value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     max_kernel_groups: u32,
-    /// Keep records, counters and hooks in the kernel when the agent ends, for the next one to go on
-    /// with: pinned in a directory of a BPF file system [default: /sys/fs/bpf/halfopen]
+    /// Pin records, counters and hooks in this directory of a BPF file system: they survive a restart of
+    /// the agent [without DIR: /sys/fs/bpf/halfopen]
     #[arg(
         long,
         value_name = "DIR",
@@ -74,10 +74,10 @@ pub struct AgentArgs {
         default_missing_value = options::PINS
     )]
     pin: Option<PathBuf>,
-    /// Leave the kernel's BPF statistics off: hook runs and run time are then unknown
+    /// Do not enable the kernel's BPF statistics; hook runs and run time are then unknown
     #[arg(long, env = "HALFOPEN_NO_BPF_STATS")]
     no_bpf_stats: bool,
-    /// Time between comparisons with the kernel's own counters: 500ms, 5s, 1m
+    /// Interval between comparisons with the kernel's SNMP counters: 500ms, 5s, 1m
     #[arg(
         long,
         value_name = "TIME",
@@ -86,7 +86,7 @@ pub struct AgentArgs {
         value_parser = interval
     )]
     compare_interval: Duration,
-    /// The latest deaths whose certificates are kept for /api/v1/deaths
+    /// Number of recent deaths to keep for /api/v1/deaths
     #[arg(
         long,
         value_name = "N",
@@ -128,19 +128,19 @@ impl AgentArgs {
     }
 }
 
-/// Some 700 bytes each.
+/// A death takes about 700 bytes.
 fn deaths_kept(typed: &str) -> Result<usize, String> {
     const MOST: usize = 1_000_000;
     let number = typed.parse().ok().filter(|number| *number <= MOST);
-    number.ok_or_else(|| format!("a number from 0 to {MOST}"))
+    number.ok_or_else(|| format!("expected a number from 0 to {MOST}"))
 }
 
-/// How all sockets are read and judged.
+/// How existing sockets are read, and when they are idle.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connections")]
 pub struct WalkArgs {
-    /// Time between walks over all sockets: a time such as 10s, or auto: as often as 1 % of one core
-    /// allows, at most every second
+    /// Interval between walks over all sockets, such as 10s; auto: as often as 1 % of one core allows, at
+    /// most once a second
     #[arg(
         long,
         value_name = "auto|TIME",

@@ -5,13 +5,13 @@ use clap::{Args, ValueEnum};
 use crate::options::{self, Options};
 use halfopen_core::model::snapshot::Mechanism;
 
-/// The hooks that the agent and the doctor try.
+/// The hooks to attach.
 #[derive(Debug, Clone, Args)]
 pub struct HookArgs {
-    /// Mechanism of the hooks; auto takes the best that attaches, for each hook
+    /// Hook mechanism; auto uses the best one that attaches, for each hook
     #[arg(long, value_enum, env = "HALFOPEN_HOOKS", default_value = "auto")]
     pub hooks: Hooks,
-    /// Kernel function or tracepoint to leave alone; repeatable
+    /// Kernel function or tracepoint not to hook; repeatable
     #[arg(
         long = "without-hook",
         value_name = "NAME",
@@ -45,13 +45,13 @@ impl HookArgs {
 /// Which mechanism to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Hooks {
-    /// The best that attaches.
+    /// The best that attaches, for each hook.
     Auto,
-    /// BTF trampolines.
+    /// fentry and fexit (BTF trampolines).
     Fentry,
-    /// kprobe and kretprobe on functions; tracepoints for what the kernel publishes.
+    /// kprobe and kretprobe; tracepoints where the kernel has them.
     Kprobe,
-    /// Raw tracepoints.
+    /// Raw tracepoints only.
     Tracepoint,
 }
 

@@ -12,11 +12,11 @@ pub fn interval(typed: &str) -> Result<Duration, String> {
     const LEAST: Duration = Duration::from_millis(100);
     const MOST: Duration = Duration::from_secs(3600);
     let duration = filter::duration(typed)
-        .map_err(|_| "write a whole number and a unit: 500ms, 5s, 1m or 1h")?;
+        .map_err(|_| "expected a whole number and a unit: 500ms, 5s, 1m or 1h")?;
     if (LEAST..=MOST).contains(&duration) {
         Ok(duration)
     } else {
-        Err("it must be from 100ms to 1h".into())
+        Err("must be from 100ms to 1h".into())
     }
 }
 

@@ -10,10 +10,10 @@ use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::Subsc
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging")]
 pub struct LogArgs {
-    /// How much to log [default: info for agent, else warn]
+    /// Log level [default: info for agent, warn for the other commands]
     #[arg(long, global = true, value_enum, env = "HALFOPEN_LOG_LEVEL")]
     pub log_level: Option<LogLevel>,
-    /// How each line of the log is written
+    /// Log format
     #[arg(
         long,
         global = true,
@@ -24,35 +24,35 @@ pub struct LogArgs {
     pub log_format: LogFormat,
 }
 
-/// How much to log.
+/// Log level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
-    /// What ends the agent.
+    /// Fatal errors.
     Error,
-    /// What is missing or lost.
+    /// Also lost data and missing hooks.
     Warn,
-    /// What it does.
+    /// Also normal operation.
     Info,
-    /// How, the kernel side included.
+    /// Also details, those of the eBPF programs included.
     Debug,
-    /// Everything.
+    /// Everything, libraries included.
     Trace,
 }
 
-/// How each line of the log is written.
+/// Log format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable lines.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Says why the program ends, in the form in which it was to speak.
-pub(super) fn tell(sentence: &str, format: LogFormat) {
+/// Reports why the program ends, in the format of the log.
+pub(super) fn report(sentence: &str, format: LogFormat) {
     match format {
         LogFormat::Json => tracing::error!("{sentence}"),
-        // Where standard error is closed there is nobody to tell.
+        // Nobody reads a closed standard error.
         LogFormat::Text => drop(writeln!(std::io::stderr(), "halfopen: {sentence}")),
     }
 }
@@ -66,7 +66,7 @@ pub(super) fn start_logs(args: &LogArgs, level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    // Libraries below speak of their own affairs: heard at trace alone.
+    // Libraries log below warn only at trace.
     let others = if level == LevelFilter::TRACE {
         level
     } else {

@@ -51,18 +51,18 @@ pub struct Cli {
 pub enum Command {
     /// Attach the hooks and serve Prometheus metrics, until SIGTERM or SIGINT
     Agent(Box<AgentArgs>),
-    /// Show the connections worth worrying about, worst first, and why
+    /// Show the connections that need attention, worst first, and why
     List(Box<ListArgs>),
-    /// Stream what happens to connections: probes, answers, resets, deaths, one line each
+    /// Stream TCP events as they happen, one line each: probes, answers, resets, deaths
     Watch(Box<WatchArgs>),
-    /// Show what works on this kernel: hooks, privileges, network namespaces, and what is unknown
+    /// Check what works on this host: hooks, privileges, kernel features, cgroups
     Doctor(DoctorArgs),
-    /// Remove what `halfopen agent --pin` keeps in the kernel, and with it what that has counted
+    /// Remove the records, counters and hooks that `halfopen agent --pin` left in the kernel
     Unpin(UnpinArgs),
-    /// Let connections die in private network namespaces and compare every count with the kernel's
+    /// Break connections in private network namespaces and check every count of the agent
     #[cfg(feature = "selftest")]
     Selftest(SelftestArgs),
-    /// Let one connection die and show what a running agent counted
+    /// Break one connection and show what a running agent counted
     #[cfg(feature = "selftest")]
     #[command(hide = true)]
     Demo(DemoArgs),
@@ -93,7 +93,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => commands::demo::run(&args.from),
     };
     result.unwrap_or_else(|error| {
-        logs::tell(&commands::sentence(&error), logs.log_format);
+        logs::report(&commands::sentence(&error), logs.log_format);
         commands::exit_code(&error)
     })
 }

@@ -11,14 +11,14 @@ use crate::commands::selftest::SelftestConfig;
 /// The flags of `halfopen selftest`.
 #[derive(Debug, Args)]
 pub struct SelftestArgs {
-    /// Mechanism of the hooks under test; auto takes the best that attaches, for each hook
+    /// Hook mechanism under test; auto uses the best one that attaches, for each hook
     #[arg(long, value_enum, default_value = "auto")]
     hooks: Hooks,
-    /// Only the scenarios with these numbers
+    /// Run only the scenarios with these numbers
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = session::number)]
     scenario: Vec<u16>,
-    /// Stress test instead of the scenarios: N connections die of every cause within two minutes, and each
-    /// death record is checked against what was done
+    /// Run a stress test instead of the scenarios: within two minutes N connections die, of every cause,
+    /// and each death record is checked
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "10000",
           value_parser = clap::value_parser!(u32).range(100..=30_000),
           conflicts_with = "scenario")]
@@ -27,10 +27,10 @@ pub struct SelftestArgs {
     #[arg(long, value_name = "N", default_value_t = 120, hide = true, requires = "storm",
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     storm_seconds: u64,
-    /// Test the agent that answers here instead of starting one
+    /// Test a running agent at this URL instead of starting one
     #[arg(long, value_name = "URL", conflicts_with = "hooks")]
     from: Option<String>,
-    /// One JSON object a line
+    /// Write one JSON object per line
     #[arg(long)]
     json: bool,
     /// Expect another figure than the table's, to see the self-test fail: '7 outbound
@@ -38,7 +38,7 @@ pub struct SelftestArgs {
     #[arg(long, value_name = "EXPECTATION", hide = true, conflicts_with = "storm",
           value_parser = session::falsified)]
     falsify: Vec<(String, String, u64)>,
-    /// Write the agent's metrics, as they were compared, to this file
+    /// Write the agent's metrics to this file, as they were checked
     #[arg(long, value_name = "FILE")]
     metrics_out: Option<PathBuf>,
 }

@@ -9,7 +9,7 @@ use halfopen_core::{filter, model::liveness::Thresholds};
 /// From when on silence means something.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct ThresholdArgs {
-    /// An established connection without data either way for this long is idle: 30s, 5m, 1h
+    /// Time without data in either direction after which an established connection is idle: 30s, 5m, 1h
     #[arg(
         long,
         value_name = "TIME",
@@ -18,7 +18,7 @@ pub struct ThresholdArgs {
         value_parser = filter::duration
     )]
     pub idle_threshold: Duration,
-    /// A connection in CLOSE_WAIT without data either way for this long is stale
+    /// Time without data in either direction after which a connection in CLOSE_WAIT is stale
     #[arg(
         long,
         value_name = "TIME",

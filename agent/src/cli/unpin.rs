@@ -9,7 +9,7 @@ use crate::options;
 /// The flags of `halfopen unpin`.
 #[derive(Debug, Args)]
 pub struct UnpinArgs {
-    /// The directory that was given to `halfopen agent --pin`
+    /// Directory that was given to `halfopen agent --pin`
     #[arg(value_name = "DIR", default_value = options::PINS)]
     pub(super) directory: PathBuf,
 }

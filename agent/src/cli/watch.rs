@@ -9,41 +9,41 @@ use halfopen_core::render::events::Options;
 
 const EVENTS: &str = "\
 Events:
-  death           a connection ended other than by an orderly close; CAUSE is what killed it
-  recovery        the peer was heard again after probes or retransmissions had stayed unanswered
+  death           a connection ended without an orderly close; CAUSE says why
+  recovery        the peer answered after unanswered probes or retransmissions
   reset_sent, reset_received
   probe, answer   keepalive and zero-window probes
   timeout         the retransmission timer fired with data outstanding
-  dropped         so many events are missing here: more came than could be passed on
+  dropped         number of events missing here: they came faster than the output was read
 
-Words of FILTER about how a connection fares, such as suspect, match no event; dropped is shown
-whatever FILTER asks for.
-Exit codes: 0 done, 1 failed, 2 usage, 4 missing privilege or kernel feature.";
+Health terms of FILTER, such as suspect, match no event. dropped is always shown.
+
+Exit codes: 0 success, 1 failed, 2 usage, 4 missing privilege or kernel feature.";
 
 /// The flags of `halfopen watch`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EVENTS)]
 pub struct WatchArgs {
-    /// Which connections are meant.
+    /// Which events to show.
     #[command(flatten)]
     pub filter: FilterArg,
-    /// Show deaths alone
+    /// Show only deaths
     #[arg(long)]
     deaths: bool,
-    /// Begin with the deaths that the agent has kept since it began
+    /// Start with the deaths that the agent has kept since it started
     #[arg(long, requires = "from")]
     since_start: bool,
-    /// Watch by way of the agent that answers here, instead of attaching hooks: http://HOST:PORT, or the
-    /// path of its unix socket
+    /// Read events from a running agent instead of attaching hooks: http://HOST:PORT, or the path of its
+    /// unix socket
     #[arg(long, value_name = "URL|SOCKET", conflicts_with_all = ["hooks", "without", "btf"])]
     from: Option<Address>,
-    /// One JSON object a line
+    /// Write one JSON object per line
     #[arg(long)]
     json: bool,
-    /// Leave out the titles of the columns
+    /// Do not print the column titles
     #[arg(long)]
     no_header: bool,
-    /// When to colour events; auto does on a terminal unless NO_COLOR is set
+    /// When to colour the output; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
     color: ColorChoice,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `halfopen agent`: listens, attaches the hooks, serves until told to end.
+//! `halfopen agent`: listens, attaches the hooks, serves until a signal.
 //!
 //! # Invariants
 //! It ends rather than serve numbers of hooks that no longer run.
@@ -31,7 +31,7 @@ const INTERRUPTED: u8 = 130;
 /// What the agent serves and watches.
 #[derive(Debug)]
 pub struct AgentConfig {
-    /// Addresses to listen on; empty for those by default.
+    /// Addresses to listen on; empty for the default ones.
     pub listen: Vec<ListenAddress>,
     /// Whether to listen on the sockets that systemd passes, and nowhere else.
     pub systemd_socket: bool,
@@ -59,7 +59,7 @@ pub fn run(config: AgentConfig) -> anyhow::Result<ExitCode> {
         .worker_threads(2)
         .enable_all()
         .build()
-        .context("cannot start the runtime's threads")?;
+        .context("cannot start the threads of the web server")?;
     let listeners = std::mem::take(&mut listening.listeners);
     let result = runtime.block_on(agent(config, listeners, access));
     // What still hangs in a blocking call must not keep the process.
@@ -69,13 +69,13 @@ pub fn run(config: AgentConfig) -> anyhow::Result<ExitCode> {
     result
 }
 
-/// The file is called in full from here on: relative paths in it do not depend on where the agent is.
+/// With an absolute path, relative paths in the file do not depend on the working directory.
 fn access(file: Option<&Path>) -> anyhow::Result<Access> {
     match file {
         None => Ok(Access::open()?),
         Some(file) => {
             let file = std::path::absolute(file)
-                .with_context(|| format!("--web.config.file {} is no path", file.display()))?;
+                .with_context(|| format!("--web.config.file {} is not a path", file.display()))?;
             Ok(Access::load(&file)?)
         }
     }
@@ -96,7 +96,7 @@ async fn agent(
     listeners: Vec<WebListener>,
     access: Access,
 ) -> anyhow::Result<ExitCode> {
-    let mut signals = Signals::new().context("cannot wait for signals")?;
+    let mut signals = Signals::new().context("cannot install signal handlers")?;
     for listener in &listeners {
         info!(address = %listener, "listening");
     }
@@ -120,7 +120,7 @@ async fn agent(
     let monitor = tokio::select! {
         result = attaching => result.context("attaching the hooks panicked")??,
         // What is attached by then goes with the process.
-        name = signals.next() => return Ok(told_to_end(name)),
+        name = signals.next() => return Ok(ended_by(name)),
     };
     let lists = monitor.lists();
     let lister = move |extent, wanted| lists.read(extent, wanted);
@@ -134,12 +134,12 @@ async fn agent(
     tokio::spawn(check_suspects(feed, snapshots));
 
     let code = tokio::select! {
-        name = signals.next() => told_to_end(name),
+        name = signals.next() => ended_by(name),
         // The reason comes out when the thread and the server are joined.
         () = sampler.ended() => ExitCode::FAILURE,
         result = &mut server => {
             result.context("the web server panicked")?.context("the web server could not start")?;
-            return Err(anyhow!("the web server ended by itself; this is a fault of halfopen, please report it"));
+            return Err(anyhow!("the web server stopped unexpectedly; this is a bug in halfopen, please report it"));
         }
     };
     // A dropped receiver means that the server has ended already.
@@ -153,8 +153,7 @@ async fn agent(
     }
 }
 
-/// No hook sees an answer come: while somebody watches, sockets are looked at as often as they are in
-/// a scrape.
+/// No hook sees answers arrive: while somebody watches, snapshots check the sockets for them.
 async fn check_suspects(feed: Feed, snapshots: Snapshots) {
     loop {
         tokio::time::sleep(CHECK_INTERVAL).await;
@@ -166,7 +165,7 @@ async fn check_suspects(feed: Feed, snapshots: Snapshots) {
     }
 }
 
-fn told_to_end(signal: &'static str) -> ExitCode {
+fn ended_by(signal: &'static str) -> ExitCode {
     info!(signal, "ending");
     ExitCode::SUCCESS
 }
@@ -176,7 +175,7 @@ async fn end(server: JoinHandle<io::Result<()>>, sampler: Sampler) -> anyhow::Re
     let served = server.await;
     let sampled = tokio::task::spawn_blocking(|| sampler.stop()).await?;
     sampled.map_err(|panic| {
-        anyhow!("reading the hooks failed ({panic}); the agent ends rather than serve stale numbers; this is a fault of halfopen, please report it")
+        anyhow!("reading the hooks failed ({panic}); the agent ends rather than serve stale numbers; this is a bug in halfopen, please report it")
     })?;
     served
         .context("the web server panicked")?

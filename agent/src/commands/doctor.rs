@@ -1,4 +1,4 @@
-//! `halfopen doctor`: looks at the machine, attaches the hooks for a moment, and reports.
+//! `halfopen doctor`: attaches the hooks for a moment, and reports what works on this host.
 //!
 //! # Invariants
 //! What is missing ends no report: it is in it.
@@ -74,7 +74,7 @@ const CAPABILITIES: [(&str, u32, &str); 7] = [
     (
         "CAP_SYS_ADMIN",
         21,
-        "enter network namespaces, turn BPF statistics on",
+        "enter network namespaces, enable BPF statistics",
     ),
     (
         "CAP_SYS_PTRACE",
@@ -94,7 +94,7 @@ const CAPABILITIES: [(&str, u32, &str); 7] = [
     (
         "CAP_NET_ADMIN",
         12,
-        "make private network namespaces (selftest alone)",
+        "make private network namespaces (selftest only)",
     ),
 ];
 
@@ -110,7 +110,7 @@ fn privileges(status: &str) -> Vec<Privilege> {
 
 fn attach(kernel: &Options) -> Result<Snapshot, bpf::Error> {
     let options = Options {
-        // A look needs no room: the maps are gone in a moment.
+        // The maps are gone in a moment: small ones do.
         max_records: 1024,
         max_kernel_groups: 64,
         bpf_stats: false,
@@ -123,26 +123,28 @@ fn attach(kernel: &Options) -> Result<Snapshot, bpf::Error> {
     }
 }
 
-/// By what owners of connections are told.
+/// How the owners of connections are found.
 fn owners() -> Fact {
     let found = match Cgroups::open(0) {
         Ok(cgroups) => {
             let point = cgroups.mount_point().display();
             let how = match cgroups.refusal() {
-                None => "each by its id".to_owned(),
+                None => "looked up by id".to_owned(),
                 Some(error) => format!(
-                    "found by walking their tree ({error}): short-lived ones may stay unknown"
+                    "found by walking the tree ({error}): short-lived ones may stay unknown"
                 ),
             };
             let part = match (cgroups.is_used(), cgroups.is_whole()) {
-                (false, _) => "; nobody is in one: lists call owners by their processes",
-                (true, false) => "; only a part is shown here: owners outside of it are unknown",
+                (false, _) => "; no process is in a v2 cgroup: process names are shown",
+                (true, false) => {
+                    "; only part of the tree is visible here: owners outside it are unknown"
+                }
                 (true, true) => "",
             };
             Ok(format!("cgroups v2 at {point}, {how}{part}"))
         }
         Err(error) => Err(format!(
-            "{error}: lists call owners by their processes, metrics cannot tell them apart"
+            "{error}: process names are shown; metrics have no owners"
         )),
     };
     Fact {
@@ -152,11 +154,11 @@ fn owners() -> Fact {
     }
 }
 
-/// How the sockets there are now are read.
+/// How existing sockets are read.
 fn sockets(walk: &Walk) -> Fact {
     Fact {
         key: "sockets",
-        title: "sockets there are now",
+        title: "existing sockets",
         found: match walk {
             Walk::Done(walked) => Ok(match walked.source.blind_spot() {
                 None => format!(
@@ -165,7 +167,7 @@ fn sockets(walk: &Walk) -> Fact {
                 ),
                 Some(blind_spot) => format!("{} {blind_spot}", walked.census.sockets),
             }),
-            Walk::NotYet => Err("they were not read".to_owned()),
+            Walk::NotYet => Err("not read".to_owned()),
             Walk::Failed(reason) => Err(reason.clone()),
         },
     }
@@ -206,8 +208,8 @@ fn facts(btf: &Path) -> Vec<Fact> {
             "kernel addresses hidden",
             "/proc/sys/kernel/kptr_restrict",
             |value| match value {
-                "0" => "from the unprivileged".to_owned(),
-                "1" => "from all without CAP_SYSLOG".to_owned(),
+                "0" => "from unprivileged users".to_owned(),
+                "1" => "from processes without CAP_SYSLOG".to_owned(),
                 _ => "from everyone".to_owned(),
             },
         ),

@@ -9,7 +9,7 @@ use halfopen_lab::Error;
 
 /// Prints why; the lab's errors carry their own exit code.
 pub fn report(error: &Error) -> ExitCode {
-    // Where standard error is closed there is nobody to tell.
+    // Nobody reads a closed standard error.
     drop(writeln!(io::stderr(), "halfopen: {error}"));
     ExitCode::from(error.exit_code())
 }

@@ -1,4 +1,4 @@
-//! `halfopen list`: one look at the connections, and those worth worrying about, worst first.
+//! `halfopen list`: the connections of this host that need attention, worst first.
 
 use std::{
     env,
@@ -18,7 +18,7 @@ use halfopen_core::{
     render::list::{Options, Report, Sort, json, text},
 };
 
-/// The exit code where what was not to be there was found.
+/// The exit code if `fail_on` was found.
 const FINDINGS: u8 = 3;
 
 /// Which connections to show, and how.
@@ -47,7 +47,7 @@ pub struct ListConfig {
 /// What a script may look for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finding {
-    /// A suspect, an orphan, an idle connection without guard, or a stale `CLOSE_WAIT`.
+    /// A suspect, an orphan, an unguarded idle connection, or a stale `CLOSE_WAIT`.
     Zombie,
     /// A connection that may be half-open now.
     Suspect,
@@ -80,7 +80,7 @@ pub fn run(config: &ListConfig) -> anyhow::Result<ExitCode> {
     .context("cannot write the list to standard output")?;
     let mut err = io::stderr().lock();
     for note in notes {
-        // Where standard error is closed there is nobody to tell.
+        // Nobody reads a closed standard error.
         drop(writeln!(err, "{note}"));
     }
     Ok(if chosen.failed {
@@ -90,7 +90,7 @@ pub fn run(config: &ListConfig) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// What is shown of a reading.
+/// The rows to show, and what is said about the rest.
 #[derive(Debug)]
 pub(crate) struct Chosen {
     pub(crate) rows: Vec<Judged>,
@@ -186,7 +186,7 @@ fn table(asked: &Options) -> Options {
     }
 }
 
-/// What the environment says of the width; nonsense there is nobody's request.
+/// The width from the environment; ignored if it is not a number.
 fn columns() -> Option<usize> {
     env::var("COLUMNS").ok()?.parse().ok()
 }

@@ -41,8 +41,7 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Why a command failed, in one sentence. Many an error names its cause already: a cause that has
-/// been named is not repeated.
+/// Why a command failed, in one sentence. A cause that an error names in its own text is not repeated.
 #[must_use]
 pub fn sentence(error: &anyhow::Error) -> String {
     error.chain().fold(String::new(), |mut sentence, cause| {
@@ -58,7 +57,7 @@ pub fn sentence(error: &anyhow::Error) -> String {
     })
 }
 
-/// Writes data to standard output; a reader that has closed it wants no more, which is no error.
+/// Writes data to standard output; if the reader has closed it, that is not an error.
 ///
 /// # Errors
 /// When it cannot be written for another reason, such as a full disk.
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_cause_is_told_twice() {
+    fn no_cause_is_repeated() {
         let error = Err::<(), _>(anyhow!("no such file"))
             .context("cannot read x: no such file; give another")
             .context("starting")

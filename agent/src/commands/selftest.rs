@@ -59,7 +59,7 @@ pub fn run(config: &SelftestConfig) -> anyhow::Result<ExitCode> {
                 )
             },
         );
-        // Where standard error is closed there is nobody to tell.
+        // Nobody reads a closed standard error.
         drop(writeln!(
             io::stderr(),
             "{many}connections are dying in private network namespaces; this takes {takes}"

@@ -1,4 +1,4 @@
-//! Where an agent answers, as typed.
+//! The address of an agent.
 
 use std::{
     fmt,

@@ -28,18 +28,18 @@ use super::{
 use crate::serve::lag_counting_broadcast::{Received, Receiver, Sender};
 use halfopen_core::render::events::{Form, Line};
 
-/// For how long an agent may take to answer.
+/// How long an agent may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// For how long it may be silent: three of its heartbeats.
+/// How long it may send nothing: three of its heartbeats.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
-/// The longest refusal that is shown.
+/// How much of a refusal is shown.
 const MAX_REFUSAL_BYTES: usize = 500;
 /// The longest line that an agent may send.
 const MAX_LINE_BYTES: usize = 64 * 1024;
-/// Events that a reader may be behind.
+/// Events that wait for a slow reader.
 const MAX_QUEUED_EVENTS: usize = 16_384;
 
-/// What is asked of which agent.
+/// A request for events.
 pub struct Request {
     agent: Address,
     path: String,
@@ -63,7 +63,7 @@ impl Request {
     }
 }
 
-/// Passes on what the agent tells, until it ends, nobody reads any more, or `stop`.
+/// Writes the agent's events until it ends, nobody reads any more, or `stop`.
 pub fn run(request: Request, mut output: Output, mut stop: Stop) -> anyhow::Result<()> {
     let sender = Sender::new(MAX_QUEUED_EVENTS);
     let mut receiver = sender.subscribe();
@@ -74,8 +74,7 @@ pub fn run(request: Request, mut output: Output, mut stop: Stop) -> anyhow::Resu
             .context("cannot start the runtime")
     };
     let reading = runtime()?;
-    // A thread of its own, which goes with the process: one that does not read what it asked for is cut
-    // off by the agent.
+    // A thread of its own keeps reading while output is blocked: the agent cuts off slow clients.
     let reader = thread::Builder::new()
         .name("agent".into())
         .spawn(move || reading.block_on(read(&request, &sender)))
@@ -86,7 +85,7 @@ pub fn run(request: Request, mut output: Output, mut stop: Stop) -> anyhow::Resu
     }
     reader.join().unwrap_or_else(|_| {
         Err(anyhow!(
-            "reading what the agent tells failed; this is a fault of halfopen, please report it"
+            "reading events from the agent failed; this is a bug in halfopen, please report it"
         ))
     })
 }
@@ -112,7 +111,7 @@ fn write(output: &mut Output, got: Option<Received<Arc<Form>>>) -> anyhow::Resul
     Ok(true)
 }
 
-/// Reads what the agent tells, and never ends well: an agent has no last event.
+/// Reads the agent's events. It ends with an error only: an agent has no last event.
 async fn read(request: &Request, sender: &Sender<Arc<Form>>) -> anyhow::Result<()> {
     let agent = &request.agent;
     let mut body = timeout(ANSWER_TIMEOUT, ask(request)).await.map_err(|_| {
@@ -123,9 +122,7 @@ async fn read(request: &Request, sender: &Sender<Arc<Form>>) -> anyhow::Result<(
     let mut parser = Parser::default();
     loop {
         let frame = timeout(SILENCE_TIMEOUT, body.frame()).await.map_err(|_| {
-            anyhow!(
-                "the agent at {agent} has not been heard for {SILENCE_TIMEOUT:?}; check that it runs"
-            )
+            anyhow!("no data from the agent at {agent} for {SILENCE_TIMEOUT:?}; check that it runs")
         })?;
         let Some(frame) = frame else {
             bail!("the agent at {agent} has ended");
@@ -135,7 +132,9 @@ async fn read(request: &Request, sender: &Sender<Arc<Form>>) -> anyhow::Result<(
             continue;
         };
         let wrong = |reason| {
-            anyhow!("cannot understand what {agent} tells: {reason}; is it of another version?")
+            anyhow!(
+                "cannot parse events from {agent}: {reason}; is it another version of halfopen?"
+            )
         };
         for line in parser.take(&data).map_err(wrong)? {
             match Form::parse(&line).map_err(wrong)? {
@@ -146,7 +145,7 @@ async fn read(request: &Request, sender: &Sender<Arc<Form>>) -> anyhow::Result<(
     }
 }
 
-/// A connection to an agent, by whichever way.
+/// A connection to an agent, over TCP or a unix socket.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
@@ -175,7 +174,7 @@ async fn ask(request: &Request) -> anyhow::Result<Incoming> {
     let answer = sender
         .send_request(question)
         .await
-        .with_context(|| format!("{agent} does not answer as an agent does"))?;
+        .with_context(|| format!("{agent} does not answer like a halfopen agent"))?;
     let status = answer.status();
     if status != 200 {
         let said = refusal(answer).await;
@@ -188,7 +187,7 @@ async fn ask(request: &Request) -> anyhow::Result<Incoming> {
     Ok(answer.into_body())
 }
 
-/// The beginning of what stands in a refusal, without what a terminal might obey.
+/// The beginning of a refusal's text, its control characters escaped.
 async fn refusal(answer: Response<Incoming>) -> String {
     let mut body = answer.into_body();
     let mut said = Vec::new();

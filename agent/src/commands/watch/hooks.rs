@@ -27,7 +27,7 @@ use crate::{
     serve::{Feed, FeedItem, FeedWatcher},
 };
 
-/// What is to be watched.
+/// Hooks of our own, and which of their events to show.
 pub struct Hooks {
     options: Options,
     filter: Filter,
@@ -49,10 +49,10 @@ impl Hooks {
         })
     }
 
-    /// Attaches the hooks and passes on what they tell, until `stop` or nobody reads any more.
+    /// Attaches the hooks and writes their events, until `stop` or nobody reads any more.
     pub fn run(self, mut output: Output, mut stop: Stop) -> anyhow::Result<()> {
         let feed = Feed::new(0);
-        // Before the hooks: nothing they tell is missed.
+        // Before the hooks, so that no event is missed.
         let watcher = feed.watch(!self.deaths, None);
         let monitor = Monitor::start_telling(&self.options, Arc::new(feed))?;
         let ended = Arc::new(AtomicBool::new(false));
@@ -109,12 +109,15 @@ impl EventSource for Filtered {
     }
 }
 
-/// No hook sees an answer come: sockets are looked at.
+/// No hook sees answers arrive: snapshots check the sockets for them.
 fn check_suspects(mut monitor: Monitor, ended: &AtomicBool) {
     for hook in monitor.snapshot().hooks {
         if hook.mechanism.is_none() {
             let (hook, purpose) = (hook.hook, hook.purpose);
-            warn!(hook, purpose, "not attached: `halfopen doctor` says why");
+            warn!(
+                hook,
+                purpose, "hook not attached; `halfopen doctor` says why"
+            );
         }
     }
     while !ended.load(Ordering::Relaxed) {

@@ -25,10 +25,10 @@ pub use config::WatchConfig;
 use super::signals::Signals;
 use output::Output;
 
-/// For how long a line that is being written may hold up the end.
+/// How long a line that is being written may delay the end.
 const FINAL_WRITE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Shows events until told to end, or until nobody reads them any more.
+/// Shows events until a signal, or until nobody reads them any more.
 ///
 /// # Errors
 /// When the hooks cannot be had, the agent does not answer, or the lines cannot be written.
@@ -41,7 +41,7 @@ pub fn run(config: &WatchConfig) -> anyhow::Result<ExitCode> {
     let (stop, stopped) = watch::channel(false);
     let mut signals = {
         let _inside = runtime.enter();
-        Signals::new().context("cannot wait for signals")?
+        Signals::new().context("cannot install signal handlers")?
     };
     let source: Box<dyn FnOnce() -> anyhow::Result<()> + Send> = match &config.from {
         Some(from) => {
@@ -59,12 +59,12 @@ pub fn run(config: &WatchConfig) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         tokio::select! {
             result = &mut end => return result.unwrap_or_else(|_| {
-                Err(anyhow!("watching failed; this is a fault of halfopen, please report it"))
+                Err(anyhow!("watch failed; this is a bug in halfopen, please report it"))
             }),
             _ = signals.next() => {}
             Ok(()) = &mut gone => {}
         }
-        // If it fails just now, nobody hears.
+        // The receiver is gone if the stream has just failed.
         let _ = stop.send(true);
         // It may be waiting for a reader, and then goes with the process; the kernel detaches the hooks.
         drop(timeout(FINAL_WRITE_TIMEOUT, end).await);
@@ -86,17 +86,17 @@ fn on_a_thread<T: Send + 'static>(
     Ok(end)
 }
 
-/// Returns when nobody can read standard output any more, which a silent stream would never learn.
+/// Returns when nobody can read standard output any more; without events, no write would notice.
 fn reader_gone() {
     let out = io::stdout();
     let lost = PollFlags::ERR | PollFlags::HUP;
     loop {
-        // Both are told without being asked for.
+        // Both are reported without being requested.
         let mut fds = [PollFd::new(&out, PollFlags::empty())];
         match poll(&mut fds, None) {
             Ok(_) if fds[0].revents().intersects(lost) => return,
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            // It cannot be told: writing will.
+            // Without poll, the next write notices.
             Err(_) => loop {
                 thread::park();
             },
