@@ -1,25 +1,24 @@
 //! What each command does, and how it ends.
-//! It must never hold what a view or a metric is: it brings the parts together.
 
 pub mod agent;
 #[cfg(feature = "selftest")]
 pub mod demo;
 pub mod doctor;
-mod grouping;
+#[cfg(feature = "selftest")]
+mod lab_failure;
 pub mod list;
-mod news;
 #[cfg(feature = "selftest")]
 pub mod selftest;
+mod signals;
+mod snapshot_log;
+mod suspects;
 pub mod unpin;
 pub mod watch;
 
 use std::{
-    env,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     process::ExitCode,
 };
-
-use clap::ColorChoice;
 
 use crate::{bpf, collector::Monitor, serve::SnapshotSource};
 use halfopen_core::model::snapshot::Snapshot;
@@ -42,8 +41,7 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Why a command failed, in one sentence. Many an error names its cause already: a cause that has
-/// been named is not repeated.
+/// Why a command failed, in one sentence. A cause that an error names in its own text is not repeated.
 #[must_use]
 pub fn sentence(error: &anyhow::Error) -> String {
     error.chain().fold(String::new(), |mut sentence, cause| {
@@ -59,18 +57,7 @@ pub fn sentence(error: &anyhow::Error) -> String {
     })
 }
 
-/// Whether data on standard output is coloured (<https://no-color.org>).
-#[must_use]
-pub fn is_colored(choice: ColorChoice) -> bool {
-    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    match choice {
-        ColorChoice::Always => true,
-        ColorChoice::Never => false,
-        ColorChoice::Auto => io::stdout().is_terminal() && !no_color,
-    }
-}
-
-/// Writes data to standard output; a reader that has closed it wants no more, which is no error.
+/// Writes data to standard output; if the reader has closed it, that is not an error.
 ///
 /// # Errors
 /// When it cannot be written for another reason, such as a full disk.
@@ -89,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_cause_is_told_twice() {
+    fn no_cause_is_repeated() {
         let error = Err::<(), _>(anyhow!("no such file"))
             .context("cannot read x: no such file; give another")
             .context("starting")

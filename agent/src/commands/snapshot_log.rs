@@ -1,5 +1,7 @@
-//! Tells the log what changed between snapshots: hooks once, missed counts as they appear.
-//! It must never flood the log: what goes on happening is told once a minute.
+//! Logs what changed between snapshots: hooks once, missed counts as they appear.
+//!
+//! # Invariants
+//! At most one line a minute for each counter.
 
 use std::{
     collections::BTreeMap,
@@ -11,32 +13,32 @@ use tracing::{error, info, warn};
 use halfopen_core::model::snapshot::{HookStatus, KernelCounter, Snapshot};
 
 /// Least time between two lines about the same counter.
-const QUIET: Duration = Duration::from_secs(60);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What was told before.
+/// What was logged before.
 #[derive(Default)]
-pub struct News {
+pub struct SnapshotLog {
     began: bool,
-    unaccounted: BTreeMap<KernelCounter, Told>,
-    overcounted: BTreeMap<KernelCounter, Told>,
+    unaccounted: BTreeMap<KernelCounter, LoggedCount>,
+    overcounted: BTreeMap<KernelCounter, LoggedCount>,
 }
 
 #[derive(Clone, Copy)]
-struct Told {
+struct LoggedCount {
     count: u64,
     at: Instant,
 }
 
-impl News {
-    /// Sees a snapshot taken `now`.
-    pub fn see(&mut self, snapshot: &Snapshot, now: Instant) {
+impl SnapshotLog {
+    /// Logs what is new in a snapshot taken `now`.
+    pub fn record(&mut self, snapshot: &Snapshot, now: Instant) {
         if !self.began {
             self.began = true;
-            snapshot.hooks.iter().for_each(tell_hook);
+            snapshot.hooks.iter().for_each(log_hook);
         }
         for (counter, balance) in &snapshot.accounting {
             let name = counter.as_str();
-            if let Some(new) = news(&mut self.unaccounted, *counter, balance.unaccounted, now) {
+            if let Some(new) = unlogged(&mut self.unaccounted, *counter, balance.unaccounted, now) {
                 warn!(
                     counter = name,
                     new,
@@ -44,7 +46,7 @@ impl News {
                     "the kernel counted events that no hook saw"
                 );
             }
-            if let Some(new) = news(&mut self.overcounted, *counter, balance.overcounted, now) {
+            if let Some(new) = unlogged(&mut self.overcounted, *counter, balance.overcounted, now) {
                 error!(
                     counter = name,
                     new,
@@ -56,24 +58,25 @@ impl News {
     }
 }
 
-/// How many are new since they were last told, if it is time to tell.
-fn news(
-    told: &mut BTreeMap<KernelCounter, Told>,
+/// How many are new since the last line, if it is time for another.
+fn unlogged(
+    logged: &mut BTreeMap<KernelCounter, LoggedCount>,
     counter: KernelCounter,
     count: u64,
     now: Instant,
 ) -> Option<u64> {
-    let before = told.get(&counter).copied();
-    let new = count.saturating_sub(before.map_or(0, |told| told.count));
-    let quiet = before.is_some_and(|told| now.saturating_duration_since(told.at) < QUIET);
+    let before = logged.get(&counter).copied();
+    let new = count.saturating_sub(before.map_or(0, |logged| logged.count));
+    let quiet =
+        before.is_some_and(|logged| now.saturating_duration_since(logged.at) < LOG_INTERVAL);
     if new == 0 || quiet {
         return None;
     }
-    told.insert(counter, Told { count, at: now });
+    logged.insert(counter, LoggedCount { count, at: now });
     Some(new)
 }
 
-fn tell_hook(hook: &HookStatus) {
+fn log_hook(hook: &HookStatus) {
     let name = hook.hook;
     match hook.mechanism {
         Some(mechanism) => info!(hook = name, mechanism = mechanism.as_str(), "hook attached"),
@@ -98,12 +101,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn news_are_told_once_a_minute_and_never_lost() {
+    fn new_counts_are_logged_once_a_minute_and_never_lost() {
         let start = Instant::now();
-        let mut told = BTreeMap::new();
+        let mut logged = BTreeMap::new();
         let mut check = |second, count, expected| {
             let now = start + Duration::from_secs(second);
-            let new = news(&mut told, KernelCounter::OutRsts, count, now);
+            let new = unlogged(&mut logged, KernelCounter::OutRsts, count, now);
             assert_eq!(new, expected, "at {second} s");
         };
         check(0, 0, None);

@@ -1,40 +1,39 @@
-//! FILTER on the command line.
-//! It must never hold the grammar: [`crate::filter`] does.
+//! FILTER on the command line; its grammar is in [`halfopen_core::filter`].
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
 
 use halfopen_core::filter::Filter;
 
-/// FILTER: all words that are no flags.
+/// FILTER: all words that are not flags.
 #[derive(Debug, Clone, Default)]
 pub struct FilterArg {
-    /// What it means.
+    /// The parsed expression.
     pub filter: Filter,
-    /// As it was typed, for those who pass it on.
+    /// The expression as typed.
     pub typed: String,
 }
 
 const FILTER: &str = "filter";
 
-const HELP: &str = "Which connections are meant, as ss has it: state close-wait dst 10.0.0.0/8; \
-                    and suspect, idle > 1h … (see --help)";
+const HELP: &str = "Filter expression (ss(8) syntax): state close-wait dst 10.0.0.0/8; also suspect, \
+                    idle > 1h … (see --help)";
 
 const LONG_HELP: &str = "\
-Which connections are meant, in the grammar of ss(8).
+Filter expression (ss(8) syntax).
 
-  state close-wait, exclude listening    states come first and hold for all
-  src 10.0.0.0/8, dst [2001:db8::1]:443  addresses; no names are looked up
+  state close-wait, exclude listening    states come first and apply to the whole filter
+  src 10.0.0.0/8, dst [2001:db8::1]:443  addresses; names are not resolved
   sport = :443, dport >= :1024           = != < > <= >=
   cgroup /system.slice/nginx.service
   owner nginx*, uid 1000, netns 4026531840
   suspect, suspect keepalive             or retransmission, window-probe
   zombie, orphan, unguarded, embryonic, zero-window
-  idle > 1h, silent > 30s                without data; without a sign of the peer
-  detect > 1h, detect never              until a vanished peer would be noticed
+  idle > 1h, silent > 30s                time without data; time since the peer was heard
+  detect > 1h, detect never              time until a vanished peer is noticed
   memory > 64k
 
-Joined by and, or, not and parentheses; side by side means and. What is unknown matches no comparison, \
-nor its opposite. Quote what the shell would take: '( dport = :443 or sport = :443 )'.";
+Combine terms with and, or, not and parentheses; terms side by side mean and. Unknown values never \
+match, even negated. Quote what the shell would interpret: '( dport = :443 or sport = :443 )'.";
 
 impl Args for FilterArg {
     fn augment_args(command: clap::Command) -> clap::Command {

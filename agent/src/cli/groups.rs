@@ -1,5 +1,4 @@
-//! The flags that say which groups metrics tell apart, and how many of them.
-//! It must never accept a limit that nothing could keep to.
+//! Flags for the groups of metrics: their labels and how many get series of their own.
 
 use std::time::Duration;
 
@@ -10,22 +9,22 @@ use halfopen_core::{
     model::budget::{GroupBy, LEAST_SERIES, Limits, Patterns},
 };
 
-/// One label of groups.
+/// A label of groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Label {
-    /// Whose connections they are.
+    /// The cgroup that owns the connections.
     Owner,
-    /// Who opened them.
+    /// Whether the connections were opened here or by the peer.
     Direction,
-    /// The service's port.
+    /// The port of the service.
     Port,
 }
 
-/// Which groups are told apart.
+/// How connections are grouped.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Groups")]
 pub struct GroupArgs {
-    /// Labels that tell groups apart
+    /// Labels by which connections are grouped
     #[arg(
         long,
         value_name = "LABEL,...",
@@ -35,7 +34,7 @@ pub struct GroupArgs {
         default_value = "owner,direction,port"
     )]
     group_by: Vec<Label>,
-    /// Groups shown by name, the biggest and the worst; the rest is summed as owner "other"
+    /// Maximum number of named groups, the largest and the worst; the rest is summed as owner "other"
     #[arg(
         long,
         value_name = "N",
@@ -43,7 +42,7 @@ pub struct GroupArgs {
         default_value_t = 200
     )]
     max_groups: usize,
-    /// Series in all: where groups have too many, fewer are shown by name
+    /// Maximum number of series in total; fewer groups are named if they have too many
     #[arg(
         long,
         value_name = "N",
@@ -52,7 +51,7 @@ pub struct GroupArgs {
         value_parser = max_series
     )]
     max_series: usize,
-    /// Time after which a group whose owner is gone loses its name: 15m, 1h
+    /// Time for which a group stays named after its owner is gone: 15m, 1h
     #[arg(
         long,
         value_name = "TIME",
@@ -61,7 +60,7 @@ pub struct GroupArgs {
         value_parser = filter::duration
     )]
     owner_ttl: Duration,
-    /// Only owners that match may have a name (* stands for any characters); repeatable
+    /// Name only owners that match this pattern (* matches any characters); repeatable
     #[arg(
         long,
         value_name = "PATTERN",
@@ -69,7 +68,7 @@ pub struct GroupArgs {
         value_delimiter = ','
     )]
     owner_allow: Vec<String>,
-    /// Owners that match have no name; repeatable
+    /// Do not name owners that match this pattern; repeatable
     #[arg(
         long,
         value_name = "PATTERN",
@@ -77,7 +76,7 @@ pub struct GroupArgs {
         value_delimiter = ','
     )]
     owner_deny: Vec<String>,
-    /// Call containers and pods by their names, as the kubelet's directories in /var/log tell them
+    /// Name containers and pods as Kubernetes does, from the kubelet's directories in /var/log
     #[arg(long, env = "HALFOPEN_KUBERNETES_NAMES")]
     pub kubernetes_names: bool,
 }
@@ -86,7 +85,11 @@ fn max_series(typed: &str) -> Result<usize, String> {
     let number = typed.parse().ok();
     number
         .filter(|number| *number >= LEAST_SERIES)
-        .ok_or_else(|| format!("a number of {LEAST_SERIES} or more: so many may be left when all groups are shown together"))
+        .ok_or_else(|| {
+            format!(
+                "expected {LEAST_SERIES} or more: the series that remain when all groups are summed"
+            )
+        })
 }
 
 impl GroupArgs {

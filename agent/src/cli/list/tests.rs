@@ -1,12 +1,12 @@
-//! What is typed and what is chosen, without a kernel.
-//! It must never print: what is shown is tested where it is made.
+//! Which connections a command line chooses, without a kernel.
 
 use clap::{CommandFactory, Parser};
 
 use super::*;
+use crate::commands::list::{Chosen, choose};
 use halfopen_core::model::{
     connection::{Connection, Outstanding, State, Unknown},
-    judged::Source,
+    judged::{Judged, Reading, Source},
     liveness::fixture::{established, seconds},
 };
 
@@ -44,7 +44,7 @@ fn connections() -> Vec<Connection> {
 }
 
 fn chosen(words: &[&str]) -> (Vec<Judged>, Chosen) {
-    let args = typed(words).unwrap();
+    let config = typed(words).unwrap().config();
     let reading = Reading {
         connections: connections(),
         unseen_namespaces: 0,
@@ -53,7 +53,7 @@ fn chosen(words: &[&str]) -> (Vec<Judged>, Chosen) {
         cut_short: 0,
         source: Source::Tables,
     };
-    let chosen = choose(&args, &args.filter.filter, reading);
+    let chosen = choose(&config, &config.filter, reading);
     (chosen.rows.clone(), chosen)
 }
 
@@ -158,7 +158,7 @@ fn closed_states_are_no_findings() {
         cut_short: 0,
         source: Source::SockDiag,
     };
-    let args = typed(&["--fail-on", "zombie"]).unwrap();
-    let chosen = choose(&args, &args.filter.filter, reading);
+    let config = typed(&["--fail-on", "zombie"]).unwrap().config();
+    let chosen = choose(&config, &config.filter, reading);
     assert!(!chosen.failed && chosen.rows.is_empty());
 }
