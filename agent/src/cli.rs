@@ -19,9 +19,9 @@ use crate::{
 use halfopen_core::{
     filter,
     model::{
+        hook::Mechanism,
         judged::{Extent, Reading},
         liveness::Thresholds,
-        snapshot::Mechanism,
     },
 };
 

@@ -8,7 +8,7 @@ use std::{
 
 use tracing::{error, info, warn};
 
-use halfopen_core::model::snapshot::{HookStatus, KernelCounter, Snapshot};
+use halfopen_core::model::{accounting::KernelCounter, hook::HookStatus, snapshot::Snapshot};
 
 /// Least time between two lines about the same counter.
 const QUIET: Duration = Duration::from_secs(60);

@@ -96,11 +96,15 @@ impl Section {
             Self::Losses => {
                 "Data lost between kernel and agent, and full tables. Unless a metric says otherwise, counters of other sections stay exact."
             }
-            Self::Budget => "How many groups and records exist, and how many groups are shown by name.",
+            Self::Budget => {
+                "How many groups and records exist, and how many groups are shown by name."
+            }
             Self::Scrapes => {
                 "Scrapes of these metrics. A scrape is counted when it is answered, so it does not include itself."
             }
-            Self::Process => "Resources of the agent's process, under the usual names of exporters.",
+            Self::Process => {
+                "Resources of the agent's process, under the usual names of exporters."
+            }
             Self::Build => "Version and kernel.",
         }
     }
