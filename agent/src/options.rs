@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use halfopen_core::model::{budget::Limits, liveness::Thresholds, snapshot::Mechanism};
+use halfopen_core::model::{budget::Limits, hook::Mechanism, liveness::Thresholds};
 
 /// How to watch the kernel.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fs};
 
 use aya::Btf;
 use halfopen_common::{ABSENT, switch};
-use halfopen_core::model::snapshot::{HookStatus, Mechanism};
+use halfopen_core::model::hook::{HookStatus, Mechanism};
 
 use super::{
     btf::Layout,

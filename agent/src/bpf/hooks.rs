@@ -2,7 +2,7 @@
 
 use halfopen_common::switch;
 
-use halfopen_core::model::snapshot::Mechanism::{self, Fentry, Kprobe, Tracepoint};
+use halfopen_core::model::hook::Mechanism::{self, Fentry, Kprobe, Tracepoint};
 
 /// A program of the object and what it attaches to, in the order of attaching: exits first, so that
 /// no entry is left without its exit.

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use crate::options::{self, Options};
-use halfopen_core::model::snapshot::Mechanism;
+use halfopen_core::model::hook::Mechanism;
 
 /// The hooks to attach.
 #[derive(Debug, Clone, Args)]

@@ -15,8 +15,9 @@ use crate::{bpf::maps::Maps, host::owners::Owners};
 use halfopen_core::model::{
     budget::{Budget, Limits, Shown},
     census::Census,
+    group::{Counts, Group, Suspects},
     groups::{Ledger, Pending, Reasons},
-    snapshot::{Counts, Group, Suspects, Walk, Walked},
+    snapshot::{Walk, Walked},
 };
 
 /// Cgroups that are gone are looked for this often.

@@ -7,11 +7,12 @@ use std::{collections::BTreeMap, fs, os::fd::OwnedFd, sync::Arc};
 
 use halfopen_common::{GroupCounts, GroupKey, Loss, Record};
 use halfopen_core::model::{
+    coverage::{Coverage, Seen},
     event::{Listener, Nobody},
     groups::Reasons,
     liveness::Thresholds,
     silences,
-    snapshot::{Build, Coverage, Losses, Seen, Snapshot, Walk, Walked},
+    snapshot::{Build, Losses, Snapshot, Walk, Walked},
 };
 use tracing::warn;
 

@@ -19,7 +19,7 @@ use halfopen_lab::{
 };
 
 use crate::commands::{self, lab_failure};
-use halfopen_core::model::snapshot::Mechanism;
+use halfopen_core::model::hook::Mechanism;
 
 /// This very binary, even when its file has been replaced meanwhile.
 const MYSELF: &str = "/proc/self/exe";

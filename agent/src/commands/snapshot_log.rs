@@ -10,7 +10,7 @@ use std::{
 
 use tracing::{error, info, warn};
 
-use halfopen_core::model::snapshot::{HookStatus, KernelCounter, Snapshot};
+use halfopen_core::model::{accounting::KernelCounter, hook::HookStatus, snapshot::Snapshot};
 
 /// Least time between two lines about the same counter.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);

@@ -13,12 +13,11 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::{bpf::address::address, host::owners::Owners};
 use halfopen_core::model::{
-    connection::{Connection, Keepalive, Known, Setting, State, Unknown},
+    connection::{Connection, Direction, Keepalive, Known, Setting, State, Unknown},
     death,
     event::{Death, Event, QueuedBytes, Sent, What},
     groups::Reasons,
     liveness::Evidence,
-    snapshot::Direction,
 };
 
 /// What is needed to understand decoder.

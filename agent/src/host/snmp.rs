@@ -6,7 +6,7 @@
 
 use std::{fs, io, path::Path};
 
-use halfopen_core::model::{accounting::KernelCounts, snapshot::KernelCounter};
+use halfopen_core::model::accounting::{KernelCounter, KernelCounts};
 
 /// Reads the counters of the network namespace whose `net` directory in /proc this is.
 ///

@@ -25,9 +25,9 @@ use crate::bpf::{
 use halfopen_core::model::{
     census,
     connection::Connection,
+    group::Suspects,
     groups::{self, Pending},
     liveness::{Liveness, Thresholds, judge},
-    snapshot::Suspects,
 };
 
 /// The program that looks at one socket, run by hand, never attached …

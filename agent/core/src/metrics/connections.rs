@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 
 use super::{
     Kind, Metric, Section, Series,
-    table::{GROUP, names, port},
+    group_labels::{GROUP, names, port},
 };
 use crate::model::{
     census::Sums,
     connection::State,
     detection::Bucket,
+    group::Group,
     liveness::{Evidence, Guard},
-    snapshot::{Group, Snapshot, Walk, Walked},
+    snapshot::{Snapshot, Walk, Walked},
 };
 
 /// Every metric of connections.

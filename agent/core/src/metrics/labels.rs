@@ -3,10 +3,12 @@
 
 use super::scrapes::CODES;
 use crate::model::{
-    connection::{Setting, State},
+    accounting::KernelCounter,
+    connection::{Direction, Setting, State},
+    death::Cause,
     detection::Bucket,
+    hook::Mechanism,
     liveness::{Evidence, Guard, Liveness},
-    snapshot::{Cause, Direction, KernelCounter, Mechanism},
 };
 
 /// A label, whichever metrics carry it.

@@ -3,8 +3,9 @@
 
 mod collector;
 mod connections;
+mod deaths;
 mod declared;
-mod ends;
+mod group_labels;
 mod labels;
 pub mod openmetrics;
 mod process;

@@ -1,11 +1,13 @@
 //! The metrics of what the hooks count, by group.
-//! It must never turn what is unknown into 0: an unknown value adds no series.
+//!
+//! # Invariants
+//! An unknown value adds no series: it never becomes 0.
 
-use super::{Kind, Metric, Section, Series, ends};
-use crate::model::snapshot::{Counts, Direction, Group, Seen, Snapshot};
-
-/// The labels of a group.
-pub(super) const GROUP: &[&str] = &["owner", "direction", "port"];
+use super::{
+    Kind, Metric, Section, Series, deaths,
+    group_labels::{GROUP, grouped, names, port},
+};
+use crate::model::snapshot::Snapshot;
 
 /// Every metric of what happens to connections.
 pub const TABLE: &[Metric<Snapshot>] = &[
@@ -122,25 +124,11 @@ pub const TABLE: &[Metric<Snapshot>] = &[
         query: "sum by (owner, reason) (rate(METRIC[5m]))",
         read: resets_sent,
     },
-    ends::DEATHS,
-    ends::RECOVERIES,
-    ends::UNKNOWN_RATIO,
-    ends::SILENCES,
+    deaths::DEATHS,
+    deaths::RECOVERIES,
+    deaths::UNKNOWN_RATIO,
+    deaths::SILENCES,
 ];
-
-fn grouped(snapshot: &Snapshot, seen: &Seen, out: &mut Series, read: fn(&Counts) -> u64) {
-    if seen.is_err() {
-        return;
-    }
-    for (group, counts) in &snapshot.groups {
-        let count = read(counts);
-        // Where there is no connection there is nothing to probe: 0 would be noise.
-        if count != 0 || group.direction != Direction::None {
-            let [owner, direction] = names(group);
-            out.count([owner, direction, &port(group)], count);
-        }
-    }
-}
 
 fn resets_sent(snapshot: &Snapshot, out: &mut Series) {
     if snapshot.coverage.resets_sent.is_err() {
@@ -152,14 +140,4 @@ fn resets_sent(snapshot: &Snapshot, out: &mut Series) {
             out.count([owner, direction, &port(group), reason], *resets);
         }
     }
-}
-
-pub(super) fn names(group: &Group) -> [&str; 2] {
-    [&group.owner, group.direction.as_str()]
-}
-
-pub(super) fn port(group: &Group) -> String {
-    group
-        .port
-        .map_or_else(|| "none".to_owned(), |port| port.to_string())
 }

@@ -2,7 +2,7 @@
 //! It must never leave a loss out because it is none of the others' business.
 
 use super::{Kind, Metric, Section, Series};
-use crate::model::snapshot::{Balance, HookStatus, Snapshot};
+use crate::model::{accounting::Balance, hook::HookStatus, snapshot::Snapshot};
 
 /// Every metric of how the agent fares.
 pub const TRUST: &[Metric<Snapshot>] = &[

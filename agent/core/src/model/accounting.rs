@@ -8,13 +8,70 @@ use std::{
 
 use halfopen_common::{NetCounts, NetKey};
 
-use super::snapshot::{Balance, KernelCounter, Namespaces};
-
 const COUNTERS: usize = KernelCounter::ALL.len();
 
 /// Rounds after which a namespace that is nowhere to be found is taken for gone: until then, sockets
 /// of a namespace being torn down may still be counted.
 const ROUNDS_UNTIL_GONE: u32 = 2;
+
+/// A counter the kernel keeps itself in each network namespace (/proc/net/snmp, /proc/net/netstat).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KernelCounter {
+    /// `TcpExt: TCPKeepAlive`: keepalive probes sent.
+    TcpKeepAlive,
+    /// `TcpExt: TCPWinProbe`: zero-window probes sent.
+    TcpWinProbe,
+    /// `TcpExt: TCPAbortOnTimeout`: connections ended by `tcp_write_err`.
+    TcpAbortOnTimeout,
+    /// `Tcp: OutRsts`: resets sent, active ones and answers.
+    OutRsts,
+}
+
+impl KernelCounter {
+    /// All of them, in label order.
+    pub const ALL: [Self; 4] = [
+        Self::TcpKeepAlive,
+        Self::TcpWinProbe,
+        Self::TcpAbortOnTimeout,
+        Self::OutRsts,
+    ];
+
+    /// The kernel's name, also the label value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TcpKeepAlive => "TCPKeepAlive",
+            Self::TcpWinProbe => "TCPWinProbe",
+            Self::TcpAbortOnTimeout => "TCPAbortOnTimeout",
+            Self::OutRsts => "OutRsts",
+        }
+    }
+}
+
+/// One kernel counter's balance since the agent began, summed over namespaces. Each only grows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Balance {
+    /// What the kernel counted.
+    pub kernel: u64,
+    /// What our hooks counted in the same namespaces.
+    pub counted: u64,
+    /// What the kernel counted and no hook saw.
+    pub unaccounted: u64,
+    /// What our hooks counted and the kernel did not: always 0 unless something is wrong.
+    pub overcounted: u64,
+    /// What our hooks counted where it could not be compared: in namespaces that ended before their
+    /// last reading, or that could not be entered.
+    pub uncompared: u64,
+}
+
+/// Network namespaces in the last round of readings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Namespaces {
+    /// Entered and read.
+    pub seen: u64,
+    /// Known to exist, but not entered.
+    pub unseen: u64,
+}
 
 /// One value for each kernel counter, in the order of [`KernelCounter::ALL`], which is that of
 /// [`halfopen_common::Tally`].

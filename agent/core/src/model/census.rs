@@ -4,10 +4,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    connection::{Connection, Known, Setting, State, Unknown},
+    connection::{Connection, Direction, Known, Setting, State, Unknown},
     detection::{Bucket, detect},
+    group::Group,
     liveness::{Evidence, Guard, Liveness, Thresholds, judge},
-    snapshot::{Direction, Group},
 };
 
 /// The label of owners that could not be told. No owner has this name: those of units have a suffix,

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     connection::{Connection, Known},
+    death::{Cause, Path},
     liveness::Evidence,
-    snapshot::Cause,
 };
 
 /// One event.
@@ -108,53 +108,6 @@ pub struct Death {
     pub path: Path,
     /// Why we reset it, where we did.
     pub reset_reason: Option<Arc<str>>,
-}
-
-/// On which path of the kernel a connection ended: tells apart what has one cause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Path {
-    /// Its keepalive timer: nothing was in flight.
-    Idle,
-    /// Its retransmission timer: data was in flight.
-    Data,
-    /// Its zero-window probe timer.
-    ZeroWindow,
-    /// Before the handshake's end.
-    Handshake,
-    /// A timer, after its application had closed it.
-    Orphan,
-    /// A timer, since memory or the number of orphans had run out.
-    Memory,
-    /// A reset from the peer.
-    ResetReceived,
-    /// A reset of ours.
-    ResetSent,
-    /// `tcp_abort`: an administrator.
-    Abort,
-    /// Its listener was closed before it was accepted.
-    ListenerClosed,
-    /// None that was seen.
-    Unseen,
-}
-
-impl Path {
-    /// Its name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Data => "data",
-            Self::ZeroWindow => "zero_window",
-            Self::Handshake => "handshake",
-            Self::Orphan => "orphan",
-            Self::Memory => "memory",
-            Self::ResetReceived => "reset_received",
-            Self::ResetSent => "reset_sent",
-            Self::Abort => "abort",
-            Self::ListenerClosed => "listener_closed",
-            Self::Unseen => "unseen",
-        }
-    }
 }
 
 /// What a connection sent and got, as its record in the kernel has it.

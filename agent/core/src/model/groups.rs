@@ -13,12 +13,11 @@ use halfopen_common::{
 };
 
 use super::{
-    budget::OTHER,
     census::owner_label,
-    connection::Known,
+    connection::{Direction, Known},
     death,
+    group::{Counts, Group, OTHER},
     liveness::Evidence,
-    snapshot::{Counts, Direction, Group},
 };
 
 /// Names of the reasons of resets, by the index the hooks count under.

@@ -1,15 +1,17 @@
 //! What the facts mean: pure functions from readings to figures.
-//! It must never read a clock, a file, a socket or the environment.
 
 pub mod accounting;
 pub mod budget;
 pub mod census;
 pub mod connection;
+pub mod coverage;
 pub mod death;
 pub mod deaths;
 pub mod detection;
 pub mod event;
+pub mod group;
 pub mod groups;
+pub mod hook;
 pub mod judged;
 pub mod liveness;
 pub mod owner;

@@ -1,14 +1,19 @@
 //! Silences before deaths: the hooks' tables as figures a view can show.
-//! It must never mix up a path with its cause: several paths have one.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use halfopen_common::{Ending, Silences};
+use halfopen_common::{Ending, SILENCE_BOUNDS_S, Silences};
 
-use super::{
-    death,
-    snapshot::{Cause, Silence},
-};
+use super::death::{self, Cause};
+
+/// For how long the peers of connections had been silent when they died. Each count only grows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Silence {
+    /// Deaths by the first bound of [`SILENCE_BOUNDS_S`] that was not exceeded, the last by none.
+    pub deaths: [u64; SILENCE_BOUNDS_S.len() + 1],
+    /// Sum of the silences.
+    pub sum: Duration,
+}
 
 /// By cause; one that nobody died of is absent.
 #[must_use]

@@ -7,7 +7,7 @@ use zerocopy::FromZeros as _;
 
 use super::*;
 use crate::bpf::address::AF_INET;
-use halfopen_core::model::{event::Path, snapshot::Cause};
+use halfopen_core::model::death::{Cause, Path};
 
 /// An established connection of ours, heard 2 s ago, whose SYN was sent 5 s ago.
 fn notice(what: u8) -> EventRecord {

@@ -11,9 +11,10 @@ use std::{
 
 use super::message::{Answer, Ends, Info, Memory};
 use halfopen_core::model::{
-    connection::{Connection, Known, Outstanding, Policy, State, Timer, TimerKind, Unknown},
+    connection::{
+        Connection, Direction, Known, Outstanding, Policy, State, Timer, TimerKind, Unknown,
+    },
     detection::window_probe_pause,
-    snapshot::Direction,
 };
 
 /// AF_INET and AF_INET6.

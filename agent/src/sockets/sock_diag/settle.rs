@@ -5,10 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use halfopen_core::model::{
-    connection::{Connection, State},
-    snapshot::Direction,
-};
+use halfopen_core::model::connection::{Connection, Direction, State};
 
 /// Tells inbound from outbound by who listens, once all sockets of a namespace are known, and drops
 /// what was met twice: a request that became a connection meanwhile keeps its cookie

@@ -7,10 +7,7 @@ use std::{
 
 use super::*;
 use crate::host::namespaces::{Depth, find};
-use halfopen_core::model::{
-    connection::{State, TimerKind},
-    snapshot::Direction,
-};
+use halfopen_core::model::connection::{Direction, State, TimerKind};
 
 /// The socket with these ends; the state tells a listener from its connections.
 fn of(connections: &[Connection], local: SocketAddr, remote: SocketAddr) -> &Connection {

@@ -19,11 +19,10 @@ use crate::{
 };
 use halfopen_core::model::{
     connection::{
-        Connection, Keepalive, Known, Outstanding, Policy, Setting, State, Timer, TimerKind,
-        Unknown,
+        Connection, Direction, Keepalive, Known, Outstanding, Policy, Setting, State, Timer,
+        TimerKind, Unknown,
     },
     detection::window_probe_pause,
-    snapshot::Direction,
 };
 
 /// What is needed to understand the sockets of one walk.

@@ -18,7 +18,10 @@ use halfopen::{collector::Monitor, options::Options};
 use halfopen_common::{Record, direction, state};
 use halfopen_core::model::{
     budget::Limits,
-    snapshot::{Cause, Counts, Direction, Group, Walk},
+    connection::Direction,
+    death::Cause,
+    group::{Counts, Group},
+    snapshot::Walk,
 };
 use nix::sched::{CloneFlags, unshare};
 use socket2::{Domain, Socket, TcpKeepalive, Type};

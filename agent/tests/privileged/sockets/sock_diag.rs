@@ -13,9 +13,8 @@ use std::{
 
 use halfopen::{host::namespaces::Found, sockets::sock_diag::dump_everywhere};
 use halfopen_core::model::{
-    connection::{Connection, State, Timer, TimerKind, Unknown},
+    connection::{Connection, Direction, State, Timer, TimerKind, Unknown},
     liveness::{Evidence, Liveness, Thresholds, judge},
-    snapshot::Direction,
 };
 use halfopen_lab::{Family, Host, NetnsLifetime, Pair};
 use socket2::{SockRef, TcpKeepalive};

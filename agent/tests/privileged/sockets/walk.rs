@@ -16,10 +16,10 @@ use std::{
 
 use halfopen::{options::Options, sockets::Reader};
 use halfopen_core::model::{
-    connection::{Connection, Keepalive, Setting, State},
+    connection::{Connection, Direction, Keepalive, Setting, State},
+    group::Group,
     judged::Source,
     liveness::Thresholds,
-    snapshot::{Direction, Group},
 };
 use nix::sched::{CloneFlags, unshare};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};

@@ -8,15 +8,17 @@ use halfopen::serve::exposition;
 use halfopen_core::{
     metrics::{Format, Process, Readings, Scrapes, Sections},
     model::{
+        accounting::{Balance, KernelCounter},
         budget::{Budget, LEAST_SERIES, Limits, MOST_HOOKS, Shown, UNGROUPED_SERIES},
         census::{Census, Sums},
-        connection::{Setting, State},
+        connection::{Direction, Setting, State},
+        death::Cause,
         detection::Bucket,
+        group::{Counts, Group, Suspects},
+        hook::{HookStatus, Mechanism},
         liveness::{Evidence, Guard, Liveness},
-        snapshot::{
-            Balance, Cause, Counts, Direction, Group, HookStatus, KernelCounter, Mechanism,
-            Silence, Snapshot, Suspects, Walk,
-        },
+        silences::Silence,
+        snapshot::{Snapshot, Walk},
     },
 };
 

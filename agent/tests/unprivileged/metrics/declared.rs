@@ -14,7 +14,11 @@ use crate::fixtures::{
 use halfopen::serve::exposition;
 use halfopen_core::{
     metrics::{self, Format, Kind, LABELS, Process, Readings, Scrapes, Section, Sections, Values},
-    model::snapshot::{Coverage, Direction, Snapshot, Walk},
+    model::{
+        connection::Direction,
+        coverage::Coverage,
+        snapshot::{Snapshot, Walk},
+    },
 };
 
 fn text(snapshot: Snapshot) -> String {

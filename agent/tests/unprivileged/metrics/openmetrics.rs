@@ -13,7 +13,7 @@ use crate::fixtures::{
 use halfopen::serve::exposition;
 use halfopen_core::{
     metrics::{Format, Process, Readings, Scrapes, Sections},
-    model::snapshot::{Direction, Snapshot},
+    model::{connection::Direction, snapshot::Snapshot},
 };
 
 fn write(snapshot: Snapshot, format: Format) -> String {

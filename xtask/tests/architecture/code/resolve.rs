@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use super::{module::Space, tree::Tree};
@@ -21,8 +21,23 @@ type Visited = BTreeSet<(usize, String, bool)>;
 /// Imports between files: from, to, and the names that make each.
 pub type Edges = BTreeMap<(PathBuf, PathBuf), BTreeSet<String>>;
 
+/// Whether a file is of a module below the one that `parent` defines.
+fn is_below(file: &Path, parent: &Path) -> bool {
+    let roots = ["mod.rs", "lib.rs", "main.rs"];
+    let is_root = parent
+        .file_name()
+        .is_some_and(|name| roots.iter().any(|root| name == *root));
+    let folder = if is_root {
+        parent.parent().unwrap_or(parent).to_owned()
+    } else {
+        parent.with_extension("")
+    };
+    file.starts_with(folder)
+}
+
 impl Tree {
-    /// Adds every import between two files of this crate. A re-export is none by itself.
+    /// Adds every import between two files of this crate. A re-export is none by itself, and neither is what a
+    /// module takes from its own children: it is made of them.
     pub fn edges(&self, edges: &mut Edges) {
         for (id, module) in self.modules.iter().enumerate() {
             let imports = module.imports.iter().filter(|import| !import.public);
@@ -32,7 +47,7 @@ impl Tree {
             for (path, calls_macro) in imports.chain(mentions) {
                 for target in self.named(id, path, calls_macro) {
                     let file = &self.modules[target].file;
-                    if *file != module.file {
+                    if *file != module.file && !is_below(file, &module.file) {
                         let names = edges.entry((module.file.clone(), file.clone()));
                         names.or_default().insert(self.item_name(target, path));
                     }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::Shown;
 use crate::model::{
     census::Sums,
+    group::{Counts, Group},
     liveness::{Evidence, Guard},
-    snapshot::{Counts, Group},
 };
 
 /// Counters that a group with any has, whatever they stand at: the plain ones.

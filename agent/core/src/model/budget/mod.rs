@@ -18,7 +18,8 @@ pub use choice::Patterns;
 
 use super::{
     census::Sums,
-    snapshot::{Counts, Direction, Group, Suspects},
+    connection::Direction,
+    group::{Counts, Group, Suspects},
 };
 
 /// Owner of what is not shown by name.

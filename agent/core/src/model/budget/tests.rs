@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{connection::State, liveness::Evidence, snapshot::Cause};
+use crate::model::{connection::State, death::Cause, liveness::Evidence};
 
 fn group(owner: &str, port: u16) -> Group {
     Group {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::snapshot::Cause;
+use crate::model::death::Cause;
 use zerocopy::FromZeros as _;
 
 fn key(cgroup: u64, port: u16, direction: u8) -> GroupKey {

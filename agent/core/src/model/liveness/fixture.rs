@@ -3,9 +3,8 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::model::{
-    connection::{Connection, Keepalive, Outstanding, Policy, Setting, State, Unknown},
-    snapshot::Direction,
+use crate::model::connection::{
+    Connection, Direction, Keepalive, Outstanding, Policy, Setting, State, Unknown,
 };
 
 /// A second, times this.

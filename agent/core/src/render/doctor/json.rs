@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::{Report, kinds};
-use crate::model::snapshot::{HookStatus, Seen, Snapshot};
+use crate::model::{coverage::Seen, hook::HookStatus, snapshot::Snapshot};
 
 /// The report as JSON.
 ///

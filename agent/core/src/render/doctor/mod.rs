@@ -7,7 +7,10 @@ mod text;
 pub use json::json;
 pub use text::text;
 
-use crate::model::snapshot::{Coverage, Seen, Snapshot};
+use crate::model::{
+    coverage::{Coverage, Seen},
+    snapshot::Snapshot,
+};
 
 /// All that the doctor found out.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::{Fact, Report, kinds};
-use crate::model::snapshot::{HookStatus, Snapshot};
+use crate::model::{hook::HookStatus, snapshot::Snapshot};
 
 const WIDTH: usize = 80;
 

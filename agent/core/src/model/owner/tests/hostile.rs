@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::{ID, Owner, UID, path};
-use crate::model::{budget::OTHER, owner::LONGEST_NAME};
+use crate::model::{group::OTHER, owner::LONGEST_NAME};
 
 /// Parts that mean something somewhere, cut and put together at random.
 const PARTS: &[&[u8]] = &[

@@ -5,12 +5,9 @@ use halfopen_common::SILENCE_BOUNDS_S;
 
 use super::{
     Kind, Metric, Section, Series,
-    table::{names, port},
+    group_labels::{names, port},
 };
-use crate::model::{
-    liveness::Evidence,
-    snapshot::{Cause, Snapshot},
-};
+use crate::model::{death::Cause, liveness::Evidence, snapshot::Snapshot};
 
 /// Deaths, by cause.
 pub const DEATHS: Metric<Snapshot> = Metric {
