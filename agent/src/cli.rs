@@ -19,8 +19,8 @@ use crate::{
 use halfopen_core::{
     filter,
     model::{
+        assessed::{ConnectionList, ListOptions},
         hook::Mechanism,
-        judged::{Extent, Reading},
         liveness::Thresholds,
     },
 };
@@ -216,12 +216,12 @@ pub fn main() -> ExitCode {
 }
 
 /// Every connection there is.
-fn read_all(args: &commands::list::ListArgs) -> anyhow::Result<Reading> {
+fn read_all(args: &commands::list::ListArgs) -> anyhow::Result<ConnectionList> {
     let options = Options {
         thresholds: args.thresholds(),
         ..Options::default()
     };
-    let extent = Extent {
+    let extent = ListOptions {
         netns: None,
         most: usize::MAX,
         processes: args.processes,

@@ -7,9 +7,9 @@ use std::{
 };
 
 use halfopen_core::model::{
+    assessed::{ConnectionList, ListOptions, ReadMethod},
     census::Census,
     connection::{Connection, Unknown},
-    judged::{Extent, Reading, Source},
     liveness::{Liveness, Thresholds},
 };
 use tracing::warn;
@@ -45,7 +45,7 @@ pub struct Pass {
     /// How long it took.
     pub duration: Duration,
     /// How sockets were read.
-    pub source: Source,
+    pub source: ReadMethod,
     /// Chains whose rest was left out, and sockets that could not be read.
     pub cut_short: u64,
 }
@@ -151,7 +151,7 @@ impl Reader {
         netns: Option<u32>,
         most: usize,
         wanted: &dyn Fn(&Connection) -> bool,
-    ) -> Result<Reading, Error> {
+    ) -> Result<ConnectionList, Error> {
         let mut list = List {
             connections: Vec::new(),
             total: 0,
@@ -184,17 +184,17 @@ impl Reader {
                     }
                 };
                 let walked = walker.walk(&nets, &request, each, || {})?;
-                (Source::Tables, 0, walked.torn + walked.unreadable)
+                (ReadMethod::Tables, 0, walked.torn + walked.unreadable)
             }
             Self::SockDiag { owners } => {
                 let (connections, unseen) = dump(owners)?;
                 let own =
                     |connection: &Connection| netns.is_none_or(|only| only == connection.netns);
                 connections.into_iter().filter(own).for_each(&mut take);
-                (Source::SockDiag, unseen, 0)
+                (ReadMethod::SockDiag, unseen, 0)
             }
         };
-        Ok(Reading {
+        Ok(ConnectionList {
             connections: list.connections,
             unseen_namespaces,
             total: list.total,
@@ -210,9 +210,9 @@ impl Reader {
     /// As [`Self::list`].
     pub fn list_to(
         &mut self,
-        extent: Extent,
+        extent: ListOptions,
         wanted: &dyn Fn(&Connection) -> bool,
-    ) -> Result<Reading, Error> {
+    ) -> Result<ConnectionList, Error> {
         let mut reading = self.list(extent.netns, extent.most, wanted)?;
         let (Self::Walk { owners, .. } | Self::SockDiag { owners }) = self;
         let by_process = owners.are_processes();
@@ -303,7 +303,7 @@ fn walk_once(
         converter: Some(converter),
         at: Instant::now(),
         duration: Duration::ZERO,
-        source: Source::Tables,
+        source: ReadMethod::Tables,
         cut_short: walked.torn + walked.unreadable,
     })
 }
@@ -336,7 +336,7 @@ fn dump_once(owners: &Owners, thresholds: &Thresholds) -> Result<Pass, Error> {
         converter: None,
         at: Instant::now(),
         duration: Duration::ZERO,
-        source: Source::SockDiag,
+        source: ReadMethod::SockDiag,
         cut_short: 0,
     })
 }

@@ -22,8 +22,8 @@ use halfopen_core::model::{
     census,
     connection::Connection,
     group::Suspects,
-    groups::{self, Pending},
-    liveness::{Liveness, Thresholds, judge},
+    groups::{self, PendingAnswers},
+    liveness::{Liveness, Thresholds, classify},
 };
 
 /// The program that looks at one socket, run by hand, never attached …
@@ -40,7 +40,7 @@ const SLACK_NS: u64 = 1_000_000;
 #[derive(Debug, Default)]
 pub struct Looked {
     /// Answers the hooks have not counted yet.
-    pub pending: Pending,
+    pub pending: PendingAnswers,
     /// Which connections are suspects now.
     pub suspects: Suspects,
 }
@@ -105,7 +105,7 @@ impl Look {
         converter: Option<&mut Converter>,
         thresholds: &Thresholds,
     ) -> Looked {
-        let mut pending = Pending::new();
+        let mut pending = PendingAnswers::new();
         if self.pace.is_due() {
             let began = Instant::now();
             pending = self.look_now(ebpf, maps, converter, thresholds);
@@ -123,8 +123,8 @@ impl Look {
         maps: &mut Maps,
         mut converter: Option<&mut Converter>,
         thresholds: &Thresholds,
-    ) -> Pending {
-        let mut pending = Pending::new();
+    ) -> PendingAnswers {
+        let mut pending = PendingAnswers::new();
         let before_ns = std::mem::replace(&mut self.before_ns, now_ns().saturating_sub(SLACK_NS));
         let suspicious = std::mem::take(&mut self.suspicious);
         self.suspects.clear();
@@ -193,7 +193,7 @@ impl Look {
 
     /// Counts a suspect; whether it is one.
     fn note(&mut self, connection: &Connection, thresholds: &Thresholds) -> bool {
-        let Liveness::Suspect(evidence) = judge(connection, thresholds).liveness else {
+        let Liveness::Suspect(evidence) = classify(connection, thresholds).liveness else {
             return false;
         };
         let group = self.suspects.entry(census::group(connection)).or_default();

@@ -13,7 +13,7 @@ use tracing::warn;
 use super::reader::{Pass, Reader};
 use crate::bpf::Error;
 use halfopen_core::model::{
-    judged::{Extent, Reading, Wanted},
+    assessed::{ConnectionList, ListOptions, Predicate},
     liveness::Thresholds,
 };
 
@@ -34,9 +34,9 @@ const MOST_WAITING: usize = 8;
 
 /// A list that was asked for.
 struct Order {
-    wanted: Wanted,
-    extent: Extent,
-    answer: mpsc::Sender<Result<Reading, String>>,
+    wanted: Predicate,
+    extent: ListOptions,
+    answer: mpsc::Sender<Result<ConnectionList, String>>,
 }
 
 #[derive(Default)]
@@ -76,7 +76,7 @@ impl Lists {
     ///
     /// # Errors
     /// Why they cannot be read, or that too many are waiting.
-    pub fn read(&self, extent: Extent, wanted: Wanted) -> Result<Reading, String> {
+    pub fn read(&self, extent: ListOptions, wanted: Predicate) -> Result<ConnectionList, String> {
         let (answer, answered) = mpsc::channel();
         {
             let mut state = self.0.lock();

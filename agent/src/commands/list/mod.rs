@@ -21,7 +21,7 @@ use crate::{cli::ThresholdArgs, host::cgroups};
 use halfopen_core::{
     filter::Filter,
     model::{
-        judged::{Judged, Reading},
+        assessed::{Assessed, ConnectionList},
         liveness::{Liveness, Thresholds},
     },
     render::list::{Options, Report, Sort, json, text},
@@ -119,7 +119,7 @@ impl ListArgs {
 /// When they cannot be read, a cgroup of the filter cannot be found, or the list cannot be written.
 pub fn run(
     args: &ListArgs,
-    read: impl FnOnce() -> anyhow::Result<Reading>,
+    read: impl FnOnce() -> anyhow::Result<ConnectionList>,
 ) -> anyhow::Result<ExitCode> {
     let mut filter = args.filter.filter.clone();
     filter.resolve_cgroups(cgroups::id)?;
@@ -148,12 +148,12 @@ pub fn run(
 /// What is shown of a reading.
 #[derive(Debug)]
 struct Chosen {
-    rows: Vec<Judged>,
+    rows: Vec<Assessed>,
     beyond_limit: u64,
     uncertain: u64,
     failed: bool,
     /// Without its connections.
-    reading: Reading,
+    reading: ConnectionList,
 }
 
 impl Chosen {
@@ -172,13 +172,13 @@ impl Chosen {
     }
 }
 
-fn choose(args: &ListArgs, filter: &Filter, mut reading: Reading) -> Chosen {
+fn choose(args: &ListArgs, filter: &Filter, mut reading: ConnectionList) -> Chosen {
     let thresholds = args.thresholds();
     let mut uncertain = 0;
     let mut failed = false;
-    let mut rows: Vec<Judged> = std::mem::take(&mut reading.connections)
+    let mut rows: Vec<Assessed> = std::mem::take(&mut reading.connections)
         .into_iter()
-        .map(|connection| Judged::new(connection, &thresholds))
+        .map(|connection| Assessed::new(connection, &thresholds))
         .filter(|judged| filter.matches(judged))
         .inspect(|judged| {
             failed |= args
