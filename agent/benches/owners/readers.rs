@@ -18,7 +18,7 @@ use halfopen::{
         walk::{self, Converter, Request},
     },
 };
-use halfopen_core::model::{connection::Connection, judged::Extent};
+use halfopen_core::model::{assessed::ListOptions, connection::Connection};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::usage;
@@ -132,7 +132,7 @@ impl Readers {
     }
 
     fn list(&mut self, processes: bool) -> Result<Vec<Connection>> {
-        let extent = Extent {
+        let extent = ListOptions {
             netns: Some(self.netns),
             most: usize::MAX,
             processes,

@@ -16,8 +16,8 @@ use halfopen_core::model::{
     budget::{Budget, Limits, Shown},
     census::Census,
     group::{Counts, Group, Suspects},
-    groups::{Ledger, Pending, Reasons},
-    snapshot::{Walk, Walked},
+    groups::{Ledger, PendingAnswers, Reasons},
+    snapshot::{WalkStatus, Walked},
 };
 
 /// Cgroups that are gone are looked for this often.
@@ -30,7 +30,7 @@ pub struct Grouped {
     /// Suspects.
     pub suspects: Suspects,
     /// The walk.
-    pub walk: Walk,
+    pub walk: WalkStatus,
     /// Groups that are shown together.
     pub folded: u64,
 }
@@ -66,7 +66,7 @@ impl Groups {
     pub fn count(
         &mut self,
         counters: &BTreeMap<GroupKey, GroupCounts>,
-        pending: &Pending,
+        pending: &PendingAnswers,
         reasons: &Reasons,
     ) -> BTreeMap<Group, Counts> {
         let owner = |cgroup| {
@@ -84,11 +84,11 @@ impl Groups {
         &mut self,
         counts: BTreeMap<Group, Counts>,
         suspects: Suspects,
-        walk: Walk,
+        walk: WalkStatus,
     ) -> Grouped {
         let sums = match &walk {
-            Walk::Done(walked) => walked.census.groups.clone(),
-            Walk::NotYet | Walk::Failed(_) => BTreeMap::new(),
+            WalkStatus::Done(walked) => walked.census.groups.clone(),
+            WalkStatus::NotYet | WalkStatus::Failed(_) => BTreeMap::new(),
         };
         let all = Shown {
             counts,
@@ -106,7 +106,7 @@ impl Groups {
             counts: shown.counts,
             suspects: shown.suspects,
             walk: match walk {
-                Walk::Done(walked) => Walk::Done(Walked {
+                WalkStatus::Done(walked) => WalkStatus::Done(Walked {
                     census: Arc::new(Census {
                         groups: shown.sums,
                         orphaned: walked.census.orphaned.clone(),

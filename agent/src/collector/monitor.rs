@@ -7,12 +7,12 @@ use std::{collections::BTreeMap, fs, os::fd::OwnedFd, sync::Arc};
 
 use halfopen_common::{GroupCounts, GroupKey, Loss, Record};
 use halfopen_core::model::{
-    coverage::{Coverage, Seen},
+    coverage::{Availability, Coverage},
     event::{Listener, Nobody},
     groups::Reasons,
     liveness::Thresholds,
     silences,
-    snapshot::{Build, Losses, Snapshot, Walk, Walked},
+    snapshot::{Build, Losses, Snapshot, WalkStatus, Walked},
 };
 use tracing::warn;
 
@@ -185,10 +185,10 @@ impl Monitor {
     }
 
     /// The latest walk, and its suspects handed to those who look after them.
-    fn walk(&mut self) -> Walk {
+    fn walk(&mut self) -> WalkStatus {
         let pass = match self.walker.latest() {
             Ok(pass) => pass,
-            Err(reason) => return Walk::Failed(reason),
+            Err(reason) => return WalkStatus::Failed(reason),
         };
         let is_new = self
             .pass
@@ -199,7 +199,7 @@ impl Monitor {
             self.converter.clone_from(&pass.converter);
             self.pass = Some(Arc::clone(&pass));
         }
-        Walk::Done(Walked {
+        WalkStatus::Done(Walked {
             census: Arc::clone(&pass.census),
             age: pass.at.elapsed(),
             duration: pass.duration,
@@ -209,7 +209,7 @@ impl Monitor {
     }
 
     /// Whether suspects are known between walks, with hooks that see this.
-    fn sees_suspects(&self, hooks: &Coverage) -> Seen {
+    fn sees_suspects(&self, hooks: &Coverage) -> Availability {
         if !self.suspects.works() {
             return Err("the kernel refused the program that looks at sockets".into());
         }
@@ -286,7 +286,7 @@ impl Monitor {
 
 /// What can be known with these hooks.
 fn coverage(attached: &[Attached]) -> Coverage {
-    let seen = |roles: &[Role]| -> Seen {
+    let seen = |roles: &[Role]| -> Availability {
         let needed = attached
             .iter()
             .filter(|attached| roles.contains(&attached.hook.role));

@@ -10,7 +10,7 @@ use anyhow::Context;
 use super::print;
 use crate::{bpf, collector::Monitor, host::cgroups::Cgroups, options::Options};
 use halfopen_core::{
-    model::snapshot::{Snapshot, Walk},
+    model::snapshot::{Snapshot, WalkStatus},
     render::doctor::{self, Fact, Privilege, Report},
 };
 
@@ -155,20 +155,20 @@ fn owners() -> Fact {
 }
 
 /// How existing sockets are read.
-fn sockets(walk: &Walk) -> Fact {
+fn sockets(walk: &WalkStatus) -> Fact {
     Fact {
         key: "sockets",
         title: "existing sockets",
         found: match walk {
-            Walk::Done(walked) => Ok(match walked.source.blind_spot() {
+            WalkStatus::Done(walked) => Ok(match walked.source.blind_spot() {
                 None => format!(
                     "{} read from the kernel's tables by BPF",
                     walked.census.sockets
                 ),
                 Some(blind_spot) => format!("{} {blind_spot}", walked.census.sockets),
             }),
-            Walk::NotYet => Err("not read".to_owned()),
-            Walk::Failed(reason) => Err(reason.clone()),
+            WalkStatus::NotYet => Err("not read".to_owned()),
+            WalkStatus::Failed(reason) => Err(reason.clone()),
         },
     }
 }

@@ -12,7 +12,7 @@ use anyhow::Context;
 use halfopen_core::{
     filter::Filter,
     model::{
-        judged::{Extent, Judged, Reading},
+        assessed::{Assessed, ConnectionList, ListOptions},
         liveness::{Liveness, Thresholds},
     },
     render::list::{Options, Report, Sort, json, text},
@@ -93,12 +93,12 @@ pub fn run(config: &ListConfig) -> anyhow::Result<ExitCode> {
 /// The rows to show, and what is said about the rest.
 #[derive(Debug)]
 pub(crate) struct Chosen {
-    pub(crate) rows: Vec<Judged>,
+    pub(crate) rows: Vec<Assessed>,
     pub(crate) beyond_limit: u64,
     pub(crate) uncertain: u64,
     pub(crate) failed: bool,
     /// Without its connections.
-    reading: Reading,
+    reading: ConnectionList,
 }
 
 impl Chosen {
@@ -118,13 +118,13 @@ impl Chosen {
 }
 
 /// Filters, sorts and limits the connections.
-pub(crate) fn choose(config: &ListConfig, filter: &Filter, mut reading: Reading) -> Chosen {
+pub(crate) fn choose(config: &ListConfig, filter: &Filter, mut reading: ConnectionList) -> Chosen {
     let thresholds = config.thresholds;
     let mut uncertain = 0;
     let mut failed = false;
-    let mut rows: Vec<Judged> = std::mem::take(&mut reading.connections)
+    let mut rows: Vec<Assessed> = std::mem::take(&mut reading.connections)
         .into_iter()
-        .map(|connection| Judged::new(connection, &thresholds))
+        .map(|connection| Assessed::new(connection, &thresholds))
         .filter(|judged| filter.matches(judged))
         .inspect(|judged| {
             failed |= config
@@ -155,12 +155,12 @@ pub(crate) fn choose(config: &ListConfig, filter: &Filter, mut reading: Reading)
 }
 
 /// Every connection there is.
-fn read_all(config: &ListConfig) -> anyhow::Result<Reading> {
+fn read_all(config: &ListConfig) -> anyhow::Result<ConnectionList> {
     let options = options::Options {
         thresholds: config.thresholds,
         ..options::Options::default()
     };
-    let extent = Extent {
+    let extent = ListOptions {
         netns: None,
         most: usize::MAX,
         processes: config.processes,

@@ -9,9 +9,9 @@ use std::{
 };
 
 use halfopen_core::model::{
+    assessed::{ConnectionList, ListOptions, ReadMethod},
     census::Census,
     connection::{Connection, Unknown},
-    judged::{Extent, Reading, Source},
     liveness::{Liveness, Thresholds},
 };
 use tracing::warn;
@@ -47,7 +47,7 @@ pub struct WalkResult {
     /// How long it took.
     pub duration: Duration,
     /// How sockets were read.
-    pub source: Source,
+    pub source: ReadMethod,
     /// Chains whose rest was left out, and sockets that could not be read.
     pub cut_short: u64,
 }
@@ -153,7 +153,7 @@ impl Reader {
         netns: Option<u32>,
         most: usize,
         wanted: &dyn Fn(&Connection) -> bool,
-    ) -> Result<Reading, Error> {
+    ) -> Result<ConnectionList, Error> {
         let mut list = List {
             connections: Vec::new(),
             total: 0,
@@ -186,17 +186,17 @@ impl Reader {
                     }
                 };
                 let walked = walker.walk(&nets, &request, each, || {})?;
-                (Source::Tables, 0, walked.torn + walked.unreadable)
+                (ReadMethod::Tables, 0, walked.torn + walked.unreadable)
             }
             Self::SockDiag { owners } => {
                 let (connections, unseen) = dump(owners)?;
                 let own =
                     |connection: &Connection| netns.is_none_or(|only| only == connection.netns);
                 connections.into_iter().filter(own).for_each(&mut take);
-                (Source::SockDiag, unseen, 0)
+                (ReadMethod::SockDiag, unseen, 0)
             }
         };
-        Ok(Reading {
+        Ok(ConnectionList {
             connections: list.connections,
             unseen_namespaces,
             total: list.total,
@@ -212,9 +212,9 @@ impl Reader {
     /// As [`Self::list`].
     pub fn list_to(
         &mut self,
-        extent: Extent,
+        extent: ListOptions,
         wanted: &dyn Fn(&Connection) -> bool,
-    ) -> Result<Reading, Error> {
+    ) -> Result<ConnectionList, Error> {
         let mut reading = self.list(extent.netns, extent.most, wanted)?;
         let (Self::Walk { owners, .. } | Self::SockDiag { owners }) = self;
         let by_process = owners.are_processes();
@@ -305,7 +305,7 @@ fn walk_once(
         converter: Some(converter),
         at: Instant::now(),
         duration: Duration::ZERO,
-        source: Source::Tables,
+        source: ReadMethod::Tables,
         cut_short: walked.torn + walked.unreadable,
     })
 }
@@ -338,7 +338,7 @@ fn dump_once(owners: &Owners, thresholds: &Thresholds) -> Result<WalkResult, Err
         converter: None,
         at: Instant::now(),
         duration: Duration::ZERO,
-        source: Source::SockDiag,
+        source: ReadMethod::SockDiag,
         cut_short: 0,
     })
 }

@@ -26,8 +26,8 @@ use halfopen_core::model::{
     census,
     connection::Connection,
     group::Suspects,
-    groups::{self, Pending},
-    liveness::{Liveness, Thresholds, judge},
+    groups::{self, PendingAnswers},
+    liveness::{Liveness, Thresholds, classify},
 };
 
 /// The program that looks at one socket, run by hand, never attached …
@@ -44,7 +44,7 @@ const SLACK_NS: u64 = 1_000_000;
 #[derive(Debug, Default)]
 pub struct SuspectUpdate {
     /// Answers the hooks have not counted yet.
-    pub pending: Pending,
+    pub pending: PendingAnswers,
     /// Which connections are suspects now.
     pub suspects: Suspects,
 }
@@ -109,7 +109,7 @@ impl SuspectTracker {
         converter: Option<&mut Converter>,
         thresholds: &Thresholds,
     ) -> SuspectUpdate {
-        let mut pending = Pending::new();
+        let mut pending = PendingAnswers::new();
         if self.pace.is_due() {
             let began = Instant::now();
             pending = self.update_now(object, maps, converter, thresholds);
@@ -127,8 +127,8 @@ impl SuspectTracker {
         maps: &Maps,
         mut converter: Option<&mut Converter>,
         thresholds: &Thresholds,
-    ) -> Pending {
-        let mut pending = Pending::new();
+    ) -> PendingAnswers {
+        let mut pending = PendingAnswers::new();
         let before_ns = std::mem::replace(&mut self.before_ns, now_ns().saturating_sub(SLACK_NS));
         let suspicious = std::mem::take(&mut self.suspicious);
         self.suspects.clear();
@@ -195,7 +195,7 @@ impl SuspectTracker {
 
     /// Counts a suspect; whether it is one.
     fn note(&mut self, connection: &Connection, thresholds: &Thresholds) -> bool {
-        let Liveness::Suspect(evidence) = judge(connection, thresholds).liveness else {
+        let Liveness::Suspect(evidence) = classify(connection, thresholds).liveness else {
             return false;
         };
         let group = self.suspects.entry(census::group(connection)).or_default();

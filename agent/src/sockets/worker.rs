@@ -15,7 +15,7 @@ use tracing::warn;
 use super::reader::{Reader, WalkResult};
 use crate::bpf::Error;
 use halfopen_core::model::{
-    judged::{Extent, Reading, Wanted},
+    assessed::{ConnectionList, ListOptions, Predicate},
     liveness::Thresholds,
 };
 
@@ -36,9 +36,9 @@ const MOST_WAITING: usize = 8;
 
 /// A request for a list of connections, with the channel for the answer.
 struct ListRequest {
-    wanted: Wanted,
-    extent: Extent,
-    answer: mpsc::Sender<Result<Reading, String>>,
+    wanted: Predicate,
+    extent: ListOptions,
+    answer: mpsc::Sender<Result<ConnectionList, String>>,
 }
 
 #[derive(Default)]
@@ -78,7 +78,7 @@ impl ListRequester {
     ///
     /// # Errors
     /// Why they cannot be read, or that too many are waiting.
-    pub fn read(&self, extent: Extent, wanted: Wanted) -> Result<Reading, String> {
+    pub fn read(&self, extent: ListOptions, wanted: Predicate) -> Result<ConnectionList, String> {
         let (answer, answered) = mpsc::channel();
         {
             let mut state = self.0.lock();

@@ -8,9 +8,9 @@ use super::{
     value::{self, Comparison},
 };
 use crate::model::{
+    assessed::Assessed,
     connection::{Known, State},
     detection::Detection,
-    judged::Judged,
     liveness::{Evidence, Guard, Liveness},
 };
 
@@ -77,7 +77,7 @@ pub enum Condition {
 }
 
 impl Condition {
-    pub fn truth(&self, judged: &Judged) -> Truth {
+    pub fn truth(&self, judged: &Assessed) -> Truth {
         let connection = &judged.connection;
         match self {
             Self::States(states) => states.hold(connection.state).into(),
@@ -119,7 +119,7 @@ impl Condition {
 }
 
 impl End {
-    const fn of(self, judged: &Judged) -> SocketAddr {
+    const fn of(self, judged: &Assessed) -> SocketAddr {
         match self {
             Self::Local => judged.connection.local,
             Self::Remote => judged.connection.remote,
@@ -132,7 +132,7 @@ fn compare<T: Ord>(comparison: Comparison, fact: Known<T>, value: &T) -> Truth {
 }
 
 /// What a judgement says surely holds; what it denies is open where it had to do without a fact.
-fn liveness(judged: &Judged, holds: impl Fn(Liveness) -> bool) -> Truth {
+fn liveness(judged: &Assessed, holds: impl Fn(Liveness) -> bool) -> Truth {
     match (holds(judged.verdict.liveness), judged.verdict.unknown) {
         (true, _) => Truth::Yes,
         (false, Some(_)) => Truth::Unknown,

@@ -39,7 +39,7 @@ use std::time::Duration;
 pub use error::FilterError;
 pub use value::glob;
 
-use crate::model::{event::Event, judged::Judged, liveness::Thresholds};
+use crate::model::{assessed::Assessed, event::Event, liveness::Thresholds};
 use condition::{Condition, Truth};
 
 /// Which connections are meant.
@@ -83,7 +83,7 @@ impl Filter {
 
     /// Whether the filter surely holds for this connection.
     #[must_use]
-    pub fn matches(&self, judged: &Judged) -> bool {
+    pub fn matches(&self, judged: &Assessed) -> bool {
         self.0.truth(judged) == Truth::Yes
     }
 
@@ -92,7 +92,7 @@ impl Filter {
     #[must_use]
     pub fn matches_event(&self, event: &Event) -> bool {
         self.is_empty()
-            || self.matches(&Judged::new(
+            || self.matches(&Assessed::new(
                 event.connection.clone(),
                 &Thresholds::default(),
             ))
@@ -118,7 +118,7 @@ impl Filter {
 }
 
 impl Expression {
-    fn truth(&self, judged: &Judged) -> Truth {
+    fn truth(&self, judged: &Assessed) -> Truth {
         match self {
             Self::All(all) => all
                 .iter()

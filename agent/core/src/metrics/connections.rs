@@ -13,7 +13,7 @@ use crate::model::{
     detection::Bucket,
     group::Group,
     liveness::{Evidence, Guard},
-    snapshot::{Snapshot, Walk, Walked},
+    snapshot::{Snapshot, WalkStatus, Walked},
 };
 
 /// Every metric of connections.
@@ -232,8 +232,8 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
 
 fn walked(snapshot: &Snapshot) -> Option<&Walked> {
     match &snapshot.walk {
-        Walk::Done(walked) => Some(walked),
-        Walk::NotYet | Walk::Failed(_) => None,
+        WalkStatus::Done(walked) => Some(walked),
+        WalkStatus::NotYet | WalkStatus::Failed(_) => None,
     }
 }
 

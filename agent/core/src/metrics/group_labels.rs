@@ -3,7 +3,7 @@
 use super::Series;
 use crate::model::{
     connection::Direction,
-    coverage::Seen,
+    coverage::Availability,
     group::{Counts, Group},
     snapshot::Snapshot,
 };
@@ -14,7 +14,7 @@ pub(super) const GROUP: &[&str] = &["owner", "direction", "port"];
 /// Adds a counter of each group; none where it is unknown.
 pub(super) fn grouped(
     snapshot: &Snapshot,
-    seen: &Seen,
+    seen: &Availability,
     out: &mut Series,
     read: fn(&Counts) -> u64,
 ) {

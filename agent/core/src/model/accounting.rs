@@ -96,7 +96,7 @@ pub struct Round {
 
 /// A pair of readings.
 #[derive(Debug, Clone, Copy, Default)]
-struct Reading {
+struct CounterReading {
     kernel: KernelCounts,
     counted: KernelCounts,
     /// What was counted while the pair was read: the kernel's reading may hold it or not.
@@ -107,7 +107,7 @@ struct Reading {
 #[derive(Debug, Clone, Copy, Default)]
 struct Net {
     /// What it is compared from.
-    first: Reading,
+    first: CounterReading,
     /// What of our counts is in the balances, or uncompared.
     entered: KernelCounts,
     balances: [Balance; COUNTERS],
@@ -183,7 +183,7 @@ impl Books {
         }
         let (before, after) = (counts(&round.before, key), counts(&round.after, key));
         Net {
-            first: Reading {
+            first: CounterReading {
                 kernel: *kernel,
                 counted: before,
                 unsure: array::from_fn(|i| after[i].saturating_sub(before[i])),

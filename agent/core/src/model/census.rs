@@ -7,7 +7,7 @@ use super::{
     connection::{Connection, Direction, Known, Setting, State, Unknown},
     detection::{Bucket, detect},
     group::Group,
-    liveness::{Evidence, Guard, Liveness, Thresholds, judge},
+    liveness::{Evidence, Guard, Liveness, Thresholds, classify},
 };
 
 /// The label of owners that could not be told. No owner has this name: those of units have a suffix,
@@ -60,7 +60,7 @@ impl Census {
         memory: u64,
         thresholds: &Thresholds,
     ) -> Liveness {
-        let liveness = judge(connection, thresholds).liveness;
+        let liveness = classify(connection, thresholds).liveness;
         self.sockets += count;
         let state = connection.state;
         let states = self.namespaces.entry(connection.netns).or_default();

@@ -2,25 +2,25 @@
 
 /// Whether a kind of event can be seen on this kernel with the hooks that attached.
 /// A kind that cannot be seen is *unknown*: views leave it out and say why, never show 0.
-pub type Seen = Result<(), String>;
+pub type Availability = Result<(), String>;
 
 /// Which counts are known. Each `Err` says why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coverage {
     /// Keepalive probes, sent and answered.
-    pub keepalive_probes: Seen,
+    pub keepalive_probes: Availability,
     /// Window probes, sent and answered.
-    pub window_probes: Seen,
+    pub window_probes: Availability,
     /// Retransmission timeouts.
-    pub retransmission_timeouts: Seen,
+    pub retransmission_timeouts: Availability,
     /// Resets received.
-    pub resets_received: Seen,
+    pub resets_received: Availability,
     /// Resets sent.
-    pub resets_sent: Seen,
+    pub resets_sent: Availability,
     /// Deaths.
-    pub deaths: Seen,
+    pub deaths: Availability,
     /// Suspects.
-    pub suspects: Seen,
+    pub suspects: Availability,
 }
 
 impl Default for Coverage {

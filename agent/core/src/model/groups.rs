@@ -52,13 +52,13 @@ impl Reasons {
 }
 
 /// Answers the hooks have not counted yet: probes outstanding whose peer was found heard, by group.
-pub type Pending = BTreeMap<GroupKey, PendingAnswers>;
+pub type PendingAnswers = BTreeMap<GroupKey, GroupAnswers>;
 
 /// Answers not counted yet in one group, by the event that the hooks will count.
-pub type PendingAnswers = [u64; Event::COUNT];
+pub type GroupAnswers = [u64; Event::COUNT];
 
 /// Adds a record's pending answer, if it has one.
-pub fn add_pending(pending: &mut Pending, record: &Record) {
+pub fn add_pending(pending: &mut PendingAnswers, record: &Record) {
     if record.heard == 0 {
         return;
     }
@@ -88,7 +88,7 @@ pub struct Ledger {
 struct Entry {
     /// Where it is shown. It stays so: counts that change their group would go backwards in one.
     group: Group,
-    shown: PendingAnswers,
+    shown: GroupAnswers,
     /// Whether an answer was shown that the hooks are still to count.
     owes: bool,
     /// The sum of all counters when they last changed.
@@ -105,7 +105,7 @@ impl Ledger {
     pub fn show(
         &mut self,
         counters: &BTreeMap<GroupKey, GroupCounts>,
-        pending: &Pending,
+        pending: &PendingAnswers,
         reasons: &Reasons,
         owner: impl Fn(u64) -> Known<Arc<str>>,
         now: Duration,
@@ -115,7 +115,7 @@ impl Ledger {
             let pending = pending.get(key).copied().unwrap_or_default();
             let entry = self.known.entry(*key).or_insert_with(|| Entry {
                 group: group(key, &owner),
-                shown: PendingAnswers::default(),
+                shown: GroupAnswers::default(),
                 owes: false,
                 sum: 0,
                 changed: now,
@@ -172,7 +172,7 @@ impl Ledger {
     }
 }
 
-fn add(counts: &mut Counts, shown: PendingAnswers, counters: &GroupCounts, reasons: &Reasons) {
+fn add(counts: &mut Counts, shown: GroupAnswers, counters: &GroupCounts, reasons: &Reasons) {
     let event = |event: Event| shown[event as usize];
     counts.keepalive_probes += event(Event::KeepaliveProbe);
     counts.keepalive_probes_answered += event(Event::KeepaliveAnswered);

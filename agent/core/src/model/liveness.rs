@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::connection::{Connection, State, TimerKind, Unknown};
 
+mod classify;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixture;
-mod judge;
 pub(crate) mod span;
 #[cfg(test)]
 mod tests;
 
-pub use judge::judge;
+pub use classify::classify;
 
 /// For how long a keepalive probe may be on its way, and its answer on the way back, before it
 /// counts as unanswered: else each healthy connection would be a suspect for a round trip after each

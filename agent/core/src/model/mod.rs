@@ -1,6 +1,7 @@
 //! What the facts mean: pure functions from readings to figures.
 
 pub mod accounting;
+pub mod assessed;
 pub mod budget;
 pub mod census;
 pub mod connection;
@@ -12,7 +13,6 @@ pub mod event;
 pub mod group;
 pub mod groups;
 pub mod hook;
-pub mod judged;
 pub mod liveness;
 pub mod owner;
 pub mod silences;

@@ -7,12 +7,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     accounting::{Balance, KernelCounter, Namespaces},
+    assessed::ReadMethod,
     census::Census,
     coverage::Coverage,
     death::Cause,
     group::{Counts, Group, Suspects},
     hook::HookStatus,
-    judged::Source,
     silences::Silence,
 };
 
@@ -26,7 +26,7 @@ pub struct Snapshot {
     /// Which connections are suspects now, as the hooks know it; in the coverage if it is known.
     pub suspects: Suspects,
     /// What the latest walk over all sockets found.
-    pub walk: Walk,
+    pub walk: WalkStatus,
     /// Which of the counts in [`Counts`] this kernel lets us see at all.
     pub coverage: Coverage,
     /// Our counts beside the kernel's own, one entry a [`KernelCounter`]; a counter that could not
@@ -49,7 +49,7 @@ pub struct Snapshot {
 
 /// What came of the walks.
 #[derive(Debug, Clone, Default)]
-pub enum Walk {
+pub enum WalkStatus {
     /// None was done.
     #[default]
     NotYet,
@@ -71,7 +71,7 @@ pub struct Walked {
     /// Places where it may have missed sockets, as tables changed under it.
     pub cut_short: u64,
     /// How sockets were read.
-    pub source: Source,
+    pub source: ReadMethod,
 }
 
 /// What was lost between the kernel and the snapshot. Each only grows.

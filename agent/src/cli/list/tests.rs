@@ -5,8 +5,8 @@ use clap::{CommandFactory, Parser};
 use super::*;
 use crate::commands::list::{Chosen, choose};
 use halfopen_core::model::{
+    assessed::{Assessed, ConnectionList, ReadMethod},
     connection::{Connection, Outstanding, State, Unknown},
-    judged::{Judged, Reading, Source},
     liveness::fixture::{established, seconds},
 };
 
@@ -43,15 +43,15 @@ fn connections() -> Vec<Connection> {
     ]
 }
 
-fn chosen(words: &[&str]) -> (Vec<Judged>, Chosen) {
+fn chosen(words: &[&str]) -> (Vec<Assessed>, Chosen) {
     let config = typed(words).unwrap().config();
-    let reading = Reading {
+    let reading = ConnectionList {
         connections: connections(),
         unseen_namespaces: 0,
         total: 4,
         left_out: 0,
         cut_short: 0,
-        source: Source::Tables,
+        source: ReadMethod::Tables,
     };
     let chosen = choose(&config, &config.filter, reading);
     (chosen.rows.clone(), chosen)
@@ -150,13 +150,13 @@ fn usage_errors() {
 
 #[test]
 fn closed_states_are_no_findings() {
-    let reading = Reading {
+    let reading = ConnectionList {
         connections: vec![established().in_state(State::TimeWait)],
         unseen_namespaces: 0,
         total: 1,
         left_out: 0,
         cut_short: 0,
-        source: Source::SockDiag,
+        source: ReadMethod::SockDiag,
     };
     let config = typed(&["--fail-on", "zombie"]).unwrap().config();
     let chosen = choose(&config, &config.filter, reading);

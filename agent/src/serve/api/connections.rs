@@ -11,8 +11,8 @@ use crate::serve::response::{HttpError, bad_request, internal_error, unavailable
 use halfopen_core::{
     filter::Filter,
     model::{
+        assessed::{Assessed, ListOptions},
         connection::Connection,
-        judged::{Extent, Judged},
     },
     render::list::{self, Report},
 };
@@ -37,13 +37,13 @@ impl Api {
         } = query;
         let classify_by = *thresholds;
         let wanted = move |connection: &Connection| {
-            let judged = Judged::new(connection.clone(), &classify_by);
+            let judged = Assessed::new(connection.clone(), &classify_by);
             (all || judged.is_noteworthy()) && filter.matches(&judged)
         };
         let reading = lister(extent, Box::new(wanted)).map_err(unavailable)?;
         let judged = reading.connections.into_iter();
-        let mut rows: Vec<Judged> = judged.map(|c| Judged::new(c, thresholds)).collect();
-        rows.sort_by(Judged::worst_first);
+        let mut rows: Vec<Assessed> = judged.map(|c| Assessed::new(c, thresholds)).collect();
+        rows.sort_by(Assessed::worst_first);
         let report = Report {
             rows: &rows,
             total: reading.total,
@@ -63,7 +63,7 @@ impl Api {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ConnectionsQuery {
     all: bool,
-    extent: Extent,
+    extent: ListOptions,
     filter: Filter,
 }
 
@@ -71,7 +71,7 @@ impl ConnectionsQuery {
     fn parse(query: &str) -> Result<Self, String> {
         let mut parsed = Self {
             all: false,
-            extent: Extent {
+            extent: ListOptions {
                 netns: None,
                 most: DEFAULT_LIMIT,
                 processes: false,
@@ -119,7 +119,7 @@ mod tests {
             ConnectionsQuery::parse("all=true&netns=4026531840&limit=5&filter=state+established")
                 .unwrap();
         assert!(parsed.all);
-        let extent = Extent {
+        let extent = ListOptions {
             netns: Some(4_026_531_840),
             most: 5,
             processes: false,

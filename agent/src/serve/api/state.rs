@@ -9,7 +9,7 @@ use crate::serve::{
     response::{HttpError, unavailable},
 };
 use halfopen_core::model::{
-    judged::{Extent, Reading, Wanted},
+    assessed::{ConnectionList, ListOptions, Predicate},
     liveness::Thresholds,
 };
 
@@ -17,7 +17,8 @@ use halfopen_core::model::{
 pub const MAX_STREAMS: usize = 64;
 
 /// Reads the connections that match.
-pub type ConnectionLister = Box<dyn Fn(Extent, Wanted) -> Result<Reading, String> + Send + Sync>;
+pub type ConnectionLister =
+    Box<dyn Fn(ListOptions, Predicate) -> Result<ConnectionList, String> + Send + Sync>;
 
 /// What the API answers from; cheap to clone.
 #[derive(Clone)]

@@ -21,7 +21,7 @@ use halfopen_core::model::{
     connection::Direction,
     death::Cause,
     group::{Counts, Group},
-    snapshot::Walk,
+    snapshot::WalkStatus,
 };
 use nix::sched::{CloneFlags, unshare};
 use socket2::{Domain, Socket, TcpKeepalive, Type};
@@ -306,7 +306,7 @@ fn records_are_counted_where_no_walk_succeeds() {
     wait(&monitor, &[(connection.local, connection.remote)], 1);
     let snapshot = monitor.snapshot();
     assert!(
-        matches!(snapshot.walk, Walk::Failed(_)),
+        matches!(snapshot.walk, WalkStatus::Failed(_)),
         "{:?}",
         snapshot.walk
     );

@@ -16,8 +16,8 @@ use std::{
 use halfopen::{options::Options, sockets::Reader};
 use halfopen_core::{
     model::{
+        assessed::{Assessed, ListOptions, ReadMethod},
         connection::{Connection, Holder, State},
-        judged::{Extent, Judged, Source},
         liveness::Thresholds,
     },
     render::list::{self, Report, json, text},
@@ -40,13 +40,13 @@ fn enter_private() -> u32 {
 /// Every connection of the namespace, with the processes that hold it.
 fn listed(netns: u32) -> Vec<Connection> {
     let mut reader = Reader::open(&Options::default()).unwrap();
-    let extent = Extent {
+    let extent = ListOptions {
         netns: Some(netns),
         most: usize::MAX,
         processes: true,
     };
     let reading = reader.list_to(extent, &|_| true).unwrap();
-    assert_eq!(reading.source, Source::Tables);
+    assert_eq!(reading.source, ReadMethod::Tables);
     reading.connections
 }
 
@@ -141,7 +141,7 @@ fn ends(connection: &Connection) -> (String, String) {
     (end(connection.local), end(connection.remote))
 }
 
-fn report(rows: &[Judged]) -> Report<'_> {
+fn report(rows: &[Assessed]) -> Report<'_> {
     Report {
         rows,
         total: 1,
@@ -150,7 +150,7 @@ fn report(rows: &[Judged]) -> Report<'_> {
         uncertain: 0,
         unseen_namespaces: 0,
         cut_short: 0,
-        source: Source::Tables,
+        source: ReadMethod::Tables,
         thresholds: Thresholds::default(),
     }
 }
@@ -220,7 +220,7 @@ fn a_hostile_name_reaches_programs_and_spoils_no_table() {
     assert_eq!(holders(connection)[0].name, name);
     let pid = holders(connection)[0].pid;
 
-    let rows = [Judged::new(connection.clone(), &Thresholds::default())];
+    let rows = [Assessed::new(connection.clone(), &Thresholds::default())];
     for width in [None, Some(80), Some(300)] {
         let options = list::Options {
             width,

@@ -14,7 +14,7 @@ use std::{
 use halfopen::{host::namespaces::Found, sockets::sock_diag::dump_everywhere};
 use halfopen_core::model::{
     connection::{Connection, Direction, State, Timer, TimerKind, Unknown},
-    liveness::{Evidence, Liveness, Thresholds, judge},
+    liveness::{Evidence, Liveness, Thresholds, classify},
 };
 use halfopen_lab::{Family, Host, NetnsLifetime, Pair};
 use socket2::{SockRef, TcpKeepalive};
@@ -152,7 +152,7 @@ fn keepalive_probes_into_silence() {
     assert!(timer.left <= Duration::from_secs(1), "{timer:?}");
     assert!(probing.silence().unwrap() >= Duration::from_secs(2));
     assert_eq!(probing.keepalive, Err(Unknown::NotInSockDiag));
-    let verdict = judge(&probing, &Thresholds::default());
+    let verdict = classify(&probing, &Thresholds::default());
     let expected = Liveness::Suspect(Evidence::Keepalive);
     assert_eq!(verdict.liveness, expected, "{}", verdict.why);
 }
@@ -176,7 +176,7 @@ fn retransmissions_and_then_an_orphan() {
     assert!(timer.left <= silent.rto.unwrap(), "{silent:?}");
     assert!(silent.memory.unwrap() >= 100);
     assert!(!silent.orphaned);
-    let verdict = judge(&silent, &Thresholds::default());
+    let verdict = classify(&silent, &Thresholds::default());
     let expected = Liveness::Suspect(Evidence::Retransmission);
     assert_eq!(verdict.liveness, expected, "{}", verdict.why);
 
@@ -186,7 +186,7 @@ fn retransmissions_and_then_an_orphan() {
     });
     assert!(orphan.orphaned);
     assert_eq!(orphan.cookie, silent.cookie);
-    let verdict = judge(&orphan, &Thresholds::default());
+    let verdict = classify(&orphan, &Thresholds::default());
     assert_eq!(verdict.liveness, Liveness::Orphan, "{}", verdict.why);
 }
 
@@ -218,7 +218,7 @@ fn window_probes_and_their_answers() {
     // The peer lives and says so.
     std::thread::sleep(Duration::from_secs(1));
     let answered = wait_for(&it.pair.client, &it.found, "persist timer", persist);
-    let verdict = judge(&answered, &Thresholds::default());
+    let verdict = classify(&answered, &Thresholds::default());
     assert_eq!(verdict.liveness, Liveness::ZeroWindow, "{}", verdict.why);
 
     it.pair.drop_at_server().unwrap();
@@ -236,7 +236,7 @@ fn window_probes_and_their_answers() {
         outstanding.probes >= 3 && outstanding.latest_probe > Some(Duration::from_millis(500))
     });
     assert!(silent.silence().unwrap() >= silent.outstanding.unwrap().latest_probe.unwrap());
-    let verdict = judge(&silent, &Thresholds::default());
+    let verdict = classify(&silent, &Thresholds::default());
     let expected = Liveness::Suspect(Evidence::WindowProbe);
     assert_eq!(verdict.liveness, expected, "{}", verdict.why);
 }
@@ -272,7 +272,7 @@ fn requests_and_connecting_sockets() {
         assert_eq!(syn_sent.local, request.remote);
         assert_eq!(syn_sent.silence(), Err(Unknown::NotOfThisKind));
         for it in [request, syn_sent] {
-            let verdict = judge(&it, &Thresholds::default());
+            let verdict = classify(&it, &Thresholds::default());
             assert_eq!(verdict.liveness, Liveness::Embryonic, "{}", verdict.why);
         }
         drop(connecting);
@@ -301,7 +301,7 @@ fn closed_in_order_and_half_closed() {
     let timer = orphan.timer.unwrap().unwrap();
     assert_eq!(timer.kind, TimerKind::TimeWait);
     assert!(timer.left <= Duration::from_secs(60), "{timer:?}");
-    let verdict = judge(&orphan, &Thresholds::default());
+    let verdict = classify(&orphan, &Thresholds::default());
     assert_eq!(verdict.liveness, Liveness::Orphan, "{}", verdict.why);
 }
 

@@ -16,9 +16,9 @@ use std::{
 
 use halfopen::{options::Options, sockets::Reader};
 use halfopen_core::model::{
+    assessed::ReadMethod,
     connection::{Connection, Direction, Keepalive, Setting, State},
     group::Group,
-    judged::Source,
     liveness::Thresholds,
 };
 use nix::sched::{CloneFlags, unshare};
@@ -48,7 +48,7 @@ fn open() -> Reader {
 
 fn list(reader: &mut Reader, netns: u32) -> Vec<Connection> {
     let reading = reader.list(Some(netns), usize::MAX, &ALL).unwrap();
-    assert_eq!((reading.cut_short, reading.source), (0, Source::Tables));
+    assert_eq!((reading.cut_short, reading.source), (0, ReadMethod::Tables));
     reading.connections
 }
 

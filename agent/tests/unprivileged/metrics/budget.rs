@@ -18,7 +18,7 @@ use halfopen_core::{
         hook::{HookStatus, Mechanism},
         liveness::{Evidence, Guard, Liveness},
         silences::Silence,
-        snapshot::{Snapshot, Walk},
+        snapshot::{Snapshot, WalkStatus},
     },
 };
 
@@ -68,7 +68,7 @@ fn ungrouped() -> Snapshot {
     snapshot.losses.map_full = ["sockets", "births", "groups", "namespaces"]
         .map(|map| (map, 1))
         .into();
-    let Walk::Done(walked) = &mut snapshot.walk else {
+    let WalkStatus::Done(walked) = &mut snapshot.walk else {
         panic!("a walk is part of everything");
     };
     walked.census = Arc::new(Census {
@@ -212,7 +212,7 @@ fn no_history_exceeds_the_series() {
 /// The fullest that there is, with these groups.
 fn snapshot(shown: Shown) -> Snapshot {
     let mut snapshot = ungrouped();
-    if let Walk::Done(walked) = &mut snapshot.walk {
+    if let WalkStatus::Done(walked) = &mut snapshot.walk {
         walked.census = Arc::new(Census {
             groups: shown.sums,
             orphaned: walked.census.orphaned.clone(),

@@ -17,7 +17,7 @@ use halfopen_core::{
     model::{
         connection::Direction,
         coverage::Coverage,
-        snapshot::{Snapshot, Walk},
+        snapshot::{Snapshot, WalkStatus},
     },
 };
 
@@ -117,7 +117,7 @@ fn unknown_is_never_zero() {
             deaths: unseen(),
             suspects: unseen(),
         },
-        walk: Walk::Failed("the kernel refused".into()),
+        walk: WalkStatus::Failed("the kernel refused".into()),
         ..rich()
     };
     let text = text(snapshot);
@@ -169,7 +169,7 @@ fn vanished_series_vanish() {
     assert!(before.contains("nginx.service"));
     let mut snapshot = rich();
     snapshot.groups.retain(|group, _| group.owner.is_empty());
-    snapshot.walk = Walk::NotYet;
+    snapshot.walk = WalkStatus::NotYet;
     assert!(!text(snapshot).contains("nginx.service"));
 }
 

@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 use crate::fixtures::{connections, events};
 use halfopen_core::{
     model::{
+        assessed::{Assessed, ReadMethod},
         deaths::Deaths as Kept,
-        judged::{Judged, Source},
         liveness::Thresholds,
     },
     render::{
@@ -44,7 +44,7 @@ fn deaths() -> String {
 
 fn connections() -> String {
     let suspect = connections::with_processes(connections::suspects()).remove(0);
-    let rows = [Judged::new(suspect, &Thresholds::default())];
+    let rows = [Assessed::new(suspect, &Thresholds::default())];
     let report = Report {
         rows: &rows,
         total: 1_204,
@@ -53,7 +53,7 @@ fn connections() -> String {
         uncertain: 0,
         unseen_namespaces: 0,
         cut_short: 0,
-        source: Source::Tables,
+        source: ReadMethod::Tables,
         thresholds: Thresholds::default(),
     };
     json(&report).unwrap()

@@ -7,26 +7,26 @@ use crate::fixtures::{
 };
 use halfopen_core::{
     model::{
+        assessed::{Assessed, ReadMethod},
         connection::Connection,
-        judged::{Judged, Source},
         liveness::Thresholds,
     },
     render::list::{Options, Report, Sort, json, text},
 };
 use serde_json::Value;
 
-fn judged(connections: Vec<Connection>) -> Vec<Judged> {
-    let judge = |connection| Judged::new(connection, &Thresholds::default());
+fn judged(connections: Vec<Connection>) -> Vec<Assessed> {
+    let judge = |connection| Assessed::new(connection, &Thresholds::default());
     let mut rows: Vec<_> = connections.into_iter().map(judge).collect();
     Sort::default().sort(&mut rows);
     rows
 }
 
-fn everything() -> Vec<Judged> {
+fn everything() -> Vec<Assessed> {
     judged([suspects(), others()].concat())
 }
 
-fn report(rows: &[Judged]) -> Report<'_> {
+fn report(rows: &[Assessed]) -> Report<'_> {
     Report {
         rows,
         total: 1204,
@@ -35,7 +35,7 @@ fn report(rows: &[Judged]) -> Report<'_> {
         uncertain: 0,
         unseen_namespaces: 3,
         cut_short: 0,
-        source: Source::Tables,
+        source: ReadMethod::Tables,
         thresholds: Thresholds::default(),
     }
 }
@@ -73,7 +73,7 @@ fn short_addresses_leave_room() {
 fn what_sock_diag_does_not_tell() {
     let rows = judged(by_sock_diag());
     let report = Report {
-        source: Source::SockDiag,
+        source: ReadMethod::SockDiag,
         uncertain: 7,
         beyond_limit: 1000,
         noteworthy_only: true,

@@ -6,9 +6,9 @@ mod states;
 
 use super::Filter;
 use crate::model::{
+    assessed::Assessed,
     connection::{Outstanding, Unknown},
     detection::{Detection, Paths},
-    judged::Judged,
     liveness::{
         Evidence, Guard, Liveness, Verdict,
         fixture::{established, seconds},
@@ -16,8 +16,8 @@ use crate::model::{
 };
 
 /// 10.0.0.1:443 to 192.0.2.7:51000, established, idle for 2 h, silent for 40 s.
-fn sample() -> Judged {
-    Judged {
+fn sample() -> Assessed {
+    Assessed {
         connection: established().with(|it| {
             it.remote = "192.0.2.7:51000".parse().unwrap();
             it.owner = Ok("nginx.service".into());
@@ -44,15 +44,15 @@ fn verdict(liveness: Liveness, unknown: Option<Unknown>) -> Verdict {
     }
 }
 
-fn judged(liveness: Liveness) -> Judged {
-    Judged {
+fn judged(liveness: Liveness) -> Assessed {
+    Assessed {
         verdict: verdict(liveness, None),
         ..sample()
     }
 }
 
 /// All that may be unknown is.
-fn unknown() -> Judged {
+fn unknown() -> Assessed {
     let mut judged = sample();
     let none = Unknown::NotInSockDiag;
     judged.verdict = verdict(Liveness::Healthy, Some(none));
@@ -72,7 +72,7 @@ fn unknown() -> Judged {
     judged
 }
 
-fn check(filter: &str, judged: &Judged, expected: bool) {
+fn check(filter: &str, judged: &Assessed, expected: bool) {
     let parsed = Filter::parse(filter).unwrap();
     assert_eq!(parsed.matches(judged), expected, "{filter}");
     // Quoted as one or typed as many words: the same.

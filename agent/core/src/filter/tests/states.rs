@@ -2,9 +2,9 @@
 //! It must never name a state by what the code under test calls it alone.
 
 use super::{super::Filter, sample};
-use crate::model::{connection::State, judged::Judged};
+use crate::model::{assessed::Assessed, connection::State};
 
-fn state(state: State) -> Judged {
+fn state(state: State) -> Assessed {
     let mut judged = sample();
     judged.connection.state = state;
     judged

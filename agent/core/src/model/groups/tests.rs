@@ -36,7 +36,7 @@ fn reasons() -> Reasons {
 fn show(
     ledger: &mut Ledger,
     counters: &BTreeMap<GroupKey, GroupCounts>,
-    pending: &Pending,
+    pending: &PendingAnswers,
 ) -> BTreeMap<Group, Counts> {
     let owner = |_| Ok("unit.service".into());
     ledger.show(counters, pending, &reasons(), owner, Duration::ZERO)
@@ -50,7 +50,7 @@ fn groups_of_several_cgroups_are_summed_and_empty_ones_left_out() {
         (key(2, 443, direction::OUTBOUND), probes(3)),
         (key(2, 80, direction::INBOUND), probes(0)),
     ]);
-    let shown = show(&mut Ledger::default(), &read, &Pending::new());
+    let shown = show(&mut Ledger::default(), &read, &PendingAnswers::new());
     assert_eq!(shown.len(), 1);
     let group = Group {
         owner: "unit.service".to_owned(),
@@ -73,7 +73,7 @@ fn told_and_inferred_reasons_have_one_name() {
             c.endings[Ending::Keepalive as usize] = 3;
         }),
     )]);
-    let shown = show(&mut Ledger::default(), &read, &Pending::new());
+    let shown = show(&mut Ledger::default(), &read, &PendingAnswers::new());
     let counts = shown.values().next().unwrap();
     let expected = [
         ("no_socket", 4),
@@ -100,7 +100,7 @@ fn a_pending_answer_counts_once_and_stays_when_the_hooks_take_it_over() {
             }),
         )])
     };
-    let mut pending = Pending::new();
+    let mut pending = PendingAnswers::new();
     let heard = record(|r| {
         r.outstanding = Outstanding::KEEPALIVE;
         r.heard = 1;
@@ -111,7 +111,7 @@ fn a_pending_answer_counts_once_and_stays_when_the_hooks_take_it_over() {
         &record(|r| r.outstanding = Outstanding::KEEPALIVE),
     );
     assert_eq!(pending[&key][Event::KeepaliveRecovery as usize], 0);
-    let mut recovered = Pending::new();
+    let mut recovered = PendingAnswers::new();
     for unanswered in [1, 2] {
         let heard = record(|r| {
             r.outstanding = Outstanding::WINDOW;
@@ -124,7 +124,7 @@ fn a_pending_answer_counts_once_and_stays_when_the_hooks_take_it_over() {
     assert_eq!(events[Event::WindowAnswered as usize], 2);
     assert_eq!(events[Event::WindowRecovery as usize], 1);
     let mut ledger = Ledger::default();
-    let mut shown = |counters, pending: &Pending| {
+    let mut shown = |counters, pending: &PendingAnswers| {
         show(&mut ledger, &counters, pending)
             .values()
             .next()
@@ -132,8 +132,12 @@ fn a_pending_answer_counts_once_and_stays_when_the_hooks_take_it_over() {
             .keepalive_probes_answered
     };
     assert_eq!(shown(answered(0), &pending), 1);
-    assert_eq!(shown(answered(0), &Pending::new()), 1, "counted in between");
-    assert_eq!(shown(answered(1), &Pending::new()), 1);
+    assert_eq!(
+        shown(answered(0), &PendingAnswers::new()),
+        1,
+        "counted in between"
+    );
+    assert_eq!(shown(answered(1), &PendingAnswers::new()), 1);
 }
 
 #[test]
@@ -145,7 +149,7 @@ fn what_the_kernel_forgets_is_kept_until_the_group_departs() {
     let show = |ledger: &mut Ledger, read: &[(GroupKey, u64)], second| {
         let read = read.iter().map(|(key, n)| (*key, probes(*n))).collect();
         let now = Duration::from_secs(second);
-        let shown = ledger.show(&read, &Pending::new(), &reasons(), owner, now);
+        let shown = ledger.show(&read, &PendingAnswers::new(), &reasons(), owner, now);
         shown.values().map(|it| it.keepalive_probes).sum::<u64>()
     };
     let age = Duration::from_secs(10);
@@ -169,10 +173,14 @@ fn what_is_counted_up_to_the_last_moment_is_kept() {
     let key = key(1, 443, direction::OUTBOUND);
     let probes = |n| counters(|c| c.events[Event::KeepaliveProbe as usize] = n);
     let mut ledger = Ledger::default();
-    show(&mut ledger, &[(key, probes(3))].into(), &Pending::new());
+    show(
+        &mut ledger,
+        &[(key, probes(3))].into(),
+        &PendingAnswers::new(),
+    );
     // Two more were sent before the kernel forgot them.
     ledger.retire(&key, &probes(5), &reasons());
-    let shown = show(&mut ledger, &BTreeMap::new(), &Pending::new());
+    let shown = show(&mut ledger, &BTreeMap::new(), &PendingAnswers::new());
     let shown: Vec<u64> = shown.values().map(|it| it.keepalive_probes).collect();
     assert_eq!(shown, [5]);
 }
@@ -187,7 +195,7 @@ fn a_group_is_not_forgotten_while_an_answer_that_was_shown_is_to_be_counted() {
         });
         BTreeMap::from([(key, counters)])
     };
-    let mut pending = Pending::new();
+    let mut pending = PendingAnswers::new();
     let heard = record(|r| {
         r.cgroup = 1;
         r.outstanding = Outstanding::KEEPALIVE;
@@ -199,8 +207,8 @@ fn a_group_is_not_forgotten_while_an_answer_that_was_shown_is_to_be_counted() {
     show(&mut ledger, &answered(0), &pending);
     assert_eq!(ledger.stale(Duration::ZERO, long).count(), 0);
     // Not looked at this time, it is owed all the same.
-    show(&mut ledger, &answered(0), &Pending::new());
+    show(&mut ledger, &answered(0), &PendingAnswers::new());
     assert_eq!(ledger.stale(Duration::ZERO, long).count(), 0);
-    show(&mut ledger, &answered(1), &Pending::new());
+    show(&mut ledger, &answered(1), &PendingAnswers::new());
     assert_eq!(ledger.stale(Duration::ZERO, long).count(), 1);
 }

@@ -4,9 +4,8 @@
 use std::net::SocketAddr;
 
 use super::{
-    Evidence, Guard, Liveness, Thresholds,
+    Evidence, Guard, Liveness, Thresholds, classify,
     fixture::{established, keepalive, milliseconds, seconds},
-    judge,
 };
 use crate::model::connection::{Connection, Outstanding, State, Timer, TimerKind, Unknown};
 
@@ -44,7 +43,7 @@ fn check_unknown(connection: &Connection, expected: Liveness, why: &str, unknown
                 it.remote = remote.parse::<SocketAddr>().unwrap();
                 it.mptcp = mptcp;
             });
-            let verdict = judge(&connection, &Thresholds::default());
+            let verdict = classify(&connection, &Thresholds::default());
             assert_eq!(verdict.liveness, expected, "{verdict:?} {connection:#?}");
             assert_eq!(verdict.why, why);
             assert_eq!(verdict.unknown, unknown, "{verdict:?}");
@@ -200,7 +199,7 @@ fn idle_and_its_guard() {
         at.clone().with(|it| it.last_received = Ok(seconds(3))),
     ] {
         assert_eq!(
-            judge(&used, &Thresholds::default()).liveness,
+            classify(&used, &Thresholds::default()).liveness,
             Liveness::Healthy
         );
     }
@@ -216,9 +215,12 @@ fn thresholds_of_0() {
         close_wait: seconds(0),
     };
     let now = established().silent_for(seconds(0));
-    assert_eq!(judge(&now, &zero).liveness, Liveness::Idle(Guard::None));
+    assert_eq!(classify(&now, &zero).liveness, Liveness::Idle(Guard::None));
     let close_wait = now.in_state(State::CloseWait);
-    assert_eq!(judge(&close_wait, &zero).liveness, Liveness::StaleCloseWait);
+    assert_eq!(
+        classify(&close_wait, &zero).liveness,
+        Liveness::StaleCloseWait
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::{Report, kinds};
-use crate::model::{coverage::Seen, hook::HookStatus, snapshot::Snapshot};
+use crate::model::{coverage::Availability, hook::HookStatus, snapshot::Snapshot};
 
 /// The report as JSON.
 ///
@@ -130,7 +130,7 @@ fn namespaces(snapshot: &Snapshot) -> Namespaces {
     }
 }
 
-fn coverage<'a>((kind, seen): (&'static str, &'a Seen)) -> Kind<'a> {
+fn coverage<'a>((kind, seen): (&'static str, &'a Availability)) -> Kind<'a> {
     Kind {
         kind,
         known: seen.is_ok(),

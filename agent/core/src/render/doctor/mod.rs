@@ -8,7 +8,7 @@ pub use json::json;
 pub use text::text;
 
 use crate::model::{
-    coverage::{Coverage, Seen},
+    coverage::{Availability, Coverage},
     snapshot::Snapshot,
 };
 
@@ -62,7 +62,7 @@ pub struct Privilege {
 }
 
 /// The kinds of counts, each with whether it can be known.
-fn kinds(coverage: &Coverage) -> [(&'static str, &Seen); 7] {
+fn kinds(coverage: &Coverage) -> [(&'static str, &Availability); 7] {
     let Coverage {
         keepalive_probes,
         window_probes,

@@ -3,9 +3,9 @@
 
 use crate::{
     model::{
+        assessed::Assessed,
         connection::{Holder, Known, TimerKind, Unknown},
         detection::Detection,
-        judged::Judged,
         liveness::{Evidence, Guard, Liveness},
     },
     render::words::{address, age, keepalive, plain, plain_bytes, setting, size},
@@ -45,7 +45,7 @@ pub struct Column {
     pub right: bool,
     /// Where room is short, columns with the greatest rank go first.
     pub rank: usize,
-    pub cell: fn(&Judged) -> Cell,
+    pub cell: fn(&Assessed) -> Cell,
 }
 
 /// The rank of the reason as a column of its own: rather than without any column of a lesser rank,
@@ -122,7 +122,7 @@ const fn column(
     title: &'static str,
     right: bool,
     rank: usize,
-    cell: fn(&Judged) -> Cell,
+    cell: fn(&Assessed) -> Cell,
 ) -> Column {
     Column {
         title,
@@ -144,13 +144,13 @@ fn known<T>(fact: Known<T>, show: impl FnOnce(T) -> String) -> Cell {
     }
 }
 
-fn process(judged: &Judged) -> Cell {
+fn process(judged: &Assessed) -> Cell {
     let whole = |holder: &Holder| plain_bytes(&holder.name, &SEPARATORS);
     processes(judged, MOST_PROCESSES, whole)
 }
 
 /// The same where the width is limited: the first alone, what is too long of its name cut off.
-pub fn short_process(judged: &Judged) -> Cell {
+pub fn short_process(judged: &Assessed) -> Cell {
     processes(judged, 1, |holder| {
         let mut name = plain_bytes(&holder.name, &SEPARATORS);
         if name.chars().count() > LONGEST_PROCESS {
@@ -162,7 +162,7 @@ pub fn short_process(judged: &Judged) -> Cell {
 }
 
 /// NAME:PID:FD of each, the first few.
-fn processes(judged: &Judged, most: usize, name: impl Fn(&Holder) -> String) -> Cell {
+fn processes(judged: &Assessed, most: usize, name: impl Fn(&Holder) -> String) -> Cell {
     let holders = judged.connection.processes.as_deref().map_err(|why| *why);
     known(holders, |holders| {
         let show = |it: &Holder| format!("{}:{}:{}", name(it), it.pid, it.fd);
@@ -177,7 +177,7 @@ fn processes(judged: &Judged, most: usize, name: impl Fn(&Holder) -> String) -> 
     })
 }
 
-fn verdict(judged: &Judged) -> Cell {
+fn verdict(judged: &Assessed) -> Cell {
     let verdict = &judged.verdict;
     let mut text = verdict.liveness.as_str().to_owned();
     if let Liveness::Suspect(evidence) = verdict.liveness {
@@ -196,7 +196,7 @@ fn verdict(judged: &Judged) -> Cell {
 }
 
 /// What went out and is not answered: keepalive or window probes, or retransmission timeouts.
-fn probes(judged: &Judged) -> Cell {
+fn probes(judged: &Assessed) -> Cell {
     let connection = &judged.connection;
     known(connection.outstanding, |outstanding| {
         let evidence = match judged.verdict.liveness {
@@ -222,7 +222,7 @@ fn probes(judged: &Judged) -> Cell {
 
 /// Both figures, the one without data in flight first; one where they are the same, or where there
 /// is but one.
-fn detect(judged: &Judged) -> Cell {
+fn detect(judged: &Assessed) -> Cell {
     let paths = judged.detection;
     let show = |detection| match detection {
         Detection::Within(limit) => age(limit),

@@ -13,9 +13,9 @@ use serde::Serialize;
 use super::Report;
 use crate::{
     model::{
+        assessed::Assessed,
         connection::{self, Holder, Known, Outstanding, TimerKind, Unknown},
         detection::{Detection, Paths},
-        judged::Judged,
         liveness::Liveness,
     },
     render::facts::{Address, Keepalive, Reasons, ms},
@@ -160,8 +160,8 @@ fn limit(why: &mut Reasons, name: &'static str, fact: Known<Detection>) -> Optio
     })
 }
 
-fn connection(judged: &Judged) -> Connection<'_> {
-    let Judged {
+fn connection(judged: &Assessed) -> Connection<'_> {
+    let Assessed {
         connection: it,
         verdict,
         detection: Paths { idle, data },

@@ -13,7 +13,7 @@ pub use text::{Options, Text, text};
 
 use super::words::{counted, grouped};
 use crate::model::{
-    judged::{Judged, Source},
+    assessed::{Assessed, ReadMethod},
     liveness::Thresholds,
 };
 
@@ -21,7 +21,7 @@ use crate::model::{
 #[derive(Debug, Clone)]
 pub struct Report<'a> {
     /// The connections, in the order in which they are shown.
-    pub rows: &'a [Judged],
+    pub rows: &'a [Assessed],
     /// Connections found.
     pub total: u64,
     /// Connections that would have been shown, but for a limit.
@@ -36,7 +36,7 @@ pub struct Report<'a> {
     /// Times the reader lost its place and may have missed a few connections.
     pub cut_short: u64,
     /// Where the facts come from.
-    pub source: Source,
+    pub source: ReadMethod,
     /// What they were judged by.
     pub thresholds: Thresholds,
 }

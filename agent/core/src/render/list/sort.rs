@@ -3,7 +3,7 @@
 
 use std::{cmp::Ordering, str::FromStr};
 
-use crate::model::{connection::Known, judged::Judged};
+use crate::model::{assessed::Assessed, connection::Known};
 
 /// What rows can be put in order by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Key {
         }
     }
 
-    fn compare(self, a: &Judged, b: &Judged, descending: bool) -> Ordering {
+    fn compare(self, a: &Assessed, b: &Assessed, descending: bool) -> Ordering {
         let (c, d) = (&a.connection, &b.connection);
         let directed = |ordering: Ordering| {
             if descending {
@@ -83,8 +83,8 @@ impl Key {
                 ordering
             }
         };
-        let severity = |judged: &Judged| judged.verdict.liveness.severity();
-        let unanswered = |judged: &Judged| {
+        let severity = |judged: &Assessed| judged.verdict.liveness.severity();
+        let unanswered = |judged: &Assessed| {
             let outstanding = judged.connection.outstanding;
             outstanding.map(|it| it.probes.max(it.retransmits))
         };
@@ -106,7 +106,7 @@ impl Key {
     }
 }
 
-fn owner(judged: &Judged) -> Option<&str> {
+fn owner(judged: &Assessed) -> Option<&str> {
     judged.connection.owner.as_deref().ok()
 }
 
@@ -131,13 +131,13 @@ pub struct Sort(Vec<(Key, bool)>);
 
 impl Sort {
     /// Puts rows in order; those that are equal in what was asked for, the worst first.
-    pub fn sort(&self, rows: &mut [Judged]) {
+    pub fn sort(&self, rows: &mut [Assessed]) {
         rows.sort_by(|a, b| {
             self.0
                 .iter()
                 .map(|(key, descending)| key.compare(a, b, *descending))
                 .find(|ordering| ordering.is_ne())
-                .unwrap_or_else(|| Judged::worst_first(a, b))
+                .unwrap_or_else(|| Assessed::worst_first(a, b))
         });
     }
 }

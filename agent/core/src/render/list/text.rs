@@ -10,7 +10,7 @@ use super::{
     notes,
 };
 use crate::{
-    model::{connection::Unknown, judged::Judged},
+    model::{assessed::Assessed, connection::Unknown},
     render::words::address,
 };
 
@@ -64,12 +64,12 @@ pub fn text(report: &Report<'_>, options: &Options) -> Text {
 
 /// One connection, its cells made.
 struct Row<'a> {
-    judged: &'a Judged,
+    judged: &'a Assessed,
     cells: Vec<Cell>,
 }
 
 impl<'a> Row<'a> {
-    fn new(judged: &'a Judged, options: &Options) -> Self {
+    fn new(judged: &'a Assessed, options: &Options) -> Self {
         let mut cells: Vec<Cell> = COLUMNS.iter().map(|column| (column.cell)(judged)).collect();
         let owner = &mut cells[OWNER].text;
         if options.width.is_some() && chars(owner) > LONGEST_OWNER {
@@ -264,7 +264,7 @@ fn below(out: &mut String, facts: impl Iterator<Item = String>, why: &str, optio
 const RESET: &str = "\u{1b}[0m";
 
 /// Red for what may be dead, yellow for what may stay for ever.
-fn color(judged: &Judged) -> Option<&'static str> {
+fn color(judged: &Assessed) -> Option<&'static str> {
     use crate::model::liveness::Liveness;
     match judged.verdict.liveness {
         Liveness::Suspect(_) => Some("\u{1b}[31m"),

@@ -11,9 +11,9 @@ use crate::model::connection::{
     Connection, Keepalive, Known, Outstanding, State, TimerKind, Unknown,
 };
 
-/// Judges one connection.
+/// Classifies one connection.
 #[must_use]
-pub fn judge(connection: &Connection, thresholds: &Thresholds) -> Verdict {
+pub fn classify(connection: &Connection, thresholds: &Thresholds) -> Verdict {
     match connection.state {
         State::Listen => certain(Liveness::Listening, "a listener"),
         State::Close => certain(Liveness::Closing, "closed"),

@@ -1,17 +1,16 @@
 //! Connections with what is thought of them, and the reading they come from.
-//! It must never judge anew: [`super::liveness`] and [`super::detection`] do, once for each.
 
 use std::cmp::Ordering;
 
 use super::{
     connection::{Connection, Known},
     detection::{Detection, Paths, detect},
-    liveness::{Liveness, Thresholds, Verdict, judge},
+    liveness::{Liveness, Thresholds, Verdict, classify},
 };
 
 /// One connection and its judgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judged {
+pub struct Assessed {
     /// The facts.
     pub connection: Connection,
     /// Whether it lives.
@@ -20,12 +19,12 @@ pub struct Judged {
     pub detection: Paths,
 }
 
-impl Judged {
+impl Assessed {
     /// Judges a connection.
     #[must_use]
     pub fn new(connection: Connection, thresholds: &Thresholds) -> Self {
         Self {
-            verdict: judge(&connection, thresholds),
+            verdict: classify(&connection, thresholds),
             detection: detect(&connection),
             connection,
         }
@@ -74,11 +73,11 @@ impl Judged {
 }
 
 /// Which connections a reading is to have.
-pub type Wanted = Box<dyn Fn(&Connection) -> bool + Send>;
+pub type Predicate = Box<dyn Fn(&Connection) -> bool + Send>;
 
 /// How much a reading is to bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
+pub struct ListOptions {
     /// Only this network namespace, by its inode number.
     pub netns: Option<u32>,
     /// Connections at most.
@@ -90,7 +89,7 @@ pub struct Extent {
 
 /// What one look at the kernel's sockets brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reading {
+pub struct ConnectionList {
     /// The connections read; the reader may have left out those that cannot matter to the question.
     pub connections: Vec<Connection>,
     /// Network namespaces known to exist that could not be seen.
@@ -103,19 +102,19 @@ pub struct Reading {
     /// few connections.
     pub cut_short: u64,
     /// Where the facts come from.
-    pub source: Source,
+    pub source: ReadMethod,
 }
 
 /// Where facts about connections come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Source {
+pub enum ReadMethod {
     /// The kernel's own tables of sockets, read by BPF.
     Tables,
     /// sock_diag (netlink), the fallback.
     SockDiag,
 }
 
-impl Source {
+impl ReadMethod {
     /// Its name, for programs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -147,8 +146,8 @@ mod tests {
         liveness::fixture::{established, seconds},
     };
 
-    fn judged(change: impl FnOnce(&mut Connection)) -> Judged {
-        Judged::new(established().with(change), &Thresholds::default())
+    fn judged(change: impl FnOnce(&mut Connection)) -> Assessed {
+        Assessed::new(established().with(change), &Thresholds::default())
     }
 
     #[test]
@@ -163,11 +162,11 @@ mod tests {
                 .with_silence(Err(Unknown::NotInSockDiag)),
         ];
         for pair in ordered.windows(2) {
-            assert_eq!(Judged::worst_first(&pair[0], &pair[1]), Ordering::Less);
-            assert_eq!(Judged::worst_first(&pair[1], &pair[0]), Ordering::Greater);
+            assert_eq!(Assessed::worst_first(&pair[0], &pair[1]), Ordering::Less);
+            assert_eq!(Assessed::worst_first(&pair[1], &pair[0]), Ordering::Greater);
         }
         assert_eq!(
-            Judged::worst_first(&ordered[0], &ordered[0]),
+            Assessed::worst_first(&ordered[0], &ordered[0]),
             Ordering::Equal
         );
     }
@@ -176,10 +175,10 @@ mod tests {
     fn equals_are_told_apart_by_address() {
         let near = judged(|_| ());
         let far = judged(|it| it.remote.set_port(50_001));
-        assert_eq!(Judged::worst_first(&near, &far), Ordering::Less);
+        assert_eq!(Assessed::worst_first(&near, &far), Ordering::Less);
     }
 
-    impl Judged {
+    impl Assessed {
         /// With the same judgement after another silence.
         fn with_silence(mut self, silence: Known<std::time::Duration>) -> Self {
             self.connection.last_ack = silence;
