@@ -319,10 +319,10 @@ fn without_sockets_of_systemd_it_says_so() {
         );
     };
     let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    unusable(high(datagrams), "no stream socket");
+    unusable(high(datagrams), "not a TCP or unix stream socket");
     unusable(
         high(fs::File::open("/dev/null").unwrap()),
-        "no stream socket",
+        "not a TCP or unix stream socket",
     );
     let (pair, _other) = UnixStream::pair().unwrap();
     unusable(high(pair), "does not listen");
