@@ -123,7 +123,7 @@ mod tests {
         }
         for wrong in ["unix:", "unix:halfopen.sock", "unix:/run/", "/"] {
             let reason = wrong.parse::<Address>().unwrap_err();
-            assert!(reason.contains("no path of a unix socket"), "{reason}");
+            assert!(reason.contains("not the path of a unix socket"), "{reason}");
         }
         for wrong in [
             "",

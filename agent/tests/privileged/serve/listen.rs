@@ -203,7 +203,7 @@ fn sockets_of_systemd_are_taken_over() {
     // The address is then not used: it could not be.
     let command = activated(sockets, "--web.listen-address 192.0.2.1:1");
     let mut bare = Bare::start(command);
-    let open = bare.line("everybody on this machine may connect");
+    let open = bare.line("every local user may connect");
     assert!(open["socket"].as_str().unwrap().contains("handed.sock"));
     assert_eq!(bare.line("listening")["address"], address.to_string());
     let unix = format!("unix:{}", path.display());

@@ -56,10 +56,10 @@ fn without_sockets_of_systemd_it_says_so() {
         );
     };
     let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    unusable(datagrams.into(), "no stream socket");
+    unusable(datagrams.into(), "not a TCP or unix stream socket");
     unusable(
         fs::File::open("/dev/null").unwrap().into(),
-        "no stream socket",
+        "not a TCP or unix stream socket",
     );
     let (pair, _other) = UnixStream::pair().unwrap();
     unusable(pair.into(), "does not listen");
