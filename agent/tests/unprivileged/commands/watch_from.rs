@@ -331,8 +331,9 @@ fn a_flood_is_accounted_for() {
         }
         (shown, dropped)
     });
+    let an_event = event(1);
     for number in 0..SENT {
-        server.feed.hear(event(1));
+        server.feed.hear(an_event.clone());
         sent.fetch_add(1, Ordering::SeqCst);
         if number % 500 == 0 {
             server.feed.missed(Missed {

@@ -266,17 +266,18 @@ fn a_slow_reader_is_told_how_many_it_missed() {
     let mut slow = Events::open(server.address, "", "");
     let mut deaths_alone = Events::open(server.address, "deaths", "");
     assert!(slow.next().is_some() && deaths_alone.next().is_some());
+    let (a_death, a_probe) = (death(1), probe(1));
     let before = resident();
     // Nobody reads until all of it is fed: a feed that waited for a reader would not end.
     for number in 0..SENT {
         if number % 1_000 == 0 {
-            server.feed.hear(death(1));
+            server.feed.hear(a_death.clone());
             server.feed.missed(Missed {
                 events: 3,
                 deaths: 1,
             });
         } else {
-            server.feed.hear(probe(1));
+            server.feed.hear(a_probe.clone());
         }
     }
     let grown = resident().saturating_sub(before);
@@ -352,8 +353,9 @@ fn streams_end_promptly_when_the_server_stops() {
     let mut reading = Events::open(server.address, "", "");
     // One that has taken nothing of what is on its way to it.
     let stalled = Events::open(server.address, "since=0", "");
+    let a_probe = probe(1);
     for _ in 0..50_000 {
-        server.feed.hear(probe(1));
+        server.feed.hear(a_probe.clone());
     }
     server.feed.hear(probe(7));
     let has_read_all = AtomicBool::new(false);
@@ -388,8 +390,9 @@ fn the_feed_waits_for_nobody() {
     let feed = Feed::new(1_000);
     // None of them takes anything.
     let watchers: Vec<_> = (0..64).map(|_| feed.watch(true, None)).collect();
+    let a_probe = probe(1);
     for _ in 0..50_000 {
-        feed.hear(probe(1));
+        feed.hear(a_probe.clone());
     }
     drop(watchers);
     assert!(!feed.is_watched());
