@@ -3,26 +3,25 @@
 
 use std::{fs, path::Path};
 
-use halfopen_common::layout::LAYOUT;
+use halfopen_common::{fnv, layout::LAYOUT};
 
 /// The layout, and the hash of its definitions. If anything in a pinned map has got another place, size
 /// or meaning, raise `LAYOUT` in agent-common/src/layout.rs: agents then refuse the pins of those
 /// before. If nothing has (a function or a name is another), keep it. Then put the new pair here.
-const KNOWN: (u32, u64) = (1, 0x5841_7ed4_2611_a727);
+const KNOWN: (u32, u64) = (2, 0x4a93_4d76_0ef8_c05c);
 
 /// Files of definitions, and where in them they stand: from a line that begins so to one that is so.
-const DEFINITIONS: [(&str, &str, &str); 8] = [
+const DEFINITIONS: [(&str, &str, &str); 7] = [
     ("agent-common/src/counts.rs", "", ""),
     ("agent-common/src/ending.rs", "", ""),
-    ("agent-common/src/notice.rs", "", ""),
+    ("agent-common/src/event_record.rs", "", ""),
     ("agent-common/src/record.rs", "", ""),
-    ("agent-common/src/offsets.rs", "pub mod switch {", "}"),
-    ("agent-ebpf/src/bracket.rs", "pub struct Bracket {", "}"),
-    ("agent-ebpf/src/request.rs", "pub struct Pending {", "}"),
+    ("agent-common/src/switch.rs", "", ""),
+    ("agent-common/src/timer_context.rs", "", ""),
     (
         "agent-ebpf/src/maps.rs",
         "static SOCKETS",
-        "/// One constant of",
+        "/// Adds to a counter",
     ),
 ];
 
@@ -44,10 +43,7 @@ fn definition((file, from, to): (&str, &str, &str)) -> String {
 #[test]
 fn a_change_of_what_is_pinned_is_noticed() {
     let code: String = DEFINITIONS.into_iter().map(definition).collect();
-    // FNV-1a.
-    let hash = code.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    });
+    let hash = fnv::hash(code.as_bytes());
     assert_eq!(
         (LAYOUT, format!("{hash:#018x}")),
         (KNOWN.0, format!("{:#018x}", KNOWN.1)),

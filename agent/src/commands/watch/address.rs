@@ -1,5 +1,4 @@
-//! Where an agent answers, as typed.
-//! It must never look a name up.
+//! The address of an agent.
 
 use std::{
     fmt,

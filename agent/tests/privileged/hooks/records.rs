@@ -13,14 +13,12 @@ use std::{
 };
 
 use crate::fixtures::{LIMIT, network::enter_private};
-use halfopen::{
-    kernel::{Monitor, Options},
-    model::{
-        budget::Limits,
-        snapshot::{Cause, Counts, Direction, Group, Walk},
-    },
-};
+use halfopen::{collector::Monitor, options::Options};
 use halfopen_common::{Record, direction, state};
+use halfopen_core::model::{
+    budget::Limits,
+    snapshot::{Cause, Counts, Direction, Group, Walk},
+};
 use socket2::{Domain, Socket, TcpKeepalive, Type};
 
 /// A uid no test runs as, so that a field left at zero cannot pass.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use halfopen::kernel::{Options, measure};
+use halfopen::{bpf::statistics, options::Options};
 
 const TABLE: &str = include_str!("../../../../agent-ebpf/verified-instructions.txt");
 
@@ -23,7 +23,7 @@ fn ceilings() -> BTreeMap<&'static str, u64> {
 fn no_program_exceeds_its_ceiling() {
     let mut ceilings = ceilings();
     let mut complaints = Vec::new();
-    for verified in measure::verify(&Options::default()).unwrap() {
+    for verified in statistics::verify(&Options::default()).unwrap() {
         let program = verified.program;
         match (ceilings.remove(program.as_str()), verified.instructions) {
             (None, instructions) => {

@@ -9,10 +9,8 @@ use std::{
 };
 
 use crate::fixtures::cgroup::{TestCgroup, all};
-use halfopen::{
-    host::cgroups::{self, Cgroups, Unknown},
-    model::owner::Kind,
-};
+use halfopen::host::cgroups::{self, Cgroups, Unknown};
+use halfopen_core::model::owner::Kind;
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 /// Its path from the root of cgroups.

@@ -15,7 +15,7 @@ use crate::fixtures::{
     player::Player,
     scrape::{Scrape, SeriesId, json},
 };
-use halfopen_lab::{Family, Held, Pair};
+use halfopen_lab::{Family, NetnsLifetime, Pair};
 
 /// How many owners, and how many of them in a second.
 const OWNERS: &str = "HALFOPEN_TEST_OWNERS";
@@ -213,7 +213,7 @@ fn thousands_of_owners_pass_and_every_count_stays() {
     let owners = number(OWNERS, 450);
     let truth = u64::from(owners);
     let slice = TestCgroup::slice(&mount_point, "churn");
-    let pair = Pair::new("churn", Family::Ipv4, Held::ByThread).unwrap();
+    let pair = Pair::new("churn", Family::Ipv4, NetnsLifetime::Thread).unwrap();
     // Else the SYN-ACK is sent again, by which the client hears its peer.
     pair.server.sysctl("ipv4/tcp_synack_retries", "0").unwrap();
     pair.server.nft(ONLY_SYN).unwrap();

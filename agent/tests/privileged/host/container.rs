@@ -19,7 +19,7 @@ use crate::{
     },
     support::{binary::run, skip},
 };
-use halfopen_lab::{Family, Held, Pair};
+use halfopen_lab::{Family, NetnsLifetime, Pair};
 use serde_json::{Value, json};
 
 /// The private root in which crun and Python are; `cargo xtask test` makes it.
@@ -162,7 +162,7 @@ fn a_death_is_charged_to_the_container() {
     let own = docker.child(&id);
     let path = Path::new("/").join(own.path().strip_prefix(&mount_point).unwrap());
     let inode = own.id();
-    let pair = Pair::new("contained", Family::Ipv4, Held::ByThread).unwrap();
+    let pair = Pair::new("contained", Family::Ipv4, NetnsLifetime::Thread).unwrap();
     let to = SocketAddr::new(Family::Ipv4.server(), PORT);
     let listener = pair.server.run(move || TcpListener::bind(to).unwrap());
     let listener = listener.unwrap();

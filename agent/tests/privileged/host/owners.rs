@@ -16,7 +16,7 @@ use crate::{
     },
     support::binary::{run, stderr},
 };
-use halfopen_lab::{Family, Held, Host, Pair};
+use halfopen_lab::{Family, Host, NetnsLifetime, Pair};
 use serde_json::Value;
 
 /// Waits for what others do.
@@ -78,7 +78,7 @@ fn a_unit_is_named_in_all_that_is_shown_and_after_it_is_gone() {
     let slice = TestCgroup::slice(&mount_point, "owners");
     let [web_group, db_group] = [&web, &db].map(|name| slice.child(name));
     let (web_id, db_id) = (web_group.id(), db_group.id());
-    let pair = Pair::new("owners", Family::Ipv4, Held::ByThread).unwrap();
+    let pair = Pair::new("owners", Family::Ipv4, NetnsLifetime::Thread).unwrap();
     pair.client.sysctl("ipv4/tcp_orphan_retries", "2").unwrap();
     let netns = pair.client.inum().unwrap();
     let to = listen(&pair, PORT);

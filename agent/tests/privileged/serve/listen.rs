@@ -166,7 +166,7 @@ fn by_default_it_listens_on_its_port_and_its_socket() {
 fn without_its_default_socket_it_goes_on() {
     let read_only = "mount -t tmpfs -o ro none /run;";
     let mut bare = Bare::start(in_own_run(read_only, ""));
-    let warning = bare.line("goes on without its unix socket");
+    let warning = bare.line("runs without its unix socket");
     let reason = warning["reason"].as_str().unwrap();
     assert!(reason.contains("making its folder failed"), "{warning}");
     assert!(reason.contains("Read-only"), "{warning}");

@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::fixtures::network::enter_private;
-use halfopen::{
-    kernel::{Options, Reader},
+use halfopen::{options::Options, sockets::Reader};
+use halfopen_core::{
     model::{
         connection::{Connection, Holder, State},
         judged::{Extent, Judged, Source},

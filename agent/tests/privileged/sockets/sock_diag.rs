@@ -11,15 +11,13 @@ use std::{
 };
 
 use crate::fixtures::LIMIT;
-use halfopen::{
-    host::{namespaces::Found, sock_diag::dump_everywhere},
-    model::{
-        connection::{Connection, State, Timer, TimerKind, Unknown},
-        liveness::{Evidence, Liveness, Thresholds, judge},
-        snapshot::Direction,
-    },
+use halfopen::{host::namespaces::Found, sockets::sock_diag::dump_everywhere};
+use halfopen_core::model::{
+    connection::{Connection, State, Timer, TimerKind, Unknown},
+    liveness::{Evidence, Liveness, Thresholds, judge},
+    snapshot::Direction,
 };
-use halfopen_lab::{Family, Held, Host, Pair};
+use halfopen_lab::{Family, Host, NetnsLifetime, Pair};
 use socket2::{SockRef, TcpKeepalive};
 
 const PORT: u16 = 8080;
@@ -85,7 +83,7 @@ fn listen(pair: &Pair, family: Family) -> TcpListener {
 }
 
 fn connect(name: &str, family: Family) -> Connected {
-    let pair = Pair::new(name, family, Held::ByMount).unwrap();
+    let pair = Pair::new(name, family, NetnsLifetime::Mount).unwrap();
     let listener = listen(&pair, family);
     let address = listener.local_addr().unwrap();
     let client = pair.client.run(move || TcpStream::connect(address));
@@ -248,7 +246,7 @@ fn window_probes_and_their_answers() {
 #[ignore = "needs root"]
 fn requests_and_connecting_sockets() {
     for (name, family) in [("diags4", Family::Ipv4), ("diags6", Family::Ipv6)] {
-        let pair = Pair::new(name, family, Held::ByThread).unwrap();
+        let pair = Pair::new(name, family, NetnsLifetime::Thread).unwrap();
         let found = found(&pair);
         let listener = listen(&pair, family);
         pair.client.nft(DEAF).unwrap();

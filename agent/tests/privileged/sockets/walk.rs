@@ -11,14 +11,12 @@ use std::{
 };
 
 use crate::fixtures::network::enter_private;
-use halfopen::{
-    kernel::{Options, Reader},
-    model::{
-        connection::{Connection, Keepalive, Setting, State},
-        judged::Source,
-        liveness::Thresholds,
-        snapshot::{Direction, Group},
-    },
+use halfopen::{options::Options, sockets::Reader};
+use halfopen_core::model::{
+    connection::{Connection, Keepalive, Setting, State},
+    judged::Source,
+    liveness::Thresholds,
+    snapshot::{Direction, Group},
 };
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 

@@ -74,11 +74,14 @@ fn bad_lists() {
 fn bad_listen_addresses() {
     for (address, expected) in [
         ("9841", "no port"),
-        (":99999", "\"99999\" is no port"),
-        ("localhost:http", "\"http\" is no port"),
+        (":99999", "\"99999\" is not a port"),
+        ("localhost:http", "\"http\" is not a port"),
         ("::1:9841", "in brackets"),
         ("[::1:9841", "in brackets"),
-        ("http://localhost:9841", "\"http://localhost\" is no host"),
+        (
+            "http://localhost:9841",
+            "\"http://localhost\" is not a host",
+        ),
     ] {
         usage(
             &["agent", "--web.listen-address", address],

@@ -105,10 +105,13 @@ fn servers_that_are_no_agents() {
         &answered(b"HTTP/1.1 500 Oh\r\n\r\n", Some(&[b'x'; 65_536])),
         &["refused (500", "xxx"],
     );
-    fails(&answered(b"", None), &["does not answer as an agent does"]);
+    fails(
+        &answered(b"", None),
+        &["does not answer like a halfopen agent"],
+    );
     fails(
         &answered(b"SSH-2.0-OpenSSH_9.2\r\n", None),
-        &["does not answer as an agent does"],
+        &["does not answer like a halfopen agent"],
     );
     let page = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>";
     fails(
@@ -119,9 +122,9 @@ fn servers_that_are_no_agents() {
     fails(
         &answered(garbage.as_bytes(), None),
         &[
-            "cannot understand",
+            "cannot parse events",
             "no event of halfopen",
-            "another version?",
+            "another version of halfopen?",
         ],
     );
     let newer = "{\"format\":\"halfopen.event\",\"format_version\":2}";

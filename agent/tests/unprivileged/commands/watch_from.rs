@@ -26,9 +26,9 @@ use crate::{
 };
 use halfopen::{
     host::cgroups,
-    model::event::{Event, Listener, Missed},
-    serve::{Access, Limits},
+    serve::{Access, ServerLimits},
 };
+use halfopen_core::model::event::{Event, Listener, Missed};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, Signal, kill_process},
@@ -37,7 +37,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 fn serve() -> (TestServer, halfopen::serve::Sampler) {
-    TestServer::start(Limits::default(), Fake::default())
+    TestServer::start(ServerLimits::default(), Fake::default())
 }
 
 fn url(address: SocketAddr) -> String {
@@ -141,7 +141,7 @@ fn by_the_unix_socket() {
     let path = folder.path().join("own.sock");
     let socket = UnixListener::bind(&path).unwrap();
     let (server, pending) = TestServer::pending_with(
-        Limits::default(),
+        ServerLimits::default(),
         Access::open().unwrap(),
         vec![socket.into()],
     );

@@ -3,8 +3,9 @@
 use std::{array, collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::fixtures::snapshot::{group, rich};
-use halfopen::{
-    metrics::{self, Format, Process, Readings, Scrapes, Sections},
+use halfopen::serve::exposition;
+use halfopen_core::{
+    metrics::{Format, Process, Readings, Scrapes, Sections},
     model::{
         budget::{Budget, LEAST_SERIES, Limits, MOST_HOOKS, Shown, UNGROUPED_SERIES},
         census::{Census, Sums},
@@ -37,7 +38,7 @@ fn series(snapshot: Snapshot) -> usize {
             ..Scrapes::default()
         }),
     };
-    let text = metrics::write(&readings, Sections::ALL, Format::Text).unwrap();
+    let text = exposition::write(&readings, Sections::ALL, Format::Text).unwrap();
     text.lines().filter(|line| !line.starts_with('#')).count()
 }
 

@@ -10,7 +10,8 @@ use crate::fixtures::{
     golden,
     snapshot::{group, rich},
 };
-use halfopen::{
+use halfopen::serve::exposition;
+use halfopen_core::{
     metrics::{self, Format, Kind, LABELS, Process, Readings, Scrapes, Section, Sections, Values},
     model::snapshot::{Coverage, Direction, Snapshot, Walk},
 };
@@ -20,12 +21,12 @@ fn text(snapshot: Snapshot) -> String {
         snapshot: Arc::new(snapshot),
         ..Readings::default()
     };
-    metrics::write(&readings, Sections::ALL, Format::Text).unwrap()
+    exposition::write(&readings, Sections::ALL, Format::Text).unwrap()
 }
 
 /// The text of one section, of which the snapshot knows nothing.
 fn own(readings: Readings, section: Section) -> String {
-    metrics::write(&readings, Sections::only(&[section]), Format::Text).unwrap()
+    exposition::write(&readings, Sections::only(&[section]), Format::Text).unwrap()
 }
 
 #[test]
@@ -82,7 +83,7 @@ fn sections_are_told_apart_and_make_up_all() {
         }),
         scrapes: Some(Scrapes::default()),
     };
-    let write = |sections| metrics::write(&readings, sections, Format::Text).unwrap();
+    let write = |sections| exposition::write(&readings, sections, Format::Text).unwrap();
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
     let everything = lines(&write(Sections::ALL));
     let mut together = BTreeSet::new();
@@ -253,7 +254,7 @@ fn what_is_declared_is_what_is_written() {
             ..Scrapes::default()
         }),
     };
-    let text = metrics::write(&readings, Sections::ALL, Format::Text).unwrap();
+    let text = exposition::write(&readings, Sections::ALL, Format::Text).unwrap();
     let declared = metrics::declared();
     let names: BTreeSet<String> = declared
         .iter()

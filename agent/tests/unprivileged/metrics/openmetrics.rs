@@ -9,8 +9,9 @@ use crate::fixtures::{
     golden,
     snapshot::{group, rich},
 };
-use halfopen::{
-    metrics::{self, Format, Process, Readings, Scrapes, Sections},
+use halfopen::serve::exposition;
+use halfopen_core::{
+    metrics::{Format, Process, Readings, Scrapes, Sections},
     model::snapshot::{Direction, Snapshot},
 };
 
@@ -24,7 +25,7 @@ fn write(snapshot: Snapshot, format: Format) -> String {
         }),
         scrapes: Some(Scrapes::default()),
     };
-    metrics::write(&readings, Sections::ALL, format).unwrap()
+    exposition::write(&readings, Sections::ALL, format).unwrap()
 }
 
 type LabelPairs = Vec<(String, String)>;
@@ -347,7 +348,7 @@ fn units_are_told_of_names_that_have_one() {
 
 #[test]
 fn nothing_is_but_its_end() {
-    let none = metrics::write(
+    let none = exposition::write(
         &Readings::default(),
         Sections::only(&[]),
         Format::OpenMetrics,

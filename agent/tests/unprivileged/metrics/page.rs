@@ -2,39 +2,41 @@
 
 use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
 
-use halfopen::metrics::{Declared, Kind, LABELS, Section, Values, declared};
+use halfopen_core::metrics::{Declared, Kind, LABELS, Section, Values, declared};
 
 /// What must be known of all of them.
 const INTRO: &str = r#"# Metrics
 
-<!-- Written from the declarations in agent/src/metrics by `BLESS=1 cargo test -p halfopen --test metrics_page`. -->
+<!-- Generated from the metric declarations: `BLESS=1 cargo test -p halfopen the_page_is_current`. -->
 
-`GET /metrics` answers in Prometheus' text format 0.0.4, or in OpenMetrics 1.0.0 where `Accept` prefers
-it, with gzip where `Accept-Encoding` does. In OpenMetrics the family of a counter is named without its
-`_total`, as the format wants it; series have the names below in both. It writes the bounds of buckets
-with a point (`le="1.0"`), text format 0.0.4 without (`le="1"`); Prometheus 3 takes them for the same.
+`GET /metrics` returns Prometheus' text format 0.0.4, or OpenMetrics 1.0.0 if `Accept` prefers it, with gzip
+if `Accept-Encoding` allows it. Series names are the same in both. In OpenMetrics a counter's family has no
+`_total`, and bucket bounds have a decimal point (`le="1.0"` instead of `le="1"`); Prometheus 3 treats both
+bounds as equal.
 
-Some sections can be asked for alone, `/metrics?collect[]=deaths&collect[]=walk`, or left out,
-`/metrics?exclude[]=process`; not both at once.
+To select sections: `/metrics?collect[]=deaths&collect[]=walk`. To leave sections out:
+`/metrics?exclude[]=process`. Not both at once.
+
+Scrapes finish within Prometheus' timeout. At most 40 scrapes run at the same time (`--web.max-requests`).
 
 ## Before you write a query
 
-- **Owners.** Metrics with `owner`, `direction` and `port` are told by *group*: whose connections, who
-  opened them, at which port the service is. `--group-by` chooses among these labels.
-- **`other`.** Only so many groups are shown by name (`--max-groups`, `--max-series`): the biggest and the
-  worst. All others are summed as owner `other`. Sums over owners are exact whatever is folded.
-- **Absent is unknown.** What this kernel does not let the agent see is left out, never shown as 0;
-  `halfopen doctor` says why, and `halfopen_hook_attached == 0` where.
-- **A counter begins with its group, and not at 0.** The first death of a group makes its series appear
-  with the value 1, and `rate()` and `increase()` know nothing of what came before the first sample: they
-  miss it. A group that loses its name moves its counts to `other`, where they look like an increase. Both
-  are gone if the sum over owners is taken first, and its rate then: by a recording rule, or at once by a
-  subquery,
+- **Groups.** Metrics with `owner`, `direction` and `port` are counted by *group*: owner of the connections,
+  who opened them, port of the service. `--group-by` selects among these labels.
+- **`other`.** A limited number of groups is shown by name (`--max-groups`, `--max-series`): the largest, and
+  those with the most problems. The others are summed as owner `other`. Sums over owners stay exact.
+  [More](owners.md).
+- **Absent means unknown.** Values that the agent cannot see on this kernel are left out, never shown as 0.
+  `halfopen doctor` says why; `halfopen_hook_attached == 0` finds the hooks.
+- **New series do not start at 0**, so `rate()` and `increase()` miss their first increment: the first death of
+  a group creates its series with the value 1. A group that loses its name moves its counts to `other`,
+  where they look like an increase. To avoid both, sum over owners first, then take the rate: in a
+  recording rule, or in a subquery:
 
       increase(sum by (instance) (halfopen_deaths_total)[5m:15s])
 
-  The queries below are shorter: they take the sum of rates.
-- **Counters begin anew with the agent**, unless `--pin` keeps them in the kernel.
+  For brevity, the queries below take the sum of rates.
+- **Counters restart at 0 with the agent**, unless `--pin` keeps them in the kernel.
 "#;
 
 fn page() -> String {

@@ -3,9 +3,9 @@
 
 use std::{fs, path::Path};
 
-use super::panels::lint;
-use super::promql::Vocabulary;
 use serde_json::{Value, json};
+
+use super::{panels::lint, promql::Vocabulary};
 
 const UIDS: [&str; 4] = [
     "halfopen-overview",

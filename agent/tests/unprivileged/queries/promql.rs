@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use halfopen::metrics::{Kind, LABELS, Values, declared};
+use halfopen_core::metrics::{Kind, LABELS, Values, declared};
 use promql_parser::{
     label::METRIC_NAME,
     parser::{self, BinaryExpr, Call, Expr, LabelModifier, VectorMatchCardinality, VectorSelector},

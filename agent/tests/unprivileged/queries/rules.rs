@@ -9,7 +9,8 @@ use std::{
 
 use super::promql::{Vocabulary, query};
 use clap::Parser;
-use halfopen::{cli::Cli, metrics};
+use halfopen::cli::Cli;
+use halfopen_core::metrics;
 use serde::Deserialize;
 
 const RUNBOOKS: &str = "https://github.com/halfopen/halfopen/blob/main/docs/runbooks.md#";

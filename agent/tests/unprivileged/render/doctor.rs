@@ -1,7 +1,7 @@
 //! The doctor's report for known findings.
 
 use crate::fixtures::{golden, snapshot::rich};
-use halfopen::render::doctor::{Fact, Privilege, Report, json, text};
+use halfopen_core::render::doctor::{Fact, Privilege, Report, json, text};
 
 fn healthy() -> Report {
     let mut snapshot = rich();

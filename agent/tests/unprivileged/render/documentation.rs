@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
 use crate::fixtures::{connections, events};
-use halfopen::{
+use halfopen_core::{
     model::{
         deaths::Deaths as Kept,
         judged::{Judged, Source},

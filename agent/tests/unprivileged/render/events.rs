@@ -6,11 +6,11 @@ use crate::fixtures::{
     events::{self, deaths, event, everything, kinds, oddities},
     golden,
 };
-use halfopen::{
+use halfopen_common::Ending;
+use halfopen_core::{
     model::event::{Event, What},
     render::events::{Form, Line, Lines, Options, dropped_json},
 };
-use halfopen_common::Ending;
 use jiff::tz::{self, TimeZone};
 use serde_json::Value;
 

@@ -4,7 +4,7 @@ use crate::fixtures::{
     connections::{by_sock_diag, others, suspects, with_processes},
     golden,
 };
-use halfopen::{
+use halfopen_core::{
     model::{
         connection::Connection,
         judged::{Judged, Source},

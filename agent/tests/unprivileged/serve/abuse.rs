@@ -15,13 +15,11 @@ use crate::{
     fixtures::server::{Fake, TestServer, no_limits, read_all, wait},
     support::http::{self, body, status},
 };
-use halfopen::{
-    model::snapshot::Snapshot,
-    serve::{Limits, Source},
-};
+use halfopen::serve::{ServerLimits, SnapshotSource};
+use halfopen_core::model::snapshot::Snapshot;
 
 fn start() -> (TestServer, halfopen::serve::Sampler) {
-    TestServer::start(Limits::default(), Fake::default())
+    TestServer::start(ServerLimits::default(), Fake::default())
 }
 
 #[test]
@@ -96,7 +94,7 @@ fn oversized_requests_get_a_4xx() {
 
 #[test]
 fn slow_requests_are_closed_and_harm_nobody() {
-    let limits = Limits {
+    let limits = ServerLimits {
         header_time: Duration::from_millis(500),
         ..no_limits()
     };
@@ -120,9 +118,9 @@ fn slow_requests_are_closed_and_harm_nobody() {
 
 #[test]
 fn connections_are_limited() {
-    let limits = Limits {
+    let limits = ServerLimits {
         connections: 8,
-        ..Limits::default()
+        ..ServerLimits::default()
     };
     let (server, _sampler) = TestServer::start(limits, Fake::default());
     let idle: Vec<_> = (0..8).map(|_| server.connect()).collect();
@@ -162,7 +160,7 @@ impl Together {
     }
 }
 
-impl Source for Together {
+impl SnapshotSource for Together {
     fn snapshot(&mut self) -> Snapshot {
         wait("they do not ask", || {
             self.is_ending.load(Ordering::SeqCst) || self.is_full()
@@ -233,7 +231,7 @@ fn a_crowd_is_told_to_come_back() {
     let source = Fake::default();
     source.gate.set_closed(true);
     let gate = source.gate.clone();
-    let (server, _sampler) = TestServer::start_allowing(0, Limits::default(), source);
+    let (server, _sampler) = TestServer::start_allowing(0, ServerLimits::default(), source);
     let sent_away = AtomicU64::new(0);
     let ask = || {
         let answer = server.get("/metrics");

@@ -17,11 +17,9 @@ use crate::{
     },
     support::http::{body, status},
 };
-use halfopen::{
-    model::event::{Event, Listener, Missed},
-    serve::{Feed, Limits},
-};
+use halfopen::serve::{Feed, ServerLimits};
 use halfopen_common::Ending;
+use halfopen_core::model::event::{Event, Listener, Missed};
 use serde_json::Value;
 
 /// Tests that fill memory, one at a time.
@@ -32,7 +30,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn start() -> (TestServer, halfopen::serve::Sampler) {
-    TestServer::start(Limits::default(), Fake::default())
+    TestServer::start(ServerLimits::default(), Fake::default())
 }
 
 /// A death of a connection to this port.

@@ -9,7 +9,7 @@ use crate::{
     },
     support::certificates::connect,
 };
-use halfopen::serve::Limits;
+use halfopen::serve::ServerLimits;
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, body::Bytes};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -42,9 +42,9 @@ fn http2_is_spoken_where_it_is_not_switched_off() {
 
 #[test]
 fn over_http2_all_is_as_over_http1() {
-    let limits = Limits {
+    let limits = ServerLimits {
         header_time: Duration::from_millis(500),
-        ..Limits::default()
+        ..ServerLimits::default()
     };
     let hash = "$2y$04$abcdefghijklmnopqrstuuFmEfrkTQnczNzw475xE2VhDrK1uwJiC";
     let secure = Secure::start_with(
@@ -91,11 +91,11 @@ fn over_http2_all_is_as_over_http1() {
 /// A client of HTTP/2 that opens no window, but answers when asked whether it lives.
 #[test]
 fn over_http2_one_who_reads_nothing_is_left() {
-    let limits = Limits {
+    let limits = ServerLimits {
         connections: 1,
         header_time: Duration::from_millis(300),
         unread_time: Duration::from_millis(600),
-        ..Limits::default()
+        ..ServerLimits::default()
     };
     let secure = Secure::start_with(PLAIN, limits);
     let mut client = secure.client();

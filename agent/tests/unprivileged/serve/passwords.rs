@@ -15,7 +15,7 @@ use crate::{
     support::http::{self, body, status},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use halfopen::serve::{Access, Limits, Sampler};
+use halfopen::serve::{Access, Sampler, ServerLimits};
 use tempfile::TempDir;
 
 /// bcrypt of "right", made by crypt(3).
@@ -47,7 +47,7 @@ impl Guarded {
         let access = Access::load(&config).unwrap();
         let socket = UnixListener::bind(folder.path().join("own.sock")).unwrap();
         let (server, pending) =
-            TestServer::pending_with(Limits::default(), access, vec![socket.into()]);
+            TestServer::pending_with(ServerLimits::default(), access, vec![socket.into()]);
         let sampler = pending
             .run(Fake::default(), Duration::from_secs(3600), |_| ())
             .unwrap();

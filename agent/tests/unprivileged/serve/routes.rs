@@ -6,10 +6,10 @@ use crate::{
     fixtures::server::{Fake, TestServer, no_limits, read_all, wait},
     support::http::{body, status},
 };
-use halfopen::serve::{Limits, Refused};
+use halfopen::serve::{ServerLimits, SnapshotError};
 
 fn start() -> (TestServer, halfopen::serve::Sampler) {
-    TestServer::start(Limits::default(), Fake::default())
+    TestServer::start(ServerLimits::default(), Fake::default())
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_snapshot_is_never_older_than_the_question() {
 
 #[test]
 fn snapshots_are_taken_when_nobody_asks() {
-    let (server, pending) = TestServer::pending(Limits::default());
+    let (server, pending) = TestServer::pending(ServerLimits::default());
     let source = Fake::default();
     let taken = source.taken.clone();
     let sampler = pending
@@ -125,7 +125,7 @@ fn snapshots_are_taken_when_nobody_asks() {
 
 #[test]
 fn not_ready_before_the_source_nor_after() {
-    let (server, pending) = TestServer::pending(Limits::default());
+    let (server, pending) = TestServer::pending(ServerLimits::default());
     assert_eq!(status(&server.get("/-/healthy")), 200);
     for path in ["/-/ready", "/metrics"] {
         let answer = server.get(path);
@@ -149,13 +149,13 @@ fn a_panic_of_the_source_is_told_and_nothing_stale_is_served() {
         ..Fake::default()
     };
     let taken = source.taken.clone();
-    let (server, mut sampler) = TestServer::start(Limits::default(), source);
+    let (server, mut sampler) = TestServer::start(ServerLimits::default(), source);
     // The first snapshot is the thread's own; the one asked for panics.
     wait("there is no first", || taken.load(Ordering::SeqCst) == 1);
     assert_eq!(status(&server.get("/metrics")), 503);
     assert_eq!(
         server.runtime.block_on(server.snapshots.take()).err(),
-        Some(Refused::Ended)
+        Some(SnapshotError::Ended)
     );
     server.runtime.block_on(sampler.ended());
     let message = sampler.stop().unwrap_err();

@@ -9,10 +9,8 @@ use crate::{
     support::http::{self, status},
 };
 use flate2::read::GzDecoder;
-use halfopen::{
-    metrics::{Format, Section, declared},
-    serve::{Limits, Sampler},
-};
+use halfopen::serve::{Sampler, ServerLimits};
+use halfopen_core::metrics::{Format, Section, declared};
 
 /// What Prometheus 2.42 sends.
 const PROMETHEUS: &str = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
@@ -26,7 +24,7 @@ fn never() -> Fake {
 }
 
 fn start() -> (TestServer, Sampler) {
-    TestServer::start(Limits::default(), Fake::default())
+    TestServer::start(ServerLimits::default(), Fake::default())
 }
 
 /// An answer, its body as it came.
@@ -239,7 +237,7 @@ fn sections_can_be_asked_for_alone() {
 #[test]
 fn an_answer_comes_before_the_scraper_gives_up() {
     let source = never();
-    let (server, _sampler) = TestServer::start(Limits::default(), source.clone());
+    let (server, _sampler) = TestServer::start(ServerLimits::default(), source.clone());
     let answer = get(
         &server,
         "/metrics",
@@ -267,7 +265,7 @@ fn a_timeout_that_says_nothing_is_none() {
         delay: Duration::from_millis(300),
         ..Fake::default()
     };
-    let (server, _sampler) = TestServer::start(Limits::default(), source);
+    let (server, _sampler) = TestServer::start(ServerLimits::default(), source);
     for timeout in ["10", "0", "-1", "inf", ""] {
         let headers = [("X-Prometheus-Scrape-Timeout-Seconds", timeout)];
         let answer = get(&server, "/metrics", &headers);
@@ -278,7 +276,7 @@ fn a_timeout_that_says_nothing_is_none() {
 
 #[test]
 fn scrapes_at_one_time_are_limited() {
-    let (server, _sampler) = TestServer::start_allowing(2, Limits::default(), never());
+    let (server, _sampler) = TestServer::start_allowing(2, ServerLimits::default(), never());
     // Not refused, this one waits for a moment and says so.
     let third = || {
         let answer = get(
@@ -318,7 +316,7 @@ fn scrapes_are_counted() {
         delay: Duration::from_millis(20),
         ..Fake::default()
     };
-    let (server, _sampler) = TestServer::start(Limits::default(), source);
+    let (server, _sampler) = TestServer::start(ServerLimits::default(), source);
     let mut bytes = [0, 0];
     for encoding in ["identity", "gzip", "gzip"] {
         let answer = get(&server, "/metrics", &[("Accept-Encoding", encoding)]);

@@ -18,7 +18,7 @@ use crate::{
         http::{self, body, status},
     },
 };
-use halfopen::serve::Limits;
+use halfopen::serve::ServerLimits;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::{
     ClientConfig, SupportedCipherSuite,
@@ -212,7 +212,7 @@ fn plain_http_is_told_so() {
 
 #[test]
 fn broken_and_slow_handshakes_harm_nobody() {
-    let limits = Limits {
+    let limits = ServerLimits {
         handshake_time: Duration::from_millis(700),
         connections: 64,
         ..no_limits()
