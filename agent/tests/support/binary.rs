@@ -1,18 +1,21 @@
-//! The real binary, as a person or a supervisor would run it.
+//! The real binary, run as a person or a supervisor runs it.
 
 use std::{
     path::Path,
     process::{Command, Output, Stdio},
 };
 
+/// Where it is.
+pub const PATH: &str = env!("CARGO_BIN_EXE_halfopen");
+
 /// The binary, which ignores the environment of whoever runs the tests.
 pub fn halfopen(arguments: &[&str]) -> Command {
-    command(Path::new(env!("CARGO_BIN_EXE_halfopen")), arguments)
+    command(Path::new(PATH), arguments)
 }
 
-/// This copy of it, which ignores the environment of whoever runs the tests.
-pub fn command(binary: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(binary);
+/// A program, which does not get the variables that configure the binary of whoever runs the tests.
+pub fn command(program: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HALFOPEN_")) {
         command.env_remove(name);
     }

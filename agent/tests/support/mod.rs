@@ -3,6 +3,7 @@
 pub mod binary;
 pub mod certificates;
 pub mod handed_over;
+pub mod http;
 pub mod promtool;
 pub mod web_config;
 

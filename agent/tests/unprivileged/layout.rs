@@ -1,5 +1,5 @@
-//! Notices when what stands in pinned maps is defined otherwise than it was.
-//! It must never judge whether the change matters: whoever makes it does, and says so here.
+//! Fails when a definition of pinned maps changes: whoever changes it decides whether the layout is a new
+//! one, and records it here.
 
 use std::{fs, path::Path};
 

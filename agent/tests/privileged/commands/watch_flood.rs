@@ -1,16 +1,20 @@
-//! Real resets, faster than any reader takes them, before the eyes of `halfopen watch`.
-//! It must never ask for speed: only that every event is shown or told as dropped.
+//! More resets than `halfopen watch` can show: every event is shown or reported as dropped.
 
 use std::{
     io::{BufRead as _, BufReader},
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use crate::fixtures::{
-    agent::Agent,
-    watch::{Watch, end, listen, reset},
+    LIMIT,
+    agent::AgentProcess,
+    watch::{JsonWatch, end, listen, reset},
 };
 use serde_json::Value;
 
@@ -20,14 +24,18 @@ const THREADS: u64 = 2;
 /// A reset sent, one received, and two deaths.
 const EVENTS: u64 = 4 * EACH * THREADS;
 
-/// Resets as fast as they can be made; the ports of the listeners, and how long it took.
-fn flood() -> (Vec<u16>, Duration) {
+/// Resets as fast as they can be made, and counted; the ports of the listeners, and how long it took.
+fn flood(so_far: &Arc<AtomicU64>) -> (Vec<u16>, Duration) {
     let began = Instant::now();
     let threads: Vec<_> = (0..THREADS)
         .map(|_| {
-            thread::spawn(|| {
+            let so_far = Arc::clone(so_far);
+            thread::spawn(move || {
                 let listener = listen();
-                (0..EACH).for_each(|_| reset(&listener));
+                for _ in 0..EACH {
+                    reset(&listener);
+                    so_far.fetch_add(1, Ordering::Relaxed);
+                }
                 listener.local_addr().unwrap().port()
             })
         })
@@ -60,10 +68,10 @@ fn value(line: &str) -> u64 {
     line.rsplit_once(' ').unwrap().1.parse().unwrap()
 }
 
-/// A flood before the eyes of one who stops reading for seconds and then reads slowly.
-fn a_flood_is_accounted_for(agent: &mut Agent, arguments: &[&str]) {
+/// A flood before the eyes of one who does not read until half of it is over, and then reads slowly.
+fn a_flood_is_accounted_for(agent: &mut AgentProcess, arguments: &[&str]) {
     let before = counted(&agent.get("/metrics"));
-    let mut child = Watch::spawn(arguments);
+    let mut child = JsonWatch::spawn(arguments);
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let beacon = listen();
     let seen = format!("\"port\":{}", beacon.local_addr().unwrap().port());
@@ -98,19 +106,30 @@ fn a_flood_is_accounted_for(agent: &mut Agent, arguments: &[&str]) {
         }
         drop(stop);
     });
-    let flooding = thread::spawn(flood);
-    thread::sleep(Duration::from_secs(3));
+    let so_far = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&so_far);
+    let flooding = thread::spawn(move || flood(&counter));
+    while so_far.load(Ordering::Relaxed) < EACH * THREADS / 2 {
+        assert!(!flooding.is_finished(), "the flood has failed");
+        thread::sleep(Duration::from_millis(10));
+    }
     let last = listen();
     let last_port = format!("\"port\":{}}}", last.local_addr().unwrap().port());
+    let (stop, stopped) = mpsc::channel::<()>();
+    let (flooded, flood_is_over) = mpsc::channel();
     let finishing = thread::spawn(move || {
-        let flooded = flooding.join().unwrap();
-        // After the reader's next round: what the kernel had no room for has been told.
-        thread::sleep(Duration::from_millis(500));
-        reset(&last);
-        flooded
+        flooded.send(flooding.join().unwrap()).unwrap();
+        // Again and again: what the kernel had no room for is told a moment later.
+        while stopped
+            .recv_timeout(Duration::from_millis(100))
+            .is_err_and(|error| error == mpsc::RecvTimeoutError::Timeout)
+        {
+            reset(&last);
+        }
     });
+    let mut over: Option<(Vec<u16>, Duration, Instant)> = None;
     let mut kept = Vec::new();
-    loop {
+    let accounts = loop {
         let accounts = next(&mut line);
         if line.contains("\"what\":\"reset") || line.contains("\"what\":\"death\"") {
             kept.push(ports_of(&line));
@@ -119,13 +138,22 @@ fn a_flood_is_accounted_for(agent: &mut Agent, arguments: &[&str]) {
             thread::sleep(Duration::from_millis(10));
         }
         if line.contains(&last_port) {
-            let (ports, took) = finishing.join().unwrap();
-            judge(agent, before, &ports, took, &kept, accounts);
-            break;
+            // The flood is over: all of it is told soon, or never.
+            let (ports, _, deadline) = over.get_or_insert_with(|| {
+                let (ports, took) = flood_is_over.recv().unwrap();
+                (ports, took, Instant::now() + LIMIT)
+            });
+            if shown(&kept, ports) + accounts.1 >= EVENTS || Instant::now() > *deadline {
+                break accounts;
+            }
         }
-    }
+    };
+    drop(stop);
+    finishing.join().unwrap();
+    let (ports, took, _) = over.unwrap();
+    judge(agent, before, &ports, took, &kept, accounts);
     // Its reader reads no more: it ends all the same.
-    drop(thread::spawn(flood).join());
+    drop(flood(&so_far));
     assert_eq!(end(&mut child).code(), Some(0));
 }
 
@@ -138,16 +166,21 @@ fn ports_of(line: &str) -> [u16; 2] {
     [ports.next().unwrap(), ports.next().unwrap()]
 }
 
+/// How many of these lines are of connections to these ports.
+fn shown(kept: &[[u16; 2]], ports: &[u16]) -> u64 {
+    let is_ours = |line: &&[u16; 2]| line.iter().any(|port| ports.contains(port));
+    kept.iter().filter(is_ours).count() as u64
+}
+
 fn judge(
-    agent: &Agent,
+    agent: &AgentProcess,
     before: u64,
     ports: &[u16],
     took: Duration,
     kept: &[[u16; 2]],
     (all, dropped): (u64, u64),
 ) {
-    let is_ours = |line: &&[u16; 2]| line.iter().any(|port| ports.contains(port));
-    let shown = kept.iter().filter(is_ours).count() as u64;
+    let shown = shown(kept, ports);
     println!("{EVENTS} events in {took:?}: {shown} shown, {dropped} dropped, {all} in all");
     assert!(shown > 0 && shown <= EVENTS, "{shown} shown");
     assert!(dropped > 0, "a flood above what a blocked reader takes");
@@ -176,14 +209,14 @@ fn judge(
 #[test]
 #[ignore = "needs root"]
 fn a_flood_seen_by_hooks_of_its_own() {
-    let mut agent = Agent::start(&[]);
+    let mut agent = AgentProcess::start(&[]);
     a_flood_is_accounted_for(&mut agent, &[]);
 }
 
 #[test]
 #[ignore = "needs root"]
 fn a_flood_seen_by_way_of_an_agent() {
-    let mut agent = Agent::start(&[]);
+    let mut agent = AgentProcess::start(&[]);
     let from = format!("http://{}", agent.address);
     a_flood_is_accounted_for(&mut agent, &["--from", &from]);
     assert_eq!(agent.end("-TERM").code(), Some(0));

@@ -1,6 +1,5 @@
-//! What an agent that is told to keeps in the kernel: killed and started again under load, and held
-//! against what the load did and the kernel's own counters.
-//! It must never leave a pin behind, nor take an expectation from the agent.
+//! Pins: agents that are killed and restarted under load, checked against what the load did and the
+//! kernel's own counters.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +17,7 @@ use std::{
 };
 
 use crate::{
-    fixtures::agent::Agent,
+    fixtures::{LIMIT, agent::AgentProcess, network::kernel_counter},
     support::binary::{run, sentence, stderr},
 };
 use aya::{
@@ -33,14 +32,14 @@ const NOBODY: u16 = 20_999;
 
 /// A network, and a BPF file system, of this test's own; what is pinned in it goes with it.
 /// One at a time: what is in the kernel is told apart by when it was made.
-struct Jail(
+struct PrivateBpffs(
     PathBuf,
     #[allow(dead_code, reason = "held")] MutexGuard<'static, ()>,
 );
 
 static ALONE: Mutex<()> = Mutex::new(());
 
-impl Jail {
+impl PrivateBpffs {
     fn enter() -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).unwrap();
@@ -61,7 +60,7 @@ impl Jail {
     }
 }
 
-impl Drop for Jail {
+impl Drop for PrivateBpffs {
     fn drop(&mut self) {
         // The mount ends with this thread's namespace; an agent's pins end with the mount, or here.
         let _ = run(&["unpin", self.0.to_str().unwrap()]);
@@ -105,6 +104,16 @@ impl Load {
         Self { thread, ..load }
     }
 
+    /// Waits for a hundred more of each.
+    fn goes_on(&self) {
+        let until = self.reset.load(Ordering::Relaxed) + 100;
+        let deadline = Instant::now() + LIMIT;
+        while self.reset.load(Ordering::Relaxed) < until {
+            assert!(Instant::now() < deadline, "the load has stopped");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Ends it: how many were refused, and how many were reset.
     fn end(mut self) -> (u64, u64) {
         self.stop.store(true, Ordering::Relaxed);
@@ -144,16 +153,6 @@ fn port(port: u16) -> String {
     format!("port=\"{port}\"")
 }
 
-/// A counter of this network namespace.
-fn kernel_counter(name: &str) -> u64 {
-    let text = fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
-    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));
-    let names = lines.next().unwrap().split(' ');
-    let values = lines.next().unwrap().split(' ');
-    let found = names.zip(values).find(|(found, _)| *found == name);
-    found.unwrap().1.parse().unwrap()
-}
-
 /// How many links there are of each program that is pinned there, by name.
 fn attached(directory: &Path) -> BTreeMap<String, usize> {
     let mut names: BTreeMap<u32, String> = BTreeMap::new();
@@ -177,18 +176,8 @@ fn attached(directory: &Path) -> BTreeMap<String, usize> {
     programs
 }
 
-/// The certificates that it has; the API answers whoever asks for this machine by name.
-fn deaths(agent: &Agent) -> String {
-    let mut stream = TcpStream::connect(agent.address).unwrap();
-    let request = "GET /api/v1/deaths HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
 /// Kills it as the kernel would for want of memory: it cannot clean up.
-fn kill(agent: Agent) {
+fn kill(agent: AgentProcess) {
     // A dropped agent is killed by SIGKILL.
     drop(agent);
 }
@@ -196,19 +185,19 @@ fn kill(agent: Agent) {
 /// Restarts under load, each time with what these say, and holds the counts at the end. They may be off
 /// by `slack`.
 fn restarts_lose_nothing(arguments: [&[&str]; 4], slack: u64) {
-    let jail = Jail::enter();
+    let jail = PrivateBpffs::enter();
     let pin = jail.pin();
-    let start = |more: &[&str]| Agent::start(&[&[pin.as_str()], more].concat());
+    let start = |more: &[&str]| AgentProcess::start(&[&[pin.as_str()], more].concat());
     let mut agent = start(arguments[0]);
     let sent_before = kernel_counter("OutRsts");
     let load = Load::start();
     let reset_port = load.port;
-    thread::sleep(Duration::from_millis(500));
+    load.goes_on();
     for more in &arguments[1..] {
         kill(agent);
-        thread::sleep(Duration::from_millis(300));
+        load.goes_on();
         agent = start(more);
-        thread::sleep(Duration::from_millis(300));
+        load.goes_on();
     }
     let (refused, reset) = load.end();
     assert!(refused > 500 && reset > 500, "{refused} {reset}");
@@ -247,7 +236,7 @@ fn restarts_lose_nothing(arguments: [&[&str]; 4], slack: u64) {
         "{counted} of {refused} and 1"
     );
     // Of which the certificate waited.
-    let deaths = deaths(&agent);
+    let deaths = agent.get("/api/v1/deaths");
     assert!(deaths.contains(&NOBODY.to_string()), "{deaths}");
     kill(agent);
     let removed = run(&["unpin", jail.0.to_str().unwrap()]);
@@ -282,9 +271,9 @@ fn refused(arguments: &[&str]) -> (i32, String) {
 #[test]
 #[ignore = "needs root"]
 fn what_cannot_be_gone_on_with_is_refused() {
-    let jail = Jail::enter();
+    let jail = PrivateBpffs::enter();
     let (pin, directory) = (jail.pin(), jail.0.to_str().unwrap());
-    let agent = Agent::start(&[&pin]);
+    let agent = AgentProcess::start(&[&pin]);
     let (code, sentence) = refused(&[&pin]);
     assert_eq!(code, 1, "{sentence}");
     assert!(sentence.contains("another halfopen uses"), "{sentence}");
@@ -329,15 +318,15 @@ fn programs_beside(before: &[u32]) -> Vec<u32> {
 #[test]
 #[ignore = "needs root"]
 fn without_being_told_to_it_leaves_nothing() {
-    let jail = Jail::enter();
+    let jail = PrivateBpffs::enter();
     let pinned = || fs::read_dir("/sys/fs/bpf").unwrap().count();
     let pinned_before = pinned();
     let before = programs_beside(&[]);
-    let agent = Agent::start(&[]);
+    let agent = AgentProcess::start(&[]);
     let during = programs_beside(&before);
     assert!(during.len() > 10, "{during:?}");
     kill(agent);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + LIMIT;
     loop {
         let left = programs_beside(&before);
         let left: Vec<_> = left.iter().filter(|id| during.contains(id)).collect();

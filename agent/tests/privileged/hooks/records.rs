@@ -1,5 +1,4 @@
-//! Records of real sockets, held against what the sockets themselves and the host say.
-//! It must never take an expectation from the programs' own output.
+//! Records of real sockets, checked against what the sockets themselves and the host say.
 
 use std::{
     fs,
@@ -10,10 +9,10 @@ use std::{
         unix::fs::{MetadataExt as _, fchown},
     },
     path::PathBuf,
-    process::Command,
     time::{Duration, Instant},
 };
 
+use crate::fixtures::{LIMIT, network::enter_private};
 use halfopen::{collector::Monitor, options::Options};
 use halfopen_common::{Record, direction, state};
 use halfopen_core::model::{
@@ -23,7 +22,6 @@ use halfopen_core::model::{
     group::{Counts, Group},
     snapshot::WalkStatus,
 };
-use nix::sched::{CloneFlags, unshare};
 use socket2::{Domain, Socket, TcpKeepalive, Type};
 
 /// A uid no test runs as, so that a field left at zero cannot pass.
@@ -33,7 +31,7 @@ const UID: u32 = 12_345;
 const INET: u16 = 2;
 const INET6: u16 = 10;
 
-struct Connection {
+struct SocketPair {
     client: Socket,
     server: Socket,
     local: SocketAddr,
@@ -42,7 +40,7 @@ struct Connection {
 }
 
 /// Connects on loopback; a mapped address is an IPv6 socket that speaks IPv4.
-fn connect(listen: IpAddr, family: u16, backlog: i32) -> Connection {
+fn connect(listen: IpAddr, family: u16, backlog: i32) -> SocketPair {
     let domain = if family == INET6 {
         Domain::IPV6
     } else {
@@ -56,7 +54,7 @@ fn connect(listen: IpAddr, family: u16, backlog: i32) -> Connection {
     client.connect(&remote).unwrap();
     fchown(client.as_fd(), Some(UID), None).unwrap();
     let (server, _) = listener.accept().unwrap();
-    Connection {
+    SocketPair {
         local: client.local_addr().unwrap().as_socket().unwrap(),
         remote: remote.as_socket().unwrap(),
         client,
@@ -81,7 +79,7 @@ fn find(records: &[Record], local: SocketAddr, remote: SocketAddr) -> Option<Rec
 
 /// Waits until every socket has a record with at least this many keepalive probes.
 fn wait(monitor: &Monitor, sockets: &[(SocketAddr, SocketAddr)], probes: u32) -> Vec<Record> {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + LIMIT;
     loop {
         let records = monitor.records();
         let found: Vec<_> = sockets
@@ -206,7 +204,7 @@ fn a_record_tells_whose_socket_it_is_and_what_happened() {
         );
     }
     drop(clients);
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + LIMIT;
     while monitor.records().iter().any(|record| record.uid == UID) {
         assert!(
             Instant::now() < deadline,
@@ -291,11 +289,7 @@ fn a_full_table_loses_detail_and_no_count() {
 #[test]
 #[ignore = "needs root"]
 fn records_are_counted_where_no_walk_succeeds() {
-    unshare(CloneFlags::CLONE_NEWNET).unwrap();
-    let up = Command::new("ip")
-        .args(["link", "set", "lo", "up"])
-        .status();
-    assert!(up.unwrap().success());
+    enter_private();
     // From this setting the walk learns how long the kernel's jiffies are; of 0 it cannot.
     fs::write("/proc/sys/net/ipv4/tcp_keepalive_time", "0").unwrap();
     let mut monitor = Monitor::start(&Options::default()).unwrap();
@@ -326,11 +320,7 @@ fn records_are_counted_where_no_walk_succeeds() {
 #[ignore = "needs root"]
 fn many_groups_and_records_are_read_in_several_runs() {
     const MANY: u16 = 900;
-    unshare(CloneFlags::CLONE_NEWNET).unwrap();
-    let up = Command::new("ip")
-        .args(["link", "set", "lo", "up"])
-        .status();
-    assert!(up.unwrap().success());
+    enter_private();
     let mut monitor = Monitor::start(&Options {
         // All by name.
         limits: Limits {

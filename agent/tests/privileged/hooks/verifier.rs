@@ -1,6 +1,5 @@
-//! The verifier's work on every program, held against the committed ceilings.
-//! It must never pass for want of a program: one that is not in the table fails, and so does a line
-//! without its program.
+//! Instructions that the verifier walks through in every program, checked against the committed ceilings.
+//! A program without a line in the table fails, and so does a line without a program.
 
 use std::collections::BTreeMap;
 

@@ -1,89 +1,51 @@
-//! Real cgroups: from the id that sockets carry to the path, while they live and after.
-//! It must never leave one behind.
+//! Real cgroups: from the id of a socket's cgroup to its path, before and after the cgroup is removed.
 
 use std::{
     env, fs,
-    os::unix::fs::MetadataExt as _,
     path::PathBuf,
-    process::{self, Command},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-use halfopen::host::cgroups::{self, Cgroups, Error, Unknown};
+use crate::fixtures::cgroup::{TestCgroup, all};
+use halfopen::host::cgroups::{self, Cgroups, Unknown};
 use halfopen_core::model::owner::Kind;
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
-/// A cgroup that is removed with the test.
-struct Made(PathBuf);
-
-impl Made {
-    fn new(cgroups: &Cgroups, name: &str) -> Self {
-        let name = format!("halfopen-test-{}-{name}", process::id());
-        let directory = cgroups.mount_point().join(name);
-        fs::create_dir(&directory).unwrap();
-        Self(directory)
-    }
-
-    fn id(&self) -> u64 {
-        fs::metadata(&self.0).unwrap().ino()
-    }
-
-    /// Its path from the root of cgroups.
-    fn path(&self, cgroups: &Cgroups) -> PathBuf {
-        let below = self.0.strip_prefix(cgroups.mount_point()).unwrap();
-        PathBuf::from("/").join(below)
-    }
-
-    fn remove(&self) {
-        fs::remove_dir(&self.0).unwrap();
-    }
-}
-
-impl Drop for Made {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
-/// `None`, having said so, where sockets carry no cgroups that could be told.
-fn open() -> Option<Cgroups> {
-    match Cgroups::open(0) {
-        Ok(cgroups) if cgroups.is_whole() => return Some(cgroups),
-        Ok(_) => println!("skipped: not all cgroups are shown here"),
-        Err(error @ Error::NoHierarchy) => println!("skipped: {error}"),
-        Err(error) => panic!("{error}"),
-    }
-    None
+/// Its path from the root of cgroups.
+fn path(made: &TestCgroup, cgroups: &Cgroups) -> PathBuf {
+    let below = made.path().strip_prefix(cgroups.mount_point()).unwrap();
+    PathBuf::from("/").join(below)
 }
 
 #[test]
 #[ignore = "needs root"]
 fn a_cgroup_is_known_by_its_id_and_stays_so_when_it_is_removed() {
-    let Some(mut cgroups) = open() else { return };
+    let Some(mut cgroups) = all() else { return };
     assert!(cgroups.refusal().is_none(), "{:?}", cgroups.refusal());
     let now = Instant::now();
     let root = cgroups.look_up(cgroups::id("/").unwrap(), now).unwrap();
     assert_eq!((&*root.owner.name, root.owner.kind), ("/", Kind::Root));
     for name in ["plain", "with a blank and \\x2d", "as if (deleted)"] {
-        let made = Made::new(&cgroups, name);
-        let path = made.path(&cgroups);
+        let made = TestCgroup::new(cgroups.mount_point(), name);
+        let path = path(&made, &cgroups);
         let id = made.id();
         assert_eq!(cgroups::id(path.to_str().unwrap()).unwrap(), id);
         let told = cgroups.look_up(id, now).unwrap();
         assert_eq!(told.path, path);
         assert!(cgroups.is_there(id, &told));
         // As a socket does, it keeps the removed cgroup's node.
-        let held = fs::File::open(&made.0).unwrap();
+        let held = fs::File::open(made.path()).unwrap();
         made.remove();
         assert_eq!(cgroups.look_up(id, now).unwrap().path, path);
         assert!(!cgroups.is_there(id, &told));
         drop(held);
         // Asked for too late by another, who never knew.
-        let late = open().unwrap().look_up(id, now).unwrap_err();
+        let late = all().unwrap().look_up(id, now).unwrap_err();
         assert_eq!(late, Unknown::Gone);
         // Another of the same name has another id.
-        let again = Made::new(&cgroups, name);
+        let again = TestCgroup::new(cgroups.mount_point(), name);
         assert_ne!(again.id(), id);
         assert!(!cgroups.is_there(id, &told));
         assert_eq!(cgroups.look_up(again.id(), now).unwrap().path, path);
@@ -93,9 +55,9 @@ fn a_cgroup_is_known_by_its_id_and_stays_so_when_it_is_removed() {
 #[test]
 #[ignore = "needs root"]
 fn without_the_capability_the_tree_is_walked() {
-    let Some(privileged) = open() else { return };
-    let made = Made::new(&privileged, "walked");
-    let (id, path) = (made.id(), made.path(&privileged));
+    let Some(privileged) = all() else { return };
+    let made = TestCgroup::new(privileged.mount_point(), "walked");
+    let (id, path) = (made.id(), path(&made, &privileged));
     // Capabilities are a thread's own.
     let walk = thread::spawn(move || {
         let none = CapabilitySets {
@@ -133,14 +95,12 @@ const CONTAINER: &str = r#"
 #[test]
 #[ignore = "needs root"]
 fn what_a_container_is_not_shown_is_outside() {
-    let Some(cgroups) = open() else { return };
-    let [own, other] = ["own", "other"].map(|name| Made::new(&cgroups, name));
-    let child = own.0.join("child");
-    fs::create_dir(&child).unwrap();
-    let child = Made(child);
+    let Some(cgroups) = all() else { return };
+    let [own, other] = ["own", "other"].map(|name| TestCgroup::new(cgroups.mount_point(), name));
+    let child = own.child("child");
     let status = Command::new("sh")
         .args(["-c", CONTAINER, "sh"])
-        .args([own.0.as_path(), cgroups.mount_point()])
+        .args([own.path(), cgroups.mount_point()])
         .arg(env::current_exe().unwrap())
         .env(IDS, format!("{} {} {}", own.id(), child.id(), other.id()))
         .status()

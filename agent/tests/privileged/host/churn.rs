@@ -1,5 +1,5 @@
-//! Owners by the thousand, each of which lives for a moment: names come and go, and no count with them.
-//! It must never compare figures that were read while anything was still going on.
+//! Thousands of owners, each of which lives for a moment: names are folded, and no count is lost. Figures
+//! are compared once nothing happens any more.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -10,9 +10,10 @@ use std::{
 };
 
 use crate::fixtures::{
-    agent::Agent,
-    player::{self, Made, Player},
-    scrape::{Scrape, Series, json},
+    agent::AgentProcess,
+    cgroup::{self, TestCgroup},
+    player::Player,
+    scrape::{Scrape, SeriesId, json},
 };
 use halfopen_lab::{Family, NetnsLifetime, Pair};
 
@@ -57,10 +58,10 @@ fn number(variable: &str, default: u32) -> u32 {
 }
 
 /// Who looks again and again.
-struct Watcher {
-    agent: Agent,
+struct AgentReadings {
+    agent: AgentProcess,
     netns: u64,
-    before: BTreeMap<Series, f64>,
+    before: BTreeMap<SeriesId, f64>,
     most: usize,
     memory: Vec<u64>,
     /// The latest certificate that was read; how many were not, since newer ones took their place.
@@ -72,7 +73,7 @@ struct Watcher {
     owners: BTreeSet<String>,
 }
 
-impl Watcher {
+impl AgentReadings {
     /// Looks once: it keeps to the budget, and nothing that is still shown went back.
     fn look(&mut self) -> Scrape {
         self.read_certificates();
@@ -135,12 +136,12 @@ fn serve(listener: &TcpListener) {
 }
 
 /// Has each owner live and leave; looks once a second.
-fn churn(owners: u32, player: &mut Player, slice: &Made, watcher: &mut Watcher) {
+fn churn(owners: u32, player: &mut Player, slice: &TestCgroup, watcher: &mut AgentReadings) {
     let rate = number(RATE, 30);
     let to = |port| SocketAddr::new(Family::Ipv4.server(), port);
     let began = Instant::now();
     let mut looked = began;
-    let mut leaving: VecDeque<(Instant, Made)> = VecDeque::new();
+    let mut leaving: VecDeque<(Instant, TestCgroup)> = VecDeque::new();
     let mut dying: VecDeque<Instant> = VecDeque::new();
     for number in 0..owners {
         let made = slice.child(&format!("churn{number}.service"));
@@ -172,7 +173,12 @@ fn churn(owners: u32, player: &mut Player, slice: &Made, watcher: &mut Watcher) 
 
 /// Whether all deaths by this cause are shown and certified, but for those that the agent says it missed.
 /// It is never more, others' on this machine apart.
-fn is_done((cause, counter): (&str, &str), truth: u64, scrape: &Scrape, watcher: &Watcher) -> bool {
+fn is_done(
+    (cause, counter): (&str, &str),
+    truth: u64,
+    scrape: &Scrape,
+    watcher: &AgentReadings,
+) -> bool {
     let labels = [("direction", "outbound"), ("cause", cause)];
     let shown = scrape.sum("halfopen_deaths_total", &labels);
     let of = |counts: &ByCause| counts.get(cause).copied().unwrap_or(0);
@@ -201,12 +207,12 @@ fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
 #[test]
 #[ignore = "needs root"]
 fn thousands_of_owners_pass_and_every_count_stays() {
-    let Some(mount_point) = player::mount_point() else {
+    let Some(mount_point) = cgroup::mount_point() else {
         return;
     };
     let owners = number(OWNERS, 450);
     let truth = u64::from(owners);
-    let slice = Made::slice(&mount_point, "churn");
+    let slice = TestCgroup::slice(&mount_point, "churn");
     let pair = Pair::new("churn", Family::Ipv4, NetnsLifetime::Thread).unwrap();
     // Else the SYN-ACK is sent again, by which the client hears its peer.
     pair.server.sysctl("ipv4/tcp_synack_retries", "0").unwrap();
@@ -219,8 +225,8 @@ fn thousands_of_owners_pass_and_every_count_stays() {
     }
     let flags = ["--owner-ttl", "5s", "--compare-interval", "1s"];
     let flags = [&flags[..], &["--max-kernel-groups", "16384"]].concat();
-    let mut watcher = Watcher {
-        agent: Agent::start(&flags),
+    let mut watcher = AgentReadings {
+        agent: AgentProcess::start(&flags),
         netns: pair.client.inum().unwrap(),
         before: BTreeMap::new(),
         most: 0,
@@ -244,7 +250,7 @@ fn thousands_of_owners_pass_and_every_count_stays() {
         "every death is counted, and all have lost their names",
         || {
             let scrape = watcher.look();
-            let is_named = |(_, labels): &&Series| {
+            let is_named = |(_, labels): &&SeriesId| {
                 let owner = labels.get("owner");
                 owner.is_some_and(|owner| owner.starts_with("churn"))
             };

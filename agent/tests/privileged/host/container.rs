@@ -1,5 +1,4 @@
-//! A real container whose peer vanishes: its death is charged to the container's id.
-//! It must never pass where no container ran: the report says that it was skipped, and why.
+//! A real container whose peer vanishes: the death is counted for the container's id.
 
 use std::{
     env, fs,
@@ -13,8 +12,9 @@ use std::{
 
 use crate::{
     fixtures::{
-        agent::Agent,
-        player::{self, Made},
+        LIMIT,
+        agent::AgentProcess,
+        cgroup::{self, TestCgroup},
         scrape::{Scrape, json},
     },
     support::{binary::run, skip},
@@ -59,9 +59,9 @@ const RUN: &str = r#"
 "#;
 
 /// A container; killed with all its processes when dropped.
-struct Container(Child);
+struct TestContainer(Child);
 
-impl Container {
+impl TestContainer {
     /// Runs it in the network of this host, in a cgroup of this path, until it says that it is ready.
     fn run(pair: &Pair, root: &Path, id: &str, cgroup: &str) -> Result<Self, String> {
         let bundle = tempfile::tempdir().unwrap();
@@ -93,7 +93,7 @@ impl Container {
     }
 }
 
-impl Drop for Container {
+impl Drop for TestContainer {
     fn drop(&mut self) {
         // The program ends with its input, which the runtime passes on; then the runtime cleans up.
         drop(self.0.stdin.take());
@@ -142,7 +142,7 @@ fn root() -> Option<PathBuf> {
 }
 
 fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + LIMIT;
     while !is_so() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         thread::sleep(Duration::from_millis(50));
@@ -152,11 +152,11 @@ fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
 #[test]
 #[ignore = "needs root"]
 fn a_death_is_charged_to_the_container() {
-    let (Some(mount_point), Some(root)) = (player::mount_point(), root()) else {
+    let (Some(mount_point), Some(root)) = (cgroup::mount_point(), root()) else {
         return;
     };
     // As Docker without systemd does: /docker/ID, below a parent that is nobody else's.
-    let slice = Made::slice(&mount_point, "container");
+    let slice = TestCgroup::slice(&mount_point, "container");
     let docker = slice.child("docker");
     let id = format!("{:064x}", u128::MAX - u128::from(process::id()));
     let own = docker.child(&id);
@@ -167,8 +167,8 @@ fn a_death_is_charged_to_the_container() {
     let listener = pair.server.run(move || TcpListener::bind(to).unwrap());
     let listener = listener.unwrap();
     thread::spawn(move || listener.incoming().collect::<Vec<_>>());
-    let agent = Agent::start(&["--walk-interval", "1s", "--compare-interval", "1s"]);
-    let container = match Container::run(&pair, &root, &id, path.to_str().unwrap()) {
+    let agent = AgentProcess::start(&["--walk-interval", "1s", "--compare-interval", "1s"]);
+    let container = match TestContainer::run(&pair, &root, &id, path.to_str().unwrap()) {
         Ok(container) => container,
         Err(why) => return skip(&format!("no container can be run here: {why}")),
     };

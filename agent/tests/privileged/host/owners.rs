@@ -1,6 +1,4 @@
 //! Real cgroups whose connections die: everything the agent shows of them names their owner.
-//! It must never take an expectation from the agent: what was done and the kernel's counters are the
-//! truth.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -10,8 +8,10 @@ use std::{
 
 use crate::{
     fixtures::{
-        agent::Agent,
-        player::{self, Made, Player},
+        LIMIT,
+        agent::AgentProcess,
+        cgroup::{self, TestCgroup},
+        player::Player,
         scrape::{Scrape, json},
     },
     support::binary::{run, stderr},
@@ -19,12 +19,9 @@ use crate::{
 use halfopen_lab::{Family, Host, NetnsLifetime, Pair};
 use serde_json::Value;
 
-/// Everything in these tests ends within this time, unless the machine stands still.
-const SOON: Duration = Duration::from_secs(60);
-
 /// Waits for what others do.
 fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
+    let deadline = Instant::now() + LIMIT;
     while !is_so() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         thread::sleep(Duration::from_millis(50));
@@ -56,7 +53,7 @@ fn agrees(counted: u64, truth: u64, scrape: &Scrape, counter: &str) -> bool {
 }
 
 /// The certificates of one owner in one network namespace.
-fn certificates(agent: &Agent, owner: &str, netns: u64) -> Vec<Value> {
+fn certificates(agent: &AgentProcess, owner: &str, netns: u64) -> Vec<Value> {
     let report = json(agent, "/api/v1/deaths?limit=10000");
     let all = report["deaths"].as_array().unwrap().iter();
     let all = all.filter(|it| it["owner"] == owner && it["netns"] == netns);
@@ -74,18 +71,18 @@ const PORT: u16 = 7_791;
 #[test]
 #[ignore = "needs root"]
 fn a_unit_is_named_in_all_that_is_shown_and_after_it_is_gone() {
-    let Some(mount_point) = player::mount_point() else {
+    let Some(mount_point) = cgroup::mount_point() else {
         return;
     };
     let [web, db] = ["web", "db"].map(|name| format!("{name}-{}.service", process::id()));
-    let slice = Made::slice(&mount_point, "owners");
+    let slice = TestCgroup::slice(&mount_point, "owners");
     let [web_group, db_group] = [&web, &db].map(|name| slice.child(name));
     let (web_id, db_id) = (web_group.id(), db_group.id());
     let pair = Pair::new("owners", Family::Ipv4, NetnsLifetime::Thread).unwrap();
     pair.client.sysctl("ipv4/tcp_orphan_retries", "2").unwrap();
     let netns = pair.client.inum().unwrap();
     let to = listen(&pair, PORT);
-    let agent = Agent::start(&["--walk-interval", "1s", "--compare-interval", "1s"]);
+    let agent = AgentProcess::start(&["--walk-interval", "1s", "--compare-interval", "1s"]);
     let mut player = Player::start(&pair.client);
 
     // One that is probed for long, and those that die soon.

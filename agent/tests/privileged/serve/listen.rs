@@ -1,9 +1,8 @@
-//! The real binary on unix sockets and on sockets handed over, and with web configurations.
-//! It must never leave a socket behind, but where a killed agent would.
+//! The real binary on unix sockets, on sockets handed over, and with web configurations.
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader},
     net::{SocketAddr, TcpListener},
     os::unix::{
         fs::{FileTypeExt, MetadataExt, PermissionsExt},
@@ -16,11 +15,15 @@ use std::{
 };
 
 use crate::{
-    fixtures::agent::Agent,
+    fixtures::{
+        LIMIT,
+        agent::{AgentProcess, get},
+    },
     support::{
-        binary::{failed, halfopen, run, stderr},
+        binary::{PATH, failed, halfopen, run, stderr},
         certificates::{ANY, Authority, ask},
         handed_over::activated,
+        http,
     },
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -28,18 +31,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 fn ask_socket(path: &Path, question: &str) -> String {
-    let mut stream = UnixStream::connect(path).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    write!(
-        stream,
-        "GET {question} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(http::READ_LIMIT)).unwrap();
+    get(stream, question)
 }
 
 /// Started without an address of loopback; killed when dropped.
@@ -90,8 +84,8 @@ impl Drop for Bare {
 }
 
 fn wait_until_ready(socket: &Path) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !ask_socket(socket, "/-/ready").starts_with("HTTP/1.1 200") {
+    let deadline = Instant::now() + LIMIT;
+    while http::status(&ask_socket(socket, "/-/ready")) != 200 {
         assert!(Instant::now() < deadline, "the agent does not get ready");
         thread::sleep(Duration::from_millis(50));
     }
@@ -114,12 +108,12 @@ fn a_unix_socket_from_beginning_to_end() {
     let metrics = ask_socket(&path, "/metrics");
     assert!(metrics.contains("\nhalfopen_hook_attached{"), "{metrics}");
     let connections = ask_socket(&path, "/api/v1/connections?all=true");
-    assert!(connections.starts_with("HTTP/1.1 200"), "{connections}");
+    assert_eq!(http::status(&connections), 200, "{connections}");
 
     // A second agent says who holds it, and harms nothing.
     let second = run(&["agent", "--web.listen-address", path.to_str().unwrap()]);
     failed(&second, &format!("in use by process {}", bare.child.id()));
-    assert!(ask_socket(&path, "/-/healthy").starts_with("HTTP/1.1 200"));
+    assert_eq!(http::status(&ask_socket(&path, "/-/healthy")), 200);
 
     assert_eq!(bare.signal(Signal::TERM), Some(0));
     assert!(!path.exists(), "left behind");
@@ -144,9 +138,8 @@ fn a_killed_agent_is_succeeded() {
 
 /// In a namespace of mounts of its own, so that this machine's /run stays as it is; `sh` sets it up.
 fn in_own_run(setup: &str, arguments: &str) -> Command {
-    let binary = env!("CARGO_BIN_EXE_halfopen");
     let mut command = Command::new("unshare");
-    let script = format!("{setup} exec '{binary}' agent --log-format json {arguments}");
+    let script = format!("{setup} exec '{PATH}' agent --log-format json {arguments}");
     command.args(["--mount", "--net", "sh", "-ec", &script]);
     command.stdout(Stdio::null());
     command
@@ -209,23 +202,11 @@ fn sockets_of_systemd_are_taken_over() {
     let unix = format!("unix:{}", path.display());
     assert_eq!(bare.line("listening")["address"], unix);
     wait_until_ready(&path);
-    let metrics = get(address, "/metrics");
+    let metrics = get(http::connect(address), "/metrics");
     assert!(metrics.contains("\nhalfopen_hook_attached{"), "{metrics}");
     assert_eq!(bare.signal(Signal::TERM), Some(0));
     // It is systemd's.
     assert!(path.exists());
-}
-
-fn get(address: SocketAddr, path: &str) -> String {
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 #[test]
@@ -255,7 +236,7 @@ fn a_web_configuration_holds_for_the_whole_agent() {
     wait_until_ready(&socket);
     let client = || authority.client(ANY, None);
     let refused = ask(address, client(), "/metrics", "").unwrap();
-    assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+    assert_eq!(http::status(&refused), 401, "{refused}");
     // alice:right
     let right = "Authorization: Basic YWxpY2U6cmlnaHQ=\r\n";
     let metrics = ask(address, client(), "/metrics", right).unwrap();
@@ -263,15 +244,15 @@ fn a_web_configuration_holds_for_the_whole_agent() {
     let path = "/api/v1/connections?all=true";
     let known = format!("Host: agent.example\r\n{right}");
     let connections = ask(address, client(), path, &known).unwrap();
-    assert!(connections.starts_with("HTTP/1.1 200"), "{connections}");
-    assert!(get(address, "/metrics").starts_with("HTTP/1.0 400"));
+    assert_eq!(http::status(&connections), 200, "{connections}");
+    assert!(get(http::connect(address), "/metrics").starts_with("HTTP/1.0 400"));
     assert_eq!(bare.signal(Signal::TERM), Some(0));
 }
 
 #[test]
 #[ignore = "needs root"]
 fn given_an_address_it_makes_no_socket() {
-    let mut agent = Agent::start(&[]);
+    let mut agent = AgentProcess::start(&[]);
     let listening = agent
         .lines
         .iter()

@@ -1,6 +1,5 @@
-//! A real Prometheus scrapes a real agent while connections die: dashboards have what they ask for, and
-//! the right alert fires.
-//! It must never change what it proves: rules and dashboards are the ones that people import.
+//! A real Prometheus scrapes a real agent while connections die: every panel has data, and the right alert
+//! fires. Rules and dashboards are the ones that people import, unchanged.
 
 use std::{
     collections::BTreeSet,
@@ -11,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    fixtures::{agent::Agent, player, prometheus::Prometheus, story},
+    fixtures::{LIMIT, agent::AgentProcess, cgroup, prometheus::Prometheus, story},
     support::promtool::program,
 };
 use serde_json::{Value, json};
@@ -101,7 +100,7 @@ fn filled(expression: &str) -> String {
     filled
 }
 
-fn configuration(agent: &Agent) -> String {
+fn configuration(agent: &AgentProcess) -> String {
     let rules: Vec<_> = committed("rules", "yml")
         .into_iter()
         .map(|path| path.canonicalize().unwrap())
@@ -166,14 +165,14 @@ fn dashboards_and_alerts_tell_the_story_of_a_host() {
     let Some(program) = program("prometheus") else {
         return;
     };
-    let Some(mount_point) = player::mount_point() else {
+    let Some(mount_point) = cgroup::mount_point() else {
         return;
     };
-    let agent = Agent::start(&story::FLAGS);
+    let agent = AgentProcess::start(&story::FLAGS);
     let (folder, _kept) = folder();
     let prometheus = Prometheus::start(&program, &configuration(&agent), &folder);
     let wait = |what: &str, is_so: &dyn Fn() -> bool| {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + LIMIT;
         while !is_so() {
             assert!(Instant::now() < deadline, "waited in vain: {what}");
             thread::sleep(Duration::from_millis(200));

@@ -1,4 +1,4 @@
-//! The example of a web configuration and the example of a scrape: a real Prometheus uses both.
+//! The examples of a web configuration and of a scrape, used by a real Prometheus.
 
 use std::{
     fs, thread,
@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    fixtures::{agent::Agent, prometheus::Prometheus},
+    fixtures::{LIMIT, agent::AgentProcess, prometheus::Prometheus},
     support::{
         promtool::program,
         web_config::{EXAMPLE, document, example},
@@ -23,7 +23,7 @@ fn prometheus_scrapes_with_the_password_and_not_without() {
     let (folder, authority) = example();
     let agent = {
         let config = folder.path().join(EXAMPLE);
-        Agent::start_secured(&["--web.config.file", config.to_str().unwrap()])
+        AgentProcess::start_secured(&["--web.config.file", config.to_str().unwrap()])
     };
     let text = document("web.md");
     let (_, scrape) = text
@@ -44,7 +44,7 @@ fn prometheus_scrapes_with_the_password_and_not_without() {
     let scrapes = format!("global: {{scrape_interval: 1s}}\n{own}{without}");
 
     let prometheus = Prometheus::start(&program, &scrapes, folder.path());
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + LIMIT;
     loop {
         let targets = prometheus.targets();
         let of = |job: &str| {

@@ -1,18 +1,14 @@
-//! Which processes hold which sockets, held against `ss` and against what the test itself opened.
-//! It must never take an expectation from the agent, nor leave a process that it starts.
+//! Which processes hold which sockets, checked against `ss` and against what the test itself opened.
 
 use std::{
     collections::BTreeMap,
-    fs,
     io::Read as _,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    os::{
-        fd::{AsRawFd, OwnedFd},
-        unix::fs::MetadataExt as _,
-    },
+    os::fd::{AsRawFd, OwnedFd},
     process::{self, Child, Command, Stdio},
 };
 
+use crate::fixtures::network::enter_private;
 use halfopen::{options::Options, sockets::Reader};
 use halfopen_core::{
     model::{
@@ -22,20 +18,8 @@ use halfopen_core::{
     },
     render::list::{self, Report, json, text},
 };
-use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
-
-/// Moves the calling thread into a network namespace of its own, with loopback up; its number.
-fn enter_private() -> u32 {
-    unshare(CloneFlags::CLONE_NEWNET).unwrap();
-    let up = Command::new("ip")
-        .args(["link", "set", "lo", "up"])
-        .status();
-    assert!(up.unwrap().success());
-    let own = fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
-    u32::try_from(own).unwrap()
-}
 
 /// Every connection of the namespace, with the processes that hold it.
 fn listed(netns: u32) -> Vec<Connection> {

@@ -1,5 +1,4 @@
-//! What sock_diag tells of connections in private network namespaces that break in known ways.
-//! It must never take an expectation from sock_diag itself.
+//! What sock_diag reports of connections in private network namespaces that break in known ways.
 
 use std::{
     cell::Cell,
@@ -11,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::fixtures::LIMIT;
 use halfopen::{host::namespaces::Found, sockets::sock_diag::dump_everywhere};
 use halfopen_core::model::{
     connection::{Connection, Direction, State, Timer, TimerKind, Unknown},
@@ -22,8 +22,6 @@ use socket2::{SockRef, TcpKeepalive};
 const PORT: u16 = 8080;
 /// A uid no test runs as, so that a field left at zero cannot pass.
 const UID: u32 = 12_345;
-/// In which what is waited for must have happened.
-const LIMIT: Duration = Duration::from_secs(30);
 /// Drops TCP at the client's door: SYN-ACKs among it.
 const DEAF: &str = "table inet deaf {\nchain input {\ntype filter hook input priority 0; \
                     policy drop; meta l4proto != tcp accept;\n}\n}\n";
@@ -216,8 +214,10 @@ fn window_probes_and_their_answers() {
     let unread = reader.outstanding.unwrap().unread;
     assert_eq!(unread + outstanding.unacknowledged, written);
     // The peer lives and says so.
-    std::thread::sleep(Duration::from_secs(1));
-    let answered = wait_for(&it.pair.client, &it.found, "persist timer", persist);
+    let since = Instant::now();
+    let answered = wait_for(&it.pair.client, &it.found, "answered probe", |it| {
+        persist(it) && it.last_ack.unwrap() < since.elapsed()
+    });
     let verdict = classify(&answered, &Thresholds::default());
     assert_eq!(verdict.liveness, Liveness::ZeroWindow, "{}", verdict.why);
 

@@ -1,19 +1,16 @@
-//! The walk over real sockets, held against what /proc and the sockets themselves say.
-//! It must never take an expectation from the walk's own output, nor leave the network namespaces
-//! that it makes.
+//! The walk over real sockets, checked against what /proc and the sockets themselves say.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     io::Write as _,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
-    os::unix::fs::MetadataExt as _,
-    process::Command,
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
     thread,
     time::Duration,
 };
 
+use crate::fixtures::network::enter_private;
 use halfopen::{options::Options, sockets::Reader};
 use halfopen_core::model::{
     assessed::ReadMethod,
@@ -21,21 +18,9 @@ use halfopen_core::model::{
     group::Group,
     liveness::Thresholds,
 };
-use nix::sched::{CloneFlags, unshare};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
 const ALL: fn(&Connection) -> bool = |_| true;
-
-/// Moves the calling thread into a network namespace of its own, with loopback up; its number.
-fn enter_private() -> u32 {
-    unshare(CloneFlags::CLONE_NEWNET).unwrap();
-    let up = Command::new("ip")
-        .args(["link", "set", "lo", "up"])
-        .status();
-    assert!(up.unwrap().success());
-    let own = fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
-    u32::try_from(own).unwrap()
-}
 
 fn open() -> Reader {
     let reader = Reader::open(&Options::default()).unwrap();

@@ -1,5 +1,4 @@
-//! Bad input on the command line, given to the real binary: a sentence and an exit code each.
-//! It must never need root.
+//! Wrong input on the command line of the real binary: one sentence and an exit code each.
 
 use std::{net::TcpListener, process::Stdio};
 

@@ -1,5 +1,4 @@
-//! `halfopen watch` as it is typed, without privileges, and asking what is no agent.
-//! It must never need root.
+//! `halfopen watch`: wrong arguments, no privileges, and peers that are no agent.
 
 use std::{
     io::{Read, Write},

@@ -1,5 +1,4 @@
-//! The budget for series, held against the text that a scrape gets.
-//! It must never count series by any other means than the lines of that text.
+//! The budget of series, checked by counting the lines of the text that a scrape gets.
 
 use std::{array, collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -1,5 +1,4 @@
 //! The text of /metrics for known snapshots.
-//! It must never need a kernel: a snapshot in, text out.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

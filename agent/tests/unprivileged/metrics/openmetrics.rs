@@ -1,5 +1,4 @@
-//! The OpenMetrics form, read by a reader that knows the specification and nothing of how it is written.
-//! It must never take a rule from what halfopen writes: each is one of OpenMetrics 1.0.0.
+//! The OpenMetrics form, checked by the rules of OpenMetrics 1.0.0.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,15 +28,15 @@ fn write(snapshot: Snapshot, format: Format) -> String {
     exposition::write(&readings, Sections::ALL, format).unwrap()
 }
 
-type Labels = Vec<(String, String)>;
+type LabelPairs = Vec<(String, String)>;
 /// Name and labels, sorted.
-type Key = (String, Labels);
+type SeriesKey = (String, LabelPairs);
 
 /// One family: what its descriptors say, and its samples in order.
 #[derive(Default)]
-struct Family {
+struct MetricFamily {
     described: BTreeMap<String, String>,
-    samples: Vec<(Key, f64)>,
+    samples: Vec<(SeriesKey, f64)>,
 }
 
 fn is_name(name: &str) -> bool {
@@ -75,10 +74,10 @@ fn unescape(text: &str, closes: bool) -> Result<(String, &str), String> {
 }
 
 /// `name{label="value",…} number`, without timestamp or exemplar.
-fn sample(line: &str) -> Result<(Key, f64), String> {
+fn sample(line: &str) -> Result<(SeriesKey, f64), String> {
     let end = line.find(['{', ' ']).ok_or("no value")?;
     let (name, mut rest) = line.split_at(end);
-    let mut labels = Labels::new();
+    let mut labels = LabelPairs::new();
     if let Some(inner) = rest.strip_prefix('{') {
         rest = inner;
         loop {
@@ -117,14 +116,14 @@ fn sample(line: &str) -> Result<(Key, f64), String> {
 }
 
 /// The families of an exposition, if it keeps the rules.
-fn read(text: &str) -> Result<BTreeMap<String, Family>, String> {
+fn read(text: &str) -> Result<BTreeMap<String, MetricFamily>, String> {
     let body = text
         .strip_suffix("# EOF\n")
         .ok_or("it does not end with # EOF and a line feed")?;
     if !body.is_empty() && !body.ends_with('\n') {
         return Err("the last line before # EOF does not end".into());
     }
-    let mut families: BTreeMap<String, Family> = BTreeMap::new();
+    let mut families: BTreeMap<String, MetricFamily> = BTreeMap::new();
     let mut current: Option<String> = None;
     for line in body.split_terminator('\n') {
         let fail = |reason: &str| Err(format!("{reason}: {line}"));
@@ -180,7 +179,7 @@ fn read(text: &str) -> Result<BTreeMap<String, Family>, String> {
 }
 
 /// The rules of one family.
-fn check(name: &str, family: &Family) -> Result<(), String> {
+fn check(name: &str, family: &MetricFamily) -> Result<(), String> {
     let kind = family.described.get("TYPE").ok_or("no type")?;
     if let Some(unit) = family.described.get("UNIT")
         && !name.ends_with(&format!("_{unit}"))
@@ -210,11 +209,11 @@ fn check(name: &str, family: &Family) -> Result<(), String> {
 type Point = (Vec<(f64, f64)>, Vec<f64>, usize);
 
 /// Buckets from the lowest to `+Inf`, which all hold what the ones before hold, and a count and a sum.
-fn check_histogram(family: &Family) -> Result<(), String> {
-    let mut points: BTreeMap<Labels, Point> = BTreeMap::new();
-    let mut latest: Option<Labels> = None;
+fn check_histogram(family: &MetricFamily) -> Result<(), String> {
+    let mut points: BTreeMap<LabelPairs, Point> = BTreeMap::new();
+    let mut latest: Option<LabelPairs> = None;
     for ((name, labels), value) in &family.samples {
-        let (bounds, rest): (Labels, Labels) =
+        let (bounds, rest): (LabelPairs, LabelPairs) =
             labels.iter().cloned().partition(|(label, _)| label == "le");
         if latest.as_ref() != Some(&rest) && points.contains_key(&rest) {
             return Err(format!("the metric {rest:?} is in pieces"));
@@ -253,7 +252,7 @@ fn check_histogram(family: &Family) -> Result<(), String> {
 }
 
 /// Every series of an exposition by its key, with the bound of a bucket as a number.
-fn all(families: impl IntoIterator<Item = Family>) -> BTreeMap<Key, String> {
+fn all(families: impl IntoIterator<Item = MetricFamily>) -> BTreeMap<SeriesKey, String> {
     let samples = families.into_iter().flat_map(|family| family.samples);
     let keyed = samples.map(|((name, labels), value)| {
         let labels = labels.into_iter().map(|(label, value)| {
@@ -266,11 +265,11 @@ fn all(families: impl IntoIterator<Item = Family>) -> BTreeMap<Key, String> {
 }
 
 /// The samples of text format 0.0.4, whose lines have the same form.
-fn plain(text: &str) -> Family {
+fn plain(text: &str) -> MetricFamily {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
-    Family {
+    MetricFamily {
         samples: lines.map(|line| sample(line).unwrap()).collect(),
-        ..Family::default()
+        ..MetricFamily::default()
     }
 }
 

@@ -1,5 +1,4 @@
-//! docs/metrics.md, written from the declarations of metrics.
-//! It must never let the page grow old; BLESS=1 writes it anew.
+//! docs/metrics.md is what the declarations of metrics make; BLESS=1 regenerates it.
 
 use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
 

@@ -1,5 +1,5 @@
-//! dashboards/*.json, held against the declared metrics and against what makes a dashboard usable.
-//! It must never pass a dashboard that asks for what is not there; a table shows that it would notice.
+//! dashboards/*.json, checked against the declared metrics and the rules for dashboards; a table of faults
+//! shows that each check can fail.
 
 use std::{fs, path::Path};
 

@@ -1,5 +1,4 @@
-//! What holds of every dashboard, as a list of what does not hold of one.
-//! It must never look at a file: a dashboard is handed in, and so are the names that queries may use.
+//! Rules for dashboards: a list of what is wrong with one.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -1,5 +1,5 @@
-//! What a query asks for: which metrics, by which labels, and whether they bear it.
-//! It must never know a metric but from the declarations, and the rules that are recorded from them.
+//! What a query asks for: which metrics, by which labels, and whether they have them. Metrics are known from
+//! the declarations and from recording rules alone.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,23 +13,23 @@ use promql_parser::{
 };
 
 /// Names of labels.
-pub type Labels = BTreeSet<String>;
+pub type LabelNames = BTreeSet<String>;
 
 /// What Prometheus adds to each series that it scrapes.
 pub const TARGET: [&str; 2] = ["job", "instance"];
 
 /// What a name in a query stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownMetric {
     /// Whether it only grows.
     pub counter: bool,
     /// Its labels, those of the target included.
-    pub labels: Labels,
+    pub labels: LabelNames,
 }
 
 /// Every name that a query may use.
 #[derive(Debug, Clone)]
-pub struct Vocabulary(BTreeMap<String, Known>);
+pub struct Vocabulary(BTreeMap<String, KnownMetric>);
 
 impl Vocabulary {
     /// The declared metrics, by the names of their series, and `up`, which Prometheus makes.
@@ -39,7 +39,7 @@ impl Vocabulary {
             for name in metric.series() {
                 let of_bucket = name.ends_with("_bucket").then_some("le");
                 let labels = metric.labels.iter().copied().chain(TARGET).chain(of_bucket);
-                let known = Known {
+                let known = KnownMetric {
                     counter: metric.kind != Kind::Gauge,
                     labels: labels.map(str::to_owned).collect(),
                 };
@@ -51,13 +51,14 @@ impl Vocabulary {
     }
 
     /// Adds what a rule records; of a sum of counters, too, no rate need be taken.
-    pub fn record(&mut self, name: &str, labels: Labels) {
+    pub fn record(&mut self, name: &str, labels: LabelNames) {
         let counter = false;
-        self.0.insert(name.to_owned(), Known { counter, labels });
+        self.0
+            .insert(name.to_owned(), KnownMetric { counter, labels });
     }
 
     /// What the name stands for.
-    pub fn get(&self, name: &str) -> Option<&Known> {
+    pub fn get(&self, name: &str) -> Option<&KnownMetric> {
         self.0.get(name)
     }
 }
@@ -80,8 +81,8 @@ pub struct Use {
 pub struct Query {
     /// Everything it asks for.
     pub uses: Vec<Use>,
-    /// Labels that the result has; `None` of a number.
-    pub labels: Option<Labels>,
+    /// LabelNames that the result has; `None` of a number.
+    pub labels: Option<LabelNames>,
     /// What is wrong with it.
     pub problems: Vec<String>,
 }
@@ -122,7 +123,7 @@ impl QueryReader<'_> {
     }
 
     /// Reads an expression; returns the labels of its result.
-    fn read(&mut self, expression: &Expr) -> Option<Labels> {
+    fn read(&mut self, expression: &Expr) -> Option<LabelNames> {
         match expression {
             Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => None,
             Expr::Unary(unary) => self.read(&unary.expr),
@@ -152,7 +153,7 @@ impl QueryReader<'_> {
                         let gone = |label: &String| without.labels.contains(label);
                         Some(labels.into_iter().filter(|label| !gone(label)).collect())
                     }
-                    None => Some(if keeps { labels } else { Labels::new() }),
+                    None => Some(if keeps { labels } else { LabelNames::new() }),
                 }
             }
             Expr::Binary(binary) => self.binary(binary),
@@ -163,8 +164,8 @@ impl QueryReader<'_> {
     fn within(
         &mut self,
         range: Duration,
-        read: impl FnOnce(&mut Self) -> Option<Labels>,
-    ) -> Option<Labels> {
+        read: impl FnOnce(&mut Self) -> Option<LabelNames>,
+    ) -> Option<LabelNames> {
         let function = self.ranges.pop();
         self.over
             .push((function.clone().unwrap_or_default(), range));
@@ -174,10 +175,10 @@ impl QueryReader<'_> {
         labels
     }
 
-    fn call(&mut self, call: &Call) -> Option<Labels> {
+    fn call(&mut self, call: &Call) -> Option<LabelNames> {
         let name = call.func.name;
         self.ranges.push(name.to_owned());
-        let mut labels: Option<Labels> = None;
+        let mut labels: Option<LabelNames> = None;
         for argument in &call.args.args {
             labels = self.read(argument).or(labels);
         }
@@ -199,7 +200,7 @@ impl QueryReader<'_> {
         }
     }
 
-    fn binary(&mut self, binary: &BinaryExpr) -> Option<Labels> {
+    fn binary(&mut self, binary: &BinaryExpr) -> Option<LabelNames> {
         let modifier = binary.modifier.as_ref();
         let gates = modifier
             .is_some_and(|modifier| matches!(modifier.card, VectorMatchCardinality::ManyToOne(_)));
@@ -235,23 +236,23 @@ impl QueryReader<'_> {
         })
     }
 
-    fn demand(&mut self, word: &str, wanted: &[String], labels: &Labels) {
+    fn demand(&mut self, word: &str, wanted: &[String], labels: &LabelNames) {
         for label in wanted.iter().filter(|label| !labels.contains(*label)) {
             self.problem(format!("`{word}` asks for {label}, of {labels:?}"));
         }
     }
 
-    fn select(&mut self, selector: &VectorSelector) -> Labels {
+    fn select(&mut self, selector: &VectorSelector) -> LabelNames {
         let matchers = &selector.matchers.matchers;
         let named = matchers.iter().find(|matcher| matcher.name == METRIC_NAME);
         let name = selector.name.clone();
         let Some(name) = name.or_else(|| named.map(|matcher| matcher.value.clone())) else {
             self.problem("a selector without a name".into());
-            return Labels::new();
+            return LabelNames::new();
         };
         let Some(known) = self.vocabulary.get(&name) else {
             self.problem(format!("there is no {name}"));
-            return Labels::new();
+            return LabelNames::new();
         };
         let labels = known.labels.clone();
         for matcher in matchers

@@ -1,5 +1,5 @@
-//! dashboards/rules/*.yml and docs/runbooks.md, held against the declared metrics, each other, and the
-//! commands there are. It must never ask Prometheus: `cargo xtask test` has promtool play the rules.
+//! dashboards/rules/*.yml and docs/runbooks.md, checked against the declared metrics, each other, and the
+//! commands there are. `cargo xtask test` has promtool evaluate the rules.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,11 +17,11 @@ const RUNBOOKS: &str = "https://github.com/halfopen/halfopen/blob/main/docs/runb
 
 #[derive(Deserialize)]
 struct File {
-    groups: Vec<Group>,
+    groups: Vec<RuleGroup>,
 }
 
 #[derive(Deserialize)]
-struct Group {
+struct RuleGroup {
     rules: Vec<Rule>,
 }
 

@@ -1,5 +1,4 @@
 //! The doctor's report for known findings.
-//! It must never need a kernel: a report in, text out.
 
 use crate::fixtures::{golden, snapshot::rich};
 use halfopen_core::render::doctor::{Fact, Privilege, Report, json, text};

@@ -1,5 +1,4 @@
-//! docs/api.md, held against what the programs really write.
-//! It must never let an example or a table of keys grow old; BLESS=1 writes the examples anew.
+//! docs/api.md is what the programs write; BLESS=1 regenerates its examples.
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 

@@ -1,5 +1,4 @@
-//! Lines and objects of events, for events made by hand.
-//! It must never need a kernel: facts in, text out.
+//! Lines and objects of events made by hand.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,4 @@
-//! The list of connections, at several widths and as JSON, for connections made by hand.
-//! It must never need a kernel: facts in, text out.
+//! The list of connections made by hand, at several widths and as JSON.
 
 use crate::fixtures::{
     connections::{by_sock_diag, others, suspects, with_processes},

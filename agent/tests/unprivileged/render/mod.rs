@@ -1,4 +1,4 @@
-//! Views of what is known, and their documentation.
+//! Text and JSON of known facts, and their documentation.
 
 mod doctor;
 mod documentation;

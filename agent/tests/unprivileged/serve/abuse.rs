@@ -1,18 +1,25 @@
-//! The server, in this process, against hostile, broken and too many clients.
-//! It must never need root: the source is a fake.
+//! The server and hostile, broken and too many clients.
 
 use std::{
     io::{Read, Write},
-    sync::atomic::Ordering,
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use crate::fixtures::server::{Fake, Server, body, read_all, status};
-use halfopen::serve::ServerLimits;
+use crate::{
+    fixtures::server::{Fake, TestServer, no_limits, read_all, wait},
+    support::http::{self, body, status},
+};
+use halfopen::serve::{ServerLimits, SnapshotSource};
+use halfopen_core::model::snapshot::Snapshot;
 
-fn start() -> (Server, halfopen::serve::Sampler) {
-    Server::start(ServerLimits::default(), Fake::default())
+fn start() -> (TestServer, halfopen::serve::Sampler) {
+    TestServer::start(ServerLimits::default(), Fake::default())
 }
 
 #[test]
@@ -89,11 +96,10 @@ fn oversized_requests_get_a_4xx() {
 fn slow_requests_are_closed_and_harm_nobody() {
     let limits = ServerLimits {
         header_time: Duration::from_millis(500),
-        ..ServerLimits::default()
+        ..no_limits()
     };
-    let (server, _sampler) = Server::start(limits, Fake::default());
+    let (server, _sampler) = TestServer::start(limits, Fake::default());
     let mut slow: Vec<_> = (0..50).map(|_| server.connect()).collect();
-    let began = Instant::now();
     for stream in &mut slow {
         stream.write_all(b"GET /metrics HTT").unwrap();
     }
@@ -101,22 +107,12 @@ fn slow_requests_are_closed_and_harm_nobody() {
     // One drips: each byte must not buy it more time.
     let mut drip = server.connect();
     drip.write_all(b"GET /metrics HTTP/1.1\r\nX: ").unwrap();
-    let dripping = Instant::now();
-    while drip.write_all(b"x").is_ok() {
-        assert!(
-            dripping.elapsed() < Duration::from_secs(5),
-            "a dripping client is endured for ever"
-        );
-        thread::sleep(Duration::from_millis(50));
-    }
+    wait("a dripping client is endured for ever", || {
+        drip.write_all(b"x").is_err()
+    });
     for stream in slow {
         read_all(stream);
     }
-    assert!(
-        began.elapsed() < Duration::from_secs(6),
-        "took {:?}",
-        began.elapsed()
-    );
     server.stop();
 }
 
@@ -126,7 +122,7 @@ fn connections_are_limited() {
         connections: 8,
         ..ServerLimits::default()
     };
-    let (server, _sampler) = Server::start(limits, Fake::default());
+    let (server, _sampler) = TestServer::start(limits, Fake::default());
     let idle: Vec<_> = (0..8).map(|_| server.connect()).collect();
     // The server takes them one after the other; a ninth comes behind them.
     let mut ninth = server.connect();
@@ -135,32 +131,73 @@ fn connections_are_limited() {
     assert_eq!(status(&answer), 503, "{answer}");
     assert!(answer.contains("Retry-After: 1\r\n"), "{answer}");
     drop(idle);
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while status(&server.get("/metrics")) != 200 {
-        assert!(Instant::now() < deadline, "slots do not come free");
-        thread::sleep(Duration::from_millis(10));
-    }
+    wait("slots do not come free", || {
+        status(&server.get("/metrics")) == 200
+    });
     server.stop();
+}
+
+/// Each snapshot lasts until the server has as many scrapes as it takes: however slow the machine is, those
+/// who scrape wait together.
+struct Together {
+    fake: Fake,
+    server: Arc<OnceLock<SocketAddr>>,
+    /// Whether one of them has had all its answers.
+    is_ending: Arc<AtomicBool>,
+}
+
+impl Together {
+    /// Whether the server would refuse one more; else this one waits for a moment, in vain.
+    fn is_full(&self) -> bool {
+        let Some(server) = self.server.get() else {
+            return false;
+        };
+        let headers = "X-Prometheus-Scrape-Timeout-Seconds: 0.02\r\n";
+        let answer = http::ask(http::connect(*server), "GET", "/metrics", headers).unwrap();
+        String::from_utf8(answer)
+            .unwrap()
+            .contains("scrapes are waiting")
+    }
+}
+
+impl SnapshotSource for Together {
+    fn snapshot(&mut self) -> Snapshot {
+        wait("they do not ask", || {
+            self.is_ending.load(Ordering::SeqCst) || self.is_full()
+        });
+        self.fake.snapshot()
+    }
 }
 
 #[test]
 fn ten_thousand_scrapes_share_snapshots() {
-    let source = Fake {
-        delay: Duration::from_millis(5),
-        ..Fake::default()
+    const SCRAPERS: u64 = 100;
+    let (address, is_ending) = (Arc::default(), Arc::default());
+    let source = Together {
+        fake: Fake::default(),
+        server: Arc::clone(&address),
+        is_ending: Arc::clone(&is_ending),
     };
-    let taken = source.taken.clone();
-    let (server, _sampler) = Server::start_allowing(0, ServerLimits::default(), source);
+    let taken = source.fake.taken.clone();
+    let (server, _sampler) = TestServer::start_allowing(SCRAPERS, no_limits(), source);
+    address.set(server.address).unwrap();
+    let answered = AtomicU64::new(0);
     thread::scope(|scope| {
-        for _ in 0..100 {
+        for _ in 0..SCRAPERS {
             scope.spawn(|| {
                 let mut stream = server.connect();
                 for _ in 0..100 {
-                    assert_eq!(scrape(&mut stream), 200);
+                    // For a moment, the question whether all are there may have the last place.
+                    let codes = std::iter::repeat_with(|| scrape(&mut stream));
+                    let code = codes.into_iter().find(|code| *code != 503);
+                    assert_eq!(code, Some(200));
+                    answered.fetch_add(1, Ordering::SeqCst);
                 }
+                is_ending.store(true, Ordering::SeqCst);
             });
         }
     });
+    assert_eq!(answered.load(Ordering::SeqCst), 10_000);
     let taken = taken.load(Ordering::SeqCst);
     assert!(taken < 1000, "10,000 scrapes took {taken} snapshots");
     assert_eq!(status(&server.get("/metrics")), 200);
@@ -191,15 +228,20 @@ fn scrape(stream: &mut std::net::TcpStream) -> u16 {
 
 #[test]
 fn a_crowd_is_told_to_come_back() {
-    let source = Fake {
-        delay: Duration::from_millis(1500),
-        ..Fake::default()
+    let source = Fake::default();
+    source.gate.set_closed(true);
+    let gate = source.gate.clone();
+    let (server, _sampler) = TestServer::start_allowing(0, ServerLimits::default(), source);
+    let sent_away = AtomicU64::new(0);
+    let ask = || {
+        let answer = server.get("/metrics");
+        sent_away.fetch_add(u64::from(status(&answer) == 503), Ordering::SeqCst);
+        answer
     };
-    let (server, _sampler) = Server::start_allowing(0, ServerLimits::default(), source);
     let answers: Vec<String> = thread::scope(|scope| {
-        let crowd: Vec<_> = (0..400)
-            .map(|_| scope.spawn(|| server.get("/metrics")))
-            .collect();
+        let crowd: Vec<_> = (0..400).map(|_| scope.spawn(ask)).collect();
+        wait("all may wait", || sent_away.load(Ordering::SeqCst) > 0);
+        gate.set_closed(false);
         crowd
             .into_iter()
             .map(|asked| asked.join().unwrap())

@@ -1,7 +1,8 @@
-//! The server, with a source that is a fake.
+//! The server, in this process, with a fake source.
 
 mod abuse;
 mod deaths;
+mod http2;
 mod listen;
 mod passwords;
 mod routes;

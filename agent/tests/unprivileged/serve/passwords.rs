@@ -1,16 +1,19 @@
-//! Passwords and headers of a web configuration: the server, in this process.
-//! It must never need root: the source is a fake.
+//! Passwords and headers of a web configuration.
 
 use std::{
     fs,
-    io::{Read, Write},
     os::unix::net::{UnixListener, UnixStream},
     path::PathBuf,
-    thread,
     time::Duration,
 };
 
-use crate::fixtures::server::{Fake, Server, body, status, wait};
+use crate::{
+    fixtures::{
+        reads::{LOOKED_AT, Reads},
+        server::{Fake, TestServer, wait},
+    },
+    support::http::{self, body, status},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use halfopen::serve::{Access, Sampler, ServerLimits};
 use tempfile::TempDir;
@@ -31,7 +34,7 @@ const PATHS: [&str; 8] = [
 
 struct Guarded {
     folder: TempDir,
-    server: Server,
+    server: TestServer,
     _sampler: Sampler,
 }
 
@@ -44,7 +47,7 @@ impl Guarded {
         let access = Access::load(&config).unwrap();
         let socket = UnixListener::bind(folder.path().join("own.sock")).unwrap();
         let (server, pending) =
-            Server::pending_with(ServerLimits::default(), access, vec![socket.into()]);
+            TestServer::pending_with(ServerLimits::default(), access, vec![socket.into()]);
         let sampler = pending
             .run(Fake::default(), Duration::from_secs(3600), |_| ())
             .unwrap();
@@ -60,28 +63,27 @@ impl Guarded {
     }
 
     fn get(&self, path: &str, headers: &str) -> String {
-        let host = if headers.contains("Host:") {
-            ""
-        } else {
-            "Host: localhost\r\n"
-        };
-        let request = format!("GET {path} HTTP/1.1\r\n{host}Connection: close\r\n{headers}\r\n");
-        self.server.send(request.as_bytes())
+        let mut request = Vec::new();
+        let headers = format!(
+            "Connection: close
+{headers}"
+        );
+        http::send(&mut request, "GET", path, &headers).unwrap();
+        self.server.send(&request)
     }
 
     fn get_by_socket(&self, path: &str) -> String {
-        let mut stream = UnixStream::connect(self.folder.path().join("own.sock")).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
-        write!(
+        let stream = UnixStream::connect(self.folder.path().join("own.sock")).unwrap();
+        stream.set_read_timeout(Some(http::READ_LIMIT)).unwrap();
+        let answer = http::ask(
             stream,
-            "GET {path} HTTP/1.1\r\nHost: whatever\r\nConnection: close\r\n\r\n"
+            "GET",
+            path,
+            "Host: whatever
+",
         )
         .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        String::from_utf8(answer).unwrap()
     }
 }
 
@@ -202,17 +204,21 @@ fn users_come_and_go_without_a_restart() {
     let changed = format!("basic_auth_users: {{bob: {RIGHT}}}");
     fs::write(guarded.config(), changed).unwrap();
     wait("the change is not seen", || {
-        thread::sleep(Duration::from_millis(50));
         status(&guarded.get("/metrics", &bob)) == 200
     });
     // Though it was remembered.
     assert_eq!(status(&guarded.get("/metrics", &alice)), 401);
     // An emptied file opens no door.
     fs::write(guarded.config(), "").unwrap();
-    thread::sleep(Duration::from_millis(1500));
-    for _ in 0..2 {
+    let reads = Reads::of(&guarded.config());
+    let same = || {
         assert_eq!(status(&guarded.get("/metrics", "")), 401);
         assert_eq!(status(&guarded.get("/metrics", &bob)), 200);
-    }
+    };
+    wait("the emptied file is not read", || {
+        same();
+        reads.count() >= LOOKED_AT
+    });
+    same();
     guarded.server.stop();
 }

@@ -1,17 +1,15 @@
-//! The server, in this process, with clients that behave.
-//! It must never need root: the source is a fake.
+//! The server and clients that behave.
 
-use std::{
-    sync::atomic::Ordering,
-    thread,
-    time::{Duration, Instant},
+use std::{sync::atomic::Ordering, thread, time::Duration};
+
+use crate::{
+    fixtures::server::{Fake, TestServer, no_limits, read_all, wait},
+    support::http::{body, status},
 };
-
-use crate::fixtures::server::{Fake, Server, body, status};
 use halfopen::serve::{ServerLimits, SnapshotError};
 
-fn start() -> (Server, halfopen::serve::Sampler) {
-    Server::start(ServerLimits::default(), Fake::default())
+fn start() -> (TestServer, halfopen::serve::Sampler) {
+    TestServer::start(ServerLimits::default(), Fake::default())
 }
 
 #[test]
@@ -114,21 +112,20 @@ fn a_snapshot_is_never_older_than_the_question() {
 
 #[test]
 fn snapshots_are_taken_when_nobody_asks() {
-    let (server, pending) = Server::pending(ServerLimits::default());
+    let (server, pending) = TestServer::pending(ServerLimits::default());
     let source = Fake::default();
     let taken = source.taken.clone();
     let sampler = pending
         .run(source, Duration::from_millis(20), |_| ())
         .unwrap();
-    thread::sleep(Duration::from_millis(500));
-    assert!(taken.load(Ordering::SeqCst) >= 5);
+    wait("no more are taken", || taken.load(Ordering::SeqCst) >= 5);
     sampler.stop().unwrap();
     server.stop();
 }
 
 #[test]
 fn not_ready_before_the_source_nor_after() {
-    let (server, pending) = Server::pending(ServerLimits::default());
+    let (server, pending) = TestServer::pending(ServerLimits::default());
     assert_eq!(status(&server.get("/-/healthy")), 200);
     for path in ["/-/ready", "/metrics"] {
         let answer = server.get(path);
@@ -151,9 +148,10 @@ fn a_panic_of_the_source_is_told_and_nothing_stale_is_served() {
         panics_at: Some(2),
         ..Fake::default()
     };
-    let (server, mut sampler) = Server::start(ServerLimits::default(), source);
+    let taken = source.taken.clone();
+    let (server, mut sampler) = TestServer::start(ServerLimits::default(), source);
     // The first snapshot is the thread's own; the one asked for panics.
-    thread::sleep(Duration::from_millis(200));
+    wait("there is no first", || taken.load(Ordering::SeqCst) == 1);
     assert_eq!(status(&server.get("/metrics")), 503);
     assert_eq!(
         server.runtime.block_on(server.snapshots.take()).err(),
@@ -167,24 +165,25 @@ fn a_panic_of_the_source_is_told_and_nothing_stale_is_served() {
 
 #[test]
 fn requests_in_flight_are_finished() {
-    let source = Fake {
-        delay: Duration::from_millis(700),
-        ..Fake::default()
-    };
-    let (server, sampler) = Server::start(ServerLimits::default(), source);
-    let _idle = server.connect();
+    let source = Fake::default();
+    let (server, sampler) = TestServer::start(no_limits(), source.clone());
+    wait("there is no first", || {
+        source.taken.load(Ordering::SeqCst) == 1
+    });
+    let idle = server.connect();
+    source.gate.set_closed(true);
     let answer = thread::scope(|scope| {
         let asked = scope.spawn(|| server.get("/metrics"));
-        thread::sleep(Duration::from_millis(200));
+        wait("it is not asked for", || {
+            source.begun.load(Ordering::SeqCst) == 2
+        });
         server.tell_to_stop();
+        // It is told so: it has nothing in flight.
+        assert_eq!(read_all(idle), "");
+        source.gate.set_closed(false);
         asked.join().unwrap()
     });
     assert_eq!(status(&answer), 200, "{answer}");
-    let began = Instant::now();
     server.stop();
-    assert!(
-        began.elapsed() < Duration::from_secs(2),
-        "an idle connection holds the end up"
-    );
     sampler.stop().unwrap();
 }

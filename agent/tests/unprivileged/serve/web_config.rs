@@ -1,5 +1,4 @@
-//! The example of a web configuration: this agent, promtool and a real Prometheus must agree on it.
-//! It must never pass Prometheus' part without Prometheus: the report says that it was skipped, and why.
+//! The example of a web configuration, which this agent and promtool must accept.
 
 use std::{fs, process::Command};
 
