@@ -1,5 +1,5 @@
-//! What the system must provide: checked by looking for it, installed on Debian 12, named elsewhere.
-//! Nothing is installed without a line saying what and why.
+//! Programs and files that the system must have: looked for, installed on Debian 12, named elsewhere.
+//! A line says what is installed and why.
 
 use std::fs;
 use std::path::{Path, PathBuf};

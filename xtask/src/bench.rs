@@ -1,6 +1,5 @@
-//! `cargo xtask bench`: what the hooks, reading every socket, and telling whose it is cost on this
-//! kernel.
-//! It prints figures and judges none: a benchmark that fails on a busy machine is soon ignored.
+//! `cargo xtask bench`: what the hooks, the walk over every socket, and finding its owner cost on this
+//! kernel. It prints figures and fails on none: a benchmark that fails on a busy machine is soon ignored.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -28,7 +27,7 @@ enum What {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         flags: Vec<OsString>,
     },
-    /// Telling whose each socket is, beside `ss -tanp` (its own flags: `owners --help`).
+    /// Finding the owner of each socket, beside `ss -tanp` (its own flags: `owners --help`).
     #[command(disable_help_flag = true)]
     Owners {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -75,12 +74,12 @@ fn run(bench: &str, flags: &[OsString]) -> Result<()> {
             process::describe(&runner),
         );
     }
-    cargo.args(["bench", "--quiet", "--locked", "--package", "halfopen"]);
+    cargo.args(["bench", "--locked", "--package", "halfopen"]);
     cargo.args(["--bench", bench, "--"]);
     process::run(cargo.args(flags))
 }
 
-/// The flag that names node_exporter, where it can be had; the benchmark says so when it is missing.
+/// The flag that names node_exporter, if available; the benchmark reports when it is missing.
 fn node_exporter(flags: &[OsString]) -> Vec<OsString> {
     let any = |word: &str| {
         let has = |flag: &OsString| flag.to_string_lossy().contains(word);

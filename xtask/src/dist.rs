@@ -21,7 +21,7 @@ pub fn main() -> Result<()> {
 
 /// Builds the binary, with another kernel object than the committed one where given.
 pub fn build(object: Option<&Path>) -> Result<PathBuf> {
-    let mut cargo = workspace::release_build();
+    let mut cargo = workspace::build(workspace::RELEASE);
     cargo.args(["--target", workspace::HOST]);
     cargo
         .env("RUSTFLAGS", "-C target-feature=+crt-static")

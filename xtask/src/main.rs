@@ -1,5 +1,7 @@
 //! `cargo xtask`: everything a developer or CI does with this repository, as one program.
-//! It never depends on the crates it builds.
+//!
+//! # Invariants
+//! It depends on no crate that it builds.
 
 mod apt;
 mod bench;
@@ -11,6 +13,7 @@ mod programs;
 mod prometheus;
 mod ready;
 mod run;
+mod steps;
 mod test;
 mod vm;
 mod workspace;
@@ -27,13 +30,13 @@ enum Task {
     Ebpf(ebpf::Args),
     /// Build the self-contained release binary, target/dist/halfopen.
     Dist,
-    /// Build the agent, start it, and show it a connection whose peer vanishes.
+    /// Build the agent quickly, start it, and show it a connection whose peer vanishes.
     Run(run::Args),
-    /// Run every test: pure, as root on this kernel, and in virtual machines.
+    /// Run every test: without root, as root on this kernel, and in virtual machines.
     Test(test::Args),
-    /// Measure what the hooks cost on this kernel.
+    /// Measure on this kernel what the hooks, the walk and the owners of sockets cost.
     Bench(bench::Args),
-    /// Run the scenarios in virtual machines alone, with chosen kernels and mechanisms.
+    /// Run only the scenarios in virtual machines, with chosen kernels and mechanisms.
     Vm(test::guests::Args),
     /// Draw the dashboards with the data of a running Prometheus, as Grafana would.
     Pictures(pictures::Args),

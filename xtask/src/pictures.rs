@@ -1,5 +1,5 @@
 //! `cargo xtask pictures`: the dashboards as an operator would see them, drawn by Grafana's own panels.
-//! Never draws what a query did not give: a failed or empty query fails the task.
+//! A query that fails or returns nothing fails the task.
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::apt::Need;
 use crate::{apt, process, workspace};
 
-/// What drawing needs from the system; the rest comes from npm, pinned by the lock file.
+/// The packages that drawing needs; the rest comes from npm, pinned by the lock file.
 const NEEDS: [Need; 3] = [
     Need {
         probe: "node",
@@ -40,7 +40,7 @@ pub struct Args {
     /// Run the renderer's own tests, and draw nothing.
     #[arg(long)]
     tests: bool,
-    /// Address of the Prometheus server that knows the data.
+    /// Address of the Prometheus server that has the data.
     #[arg(long, value_name = "URL", required_unless_present = "tests")]
     prometheus: Option<String>,
     /// Start of the range that is shown, in seconds since 1970.
@@ -52,7 +52,7 @@ pub struct Args {
     /// Folder of the pictures, one NAME.png for each NAME.json.
     #[arg(long, value_name = "DIR", required_unless_present = "tests")]
     out: Option<PathBuf>,
-    /// How often that Prometheus scrapes, as the data source in Grafana would be told.
+    /// How often that Prometheus scrapes, as set in the data source of Grafana.
     #[arg(long, value_name = "DURATION", default_value = "15s")]
     scrape_interval: String,
     /// Instances to show; all where none is named.

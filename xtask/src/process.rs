@@ -1,4 +1,4 @@
-//! Running other programs: every failure names the command and what it said.
+//! Running other programs: every failure names the command and its output.
 
 use std::env;
 use std::fs;
@@ -79,7 +79,7 @@ pub fn stop(child: &mut Child) -> Result<ExitStatus> {
     if child.try_wait()?.is_none() {
         // A child of sudo belongs to root: only root's kill reaches it. The shell's own one, since
         // kill(1) comes with a package that a small system may lack.
-        let mut kill = as_root("sh", "ending a program of root's")?;
+        let mut kill = as_root("sh", "ending a program that runs as root")?;
         kill.args(["-c", "kill -TERM \"$1\"", "sh", &child.id().to_string()]);
         run(&mut kill)?;
     }

@@ -1,6 +1,8 @@
 //! Real programs for the tests, in a private root below the build folder: fetched with apt, unpacked
 //! without being installed.
-//! It must never change the system: no maintainer script runs, no service is set up or started.
+//!
+//! # Invariants
+//! The system stays as it is: no maintainer script runs, no service is set up or started.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{apt, process, workspace};
 
-/// The environment variable that tells the tests where the root is.
+/// The environment variable that names the root to the tests.
 pub const ROOT_VARIABLE: &str = "HALFOPEN_PROGRAMS_ROOT";
 
 /// Programs by the test's name for them (agent/lab/programs), with the Debian package.
@@ -28,11 +30,11 @@ const PROGRAMS: [Named; 7] = [
 /// Runs a container with one of them (agent/tests/container.rs).
 const RUNTIME: Named = ("crun", "crun");
 
-/// What no package depends on, since every Debian system has it.
+/// No package depends on it, since every Debian system has it.
 const SHELL: &str = "dash";
 
-/// Dependencies that serve installation, other languages or compilation at run time: without them the
-/// download is half as large. apt is told that they are there.
+/// Dependencies for installation, for other languages or for compilation at run time: without them the
+/// download is half as large. apt reads in its status file that they are installed.
 const SPARED: [&str; 37] = [
     "adduser",
     "debconf",
@@ -88,7 +90,7 @@ const FOLDERS: [&str; 11] = [
     "missing",
 ];
 
-/// Those whom the programs look up, as Debian numbers them where it does.
+/// The users that the programs look up, with the numbers of Debian where it has them.
 const USERS: &str = "\
 root:x:0:0:root:/root:/bin/sh
 www-data:x:33:33:www-data:/run:/bin/false
@@ -107,8 +109,8 @@ nogroup:x:65534:
 /// A program by the lab's name for it, with its package.
 type Named = (&'static str, &'static str);
 
-/// Makes the root, where it is not made yet, and returns it. A program that cannot be had is told
-/// there with the reason, for the test to show; the next run tries again.
+/// Makes the root, unless it exists, and returns it. The reason why a program could not be fetched is
+/// written there for the test to show; the next run tries again.
 pub fn provide() -> Result<PathBuf> {
     let folder = workspace::target().join("programs");
     let (root, here) = (folder.join("root"), folder.join("here"));
@@ -147,7 +149,7 @@ pub fn provide() -> Result<PathBuf> {
     Ok(root)
 }
 
-/// All at once where that works; else each alone, so that one that cannot be had keeps no other away.
+/// All at once where that works; else one by one, so that one failure prevents no other.
 fn fetch(wanted: &[Named], folder: &Path, root: &Path) -> Vec<(&'static str, Result<()>)> {
     let get = |wanted: &[Named]| download(wanted, folder).and_then(|all| unpack(&all, root));
     if get(wanted).is_ok() {
@@ -216,7 +218,7 @@ fn download(wanted: &[Named], folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files.filter(is_package).collect())
 }
 
-/// What apt is told to be installed already.
+/// The status file by which apt takes packages for installed.
 fn spared() -> String {
     SPARED
         .map(|name| {

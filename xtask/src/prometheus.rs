@@ -1,6 +1,8 @@
 //! Prometheus and promtool: from the PATH, or out of Debian's package, which is not installed: it would
 //! start a server.
-//! It must never listen but on loopback, nor outlive the task.
+//!
+//! # Invariants
+//! Its server listens on loopback only, and ends with the task.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
@@ -14,7 +16,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{apt, process, ready, workspace};
 
-/// The environment variable that tells the tests in which folder both are.
+/// The environment variable that names their folder to the tests.
 pub const VARIABLE: &str = "HALFOPEN_PROMETHEUS";
 
 const PROGRAMS: [&str; 2] = ["prometheus", "promtool"];
@@ -45,7 +47,7 @@ fn tools() -> PathBuf {
     workspace::target().join("tools")
 }
 
-/// A server that tells what another one has recorded, and scrapes nothing.
+/// A server that answers queries over what another one has recorded, and scrapes nothing.
 pub struct Server {
     child: Child,
     /// Where it answers.
@@ -53,8 +55,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it on the data in `record`, a folder of root's where root has recorded; returns when it
-    /// answers.
+    /// Starts it on the data in `record`, which belongs to root where root has recorded; returns when it
+    /// is ready.
     pub fn start(record: &Path) -> Result<Self> {
         let program = folder()?.join(PROGRAMS[0]);
         let configuration = record.join("nothing.yml");
@@ -62,8 +64,8 @@ impl Server {
             .with_context(|| format!("writing {}", configuration.display()))?;
         let free = || -> io::Result<SocketAddr> { TcpListener::bind("127.0.0.1:0")?.local_addr() };
         let address = free().context("looking for a free port")?;
-        let log = record.join("told.log");
-        let child = process::as_root(&program, "reading what tests of root's have recorded")?
+        let log = record.join("prometheus.log");
+        let child = process::as_root(&program, "reading what the tests as root have recorded")?
             .arg(format!("--config.file={}", configuration.display()))
             .arg(format!(
                 "--storage.tsdb.path={}",
@@ -82,7 +84,7 @@ impl Server {
             let ended = server.child.try_wait()?;
             if ended.is_some() || Instant::now() > deadline {
                 let log = fs::read_to_string(&log).unwrap_or_default();
-                bail!("{} does not get ready: {log}", program.display());
+                bail!("{} did not become ready: {log}", program.display());
             }
             thread::sleep(Duration::from_millis(100));
         }

@@ -1,12 +1,14 @@
-//! Whether a server of this machine is ready, as agents and Prometheus tell it at the same path.
-//! It must never wait for long: whoever asks asks again. Nor close with anything unread: that resets the
-//! connection, and the agent counts it as a death.
+//! Whether a server on this machine is ready: the agent and Prometheus answer at the same path.
+//!
+//! # Invariants
+//! The probe reads the whole answer before it closes. Unread data would reset the connection, and the
+//! agent would count that as a death.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Whether it answers, and says so.
+/// Whether it answers within two seconds, with status 200.
 pub fn is_ready(address: SocketAddr) -> bool {
     let ask = || -> io::Result<bool> {
         let timeout = Duration::from_secs(2);

@@ -1,10 +1,10 @@
 //! `cargo xtask run`: from the source to real numbers on /metrics, in one command.
-//! Needs stable Rust and root alone: the kernel object is the committed one.
+//! It needs stable Rust and root only: the kernel object is the committed one.
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -14,9 +14,13 @@ use anyhow::{Context, Result, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::steps::Steps;
 use crate::{apt, process, ready, workspace};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long the first build of the agent takes; later ones take seconds.
+const FIRST_BUILD: &str = "the first build takes about 2 minutes on 2 processors";
 
 /// What `cargo xtask run` was asked.
 #[derive(clap::Args)]
@@ -35,6 +39,8 @@ pub struct Args {
 /// Runs the task.
 pub fn main(args: &Args) -> Result<()> {
     let why = "the agent loads programs into the kernel, which";
+    let mut steps = Steps::new(if args.no_demo { 3 } else { 4 });
+    steps.begin("checking for root, a free port, and the tools of the demo");
     process::as_root("true", why)?;
     if let Err(error) = TcpListener::bind(args.listen) {
         bail!(
@@ -46,14 +52,13 @@ pub fn main(args: &Args) -> Result<()> {
     if !args.no_demo {
         apt::ensure(&apt::LAB)?;
     }
-    let mut cargo = workspace::release_build();
-    process::run(&mut cargo)?;
-    let binary = workspace::target().join("release/halfopen");
+    let binary = compile(&mut steps)?;
     if !process::is_root() {
         // Asks for the password while the terminal is ours; the agent runs in its own group.
         process::run(Command::new("sudo").arg("-v"))?;
     }
 
+    steps.begin(format!("starting the agent on {}", args.listen));
     let signals = signals()?;
     let mut command = process::as_root(&binary, why)?;
     command
@@ -63,7 +68,7 @@ pub fn main(args: &Args) -> Result<()> {
     // In its own group the agent gets one signal from us, not a second one from the terminal.
     let child = command.process_group(0).spawn();
     let mut agent = Agent(child.with_context(|| format!("starting {}", binary.display()))?);
-    let shown = show(args, &binary, &mut agent, &signals);
+    let shown = show(args, &binary, &mut agent, &signals, &mut steps);
     if !matches!(shown, Ok(Next::Wait)) {
         agent.stop()?;
         return shown.map(|_| ());
@@ -74,13 +79,32 @@ pub fn main(args: &Args) -> Result<()> {
     }
 }
 
+/// Builds the agent; cargo shows how far it is.
+fn compile(steps: &mut Steps) -> Result<PathBuf> {
+    let binary = workspace::target().join(workspace::QUICK).join("halfopen");
+    if binary.exists() {
+        steps.begin("compiling the agent");
+    } else {
+        steps.begin(format!("compiling the agent: {FIRST_BUILD}"));
+    }
+    process::run(&mut workspace::build(workspace::QUICK))?;
+    Ok(binary)
+}
+
 /// What to do once the newcomer has seen the numbers.
 enum Next {
     Wait,
     Stop,
 }
 
-fn show(args: &Args, binary: &Path, agent: &mut Agent, signals: &Receiver<i32>) -> Result<Next> {
+/// Waits until the agent is ready, then shows it a dying connection.
+fn show(
+    args: &Args,
+    binary: &Path,
+    agent: &mut Agent,
+    signals: &Receiver<i32>,
+    steps: &mut Steps,
+) -> Result<Next> {
     let deadline = Instant::now() + READY_WITHIN;
     while !ready::is_ready(args.listen) {
         if let Some(status) = agent.0.try_wait()? {
@@ -98,7 +122,8 @@ fn show(args: &Args, binary: &Path, agent: &mut Agent, signals: &Receiver<i32>) 
     }
     let url = format!("http://{}", args.listen);
     if !args.no_demo {
-        println!("\na peer vanishes behind a live connection; this takes some seconds");
+        println!();
+        steps.begin("a peer vanishes behind a live connection; this takes some seconds");
         let mut demo = process::as_root(binary, "the demo makes network namespaces, which")?;
         let status = demo
             .args(["demo", "--from", &url])
@@ -115,7 +140,7 @@ fn show(args: &Args, binary: &Path, agent: &mut Agent, signals: &Receiver<i32>) 
     Ok(Next::Wait)
 }
 
-/// Waits for a signal, then for the agent; the status is that of an agent that ended by itself.
+/// Waits for a signal, and ends the agent; or for an agent that ends by itself, and returns its status.
 fn wait(agent: &mut Agent, signals: &Receiver<i32>) -> Result<Option<ExitStatus>> {
     loop {
         if signals.recv_timeout(Duration::from_millis(200)).is_ok() {

@@ -14,6 +14,11 @@ pub fn root() -> PathBuf {
     manifest.parent().map(Path::to_path_buf).unwrap_or(manifest)
 }
 
+/// The folder of the kernel side, which is a workspace of its own.
+pub fn kernel_side() -> PathBuf {
+    root().join("agent-ebpf")
+}
+
 /// The build folder, where the caller may have moved it.
 pub fn target() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
@@ -29,10 +34,16 @@ pub fn cargo() -> Command {
     command
 }
 
-/// The build of the agent as it is released.
-pub fn release_build() -> Command {
+/// The profile of a build that is used at once; xtask itself is built with it (.cargo/config.toml).
+pub const QUICK: &str = "quick";
+
+/// The profile of what is shipped, and of what virtual machines test.
+pub const RELEASE: &str = "release";
+
+/// The build of the agent with a profile.
+pub fn build(profile: &str) -> Command {
     let mut command = cargo();
-    command.args(["build", "--release", "--locked"]);
+    command.args(["build", "--locked", "--profile", profile]);
     command.args(["--package", "halfopen", "--bin", "halfopen"]);
     command
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::toolchain::Toolchain;
 use super::versions::Versions;
-use super::{compiler, crate_folder, linker, toolchain};
+use super::{compiler, linker, toolchain};
 use crate::{process, workspace};
 
 const TARGET: &str = "bpfel-unknown-none";
@@ -54,7 +54,6 @@ pub fn build(recorded: &Versions, lock: Lock) -> Result<Built> {
     cargo.args([
         "build",
         "--release",
-        "--quiet",
         "-Z",
         "build-std=core",
         "--target",
@@ -84,7 +83,7 @@ pub fn build(recorded: &Versions, lock: Lock) -> Result<Built> {
 
 fn cargo(toolchain: &Toolchain) -> Command {
     let mut command = Command::new(&toolchain.cargo);
-    command.current_dir(crate_folder());
+    command.current_dir(workspace::kernel_side());
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         if FOREIGN.iter().any(|foreign| text.starts_with(foreign)) {

@@ -55,14 +55,7 @@ pub fn linker() -> Result<Tool> {
     apt::ensure(&NEEDS)?;
     println!("building bpf-linker {VERSION} into target/tools: it links the kernel object");
     let mut install = workspace::cargo();
-    install.args([
-        "install",
-        "bpf-linker",
-        "--version",
-        VERSION,
-        "--locked",
-        "--quiet",
-    ]);
+    install.args(["install", "bpf-linker", "--version", VERSION, "--locked"]);
     install.args(["--no-default-features", "--features", "llvm-22", "--root"]);
     install.arg(workspace::target().join("tools"));
     install
@@ -84,7 +77,7 @@ pub fn strip() -> Result<Tool> {
     let version = said
         .split_whitespace()
         .find(|word| word.starts_with(&format!("{LLVM}.")));
-    let version = version.with_context(|| format!("{} tells no version", path.display()))?;
+    let version = version.with_context(|| format!("{} prints no version", path.display()))?;
     Ok(Tool {
         version: version.to_owned(),
         path,
@@ -111,9 +104,6 @@ fn inspect(path: PathBuf) -> Result<Tool> {
             path,
         }),
         Some(llvm) => bail!("{}: is built on LLVM {llvm}, not {LLVM}", path.display()),
-        None => bail!(
-            "{}: does not tell which LLVM it is built on",
-            path.display()
-        ),
+        None => bail!("{}: does not say which LLVM it is built on", path.display()),
     }
 }

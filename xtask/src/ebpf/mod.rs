@@ -101,14 +101,10 @@ fn rebuild() -> Result<()> {
     Ok(())
 }
 
-fn crate_folder() -> PathBuf {
-    workspace::root().join("agent-ebpf")
-}
-
 fn object() -> PathBuf {
-    crate_folder().join("object/halfopen.bpf.o")
+    workspace::kernel_side().join("object/halfopen.bpf.o")
 }
 
 fn record() -> PathBuf {
-    crate_folder().join("object/BUILT-WITH.txt")
+    workspace::kernel_side().join("object/BUILT-WITH.txt")
 }

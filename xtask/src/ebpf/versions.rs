@@ -71,11 +71,11 @@ mod tests {
     use super::Versions;
 
     #[test]
-    fn only_a_real_difference_is_told() {
+    fn only_a_real_difference_is_reported() {
         let ours = Versions::new("1.96".into(), "0.13".into(), "22.1".into());
         let theirs = Versions::new("1.97".into(), "0.13".into(), "22.1".into());
         assert_eq!(ours.difference(&ours.clone()), None);
-        let told = ours.difference(&theirs).unwrap();
-        assert_eq!(told, "  rustc: committed 1.96, here 1.97");
+        let difference = ours.difference(&theirs).unwrap();
+        assert_eq!(difference, "  rustc: committed 1.96, here 1.97");
     }
 }

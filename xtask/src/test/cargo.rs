@@ -20,13 +20,7 @@ pub fn format() -> Result<()> {
 /// clippy, where a warning is an error: the host's crates, and the kernel side.
 pub fn clippy() -> Result<()> {
     let mut cargo = workspace::cargo();
-    cargo.args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--quiet",
-    ]);
+    cargo.args(["clippy", "--workspace", "--all-targets", "--locked"]);
     process::run(cargo.args(["--", "-D", "warnings"]))?;
     // Linted as if for the host, for which there is a prebuilt `core`; it uses unstable intrinsics.
     let mut cargo = workspace::cargo();
@@ -35,7 +29,6 @@ pub fn clippy() -> Result<()> {
         "--manifest-path",
         "agent-ebpf/Cargo.toml",
         "--locked",
-        "--quiet",
     ]);
     cargo
         .arg("--target-dir")

@@ -1,12 +1,12 @@
-//! The scenarios in virtual machines: a stage of `cargo xtask test`, and alone as `cargo xtask vm`.
+//! The scenarios in virtual machines: a stage of `cargo xtask test`, and `cargo xtask vm` by itself.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::report::{Report, Tally};
+use super::report::{Report, Scope, Tally};
 use super::rows::Selftest;
-use super::{conclude, keep};
+use super::summary::{conclude, keep};
 use crate::{dist, vm};
 
 /// What `cargo xtask vm` was asked.
@@ -25,14 +25,10 @@ pub fn main(args: &Args) -> Result<()> {
         Some(binary) => binary.clone(),
         None => dist::build(None)?,
     };
-    let (mut report, mut selftests) = (Report::default(), Vec::new());
-    stage(
-        "virtual machines",
-        &mut report,
-        &mut selftests,
-        &binary,
-        &args.choice,
-    );
+    let (mut report, mut selftests) = (Report::new(Scope::Everything), Vec::new());
+    report.stage(Scope::Everything, "virtual machines", || {
+        play(&binary, &args.choice, &mut selftests)
+    });
     let what = if args.choice.is_storm() {
         "a storm"
     } else {
@@ -42,21 +38,13 @@ pub fn main(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Runs the guests as one stage, telling of each as it ends.
-pub fn stage(
-    name: &str,
-    report: &mut Report,
-    selftests: &mut Vec<Selftest>,
-    binary: &Path,
-    choice: &vm::Choice,
-) {
-    report.stage(name, || {
-        let mut tally = Tally::default();
-        for run in vm::run_all(binary, choice, |run| println!("{}", tell(run)))? {
-            tally.add(keep(selftests, read(&run)));
-        }
-        Ok(tally)
-    });
+/// Runs the guests, printing a line as each ends; their self-tests are added to `selftests`.
+pub fn play(binary: &Path, choice: &vm::Choice, selftests: &mut Vec<Selftest>) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for run in vm::run_all(binary, choice, |run| println!("{}", outcome(run)))? {
+        tally.add(keep(selftests, read(&run)));
+    }
+    Ok(tally)
 }
 
 fn label(run: &vm::Run) -> String {
@@ -70,7 +58,7 @@ fn read(run: &vm::Run) -> Selftest {
     }
 }
 
-fn tell(run: &vm::Run) -> String {
+fn outcome(run: &vm::Run) -> String {
     let selftest = read(run);
     let counts = format!(
         "{}: {} passed, {} failed",

@@ -1,27 +1,30 @@
-//! `cargo xtask test`: everything that can be wrong, in the order in which it costs.
+//! `cargo xtask test`: every test and check, the cheapest first.
 
 mod cargo;
+mod columns;
 pub mod guests;
 mod pictures;
 mod report;
 mod rows;
 mod rules;
+mod summary;
 mod table;
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 
 use crate::{apt, dist, ebpf, process, programs, prometheus, vm, workspace};
-use report::{Report, Tally};
+use report::{Report, Scope};
 use rows::Selftest;
+use summary::{conclude, keep};
 
-/// The environment variable that tells the tests where what Prometheus records is kept.
+/// The environment variable that names to the tests the folder in which Prometheus records.
 const RECORD_VARIABLE: &str = "HALFOPEN_RECORD";
 
-/// Connections of a storm: each cause has its dozens.
+/// Connections of a storm: dozens for each cause of death.
 const STORM: u32 = 10_000;
 
 /// What `cargo xtask test` was asked.
@@ -35,110 +38,116 @@ pub struct Args {
     host_only: bool,
 }
 
+impl Args {
+    const fn scope(&self) -> Scope {
+        match (self.fast, self.host_only) {
+            (true, _) => Scope::Fast,
+            (_, true) => Scope::Host,
+            _ => Scope::Everything,
+        }
+    }
+}
+
 /// Runs the task.
 pub fn main(args: &Args) -> Result<()> {
-    let mut report = Report::default();
-    report.check("format", cargo::format);
-    report.check("lints", cargo::clippy);
-    let prometheus = if args.fast {
-        prometheus::found()
-    } else {
-        report.check("Prometheus, not installed", prometheus::folder)
-    };
-    report.stage("pure tests, without root", || {
+    let scope = args.scope();
+    let mut report = Report::new(scope);
+    report.check(Scope::Fast, "format", cargo::format);
+    report.check(Scope::Fast, "lints", cargo::clippy);
+    let fetched = report.check(
+        Scope::Host,
+        "Prometheus, fetched but not installed",
+        prometheus::folder,
+    );
+    let prometheus = fetched.or_else(prometheus::found);
+    report.stage(Scope::Fast, "tests without root", || {
         cargo::unprivileged(prometheus.as_deref())
     });
-    let (mut selftests, mut storms) = (Vec::new(), Vec::new());
-    if !args.fast {
-        let prometheus = prometheus.as_deref();
-        full(args, prometheus, &mut report, &mut selftests, &mut storms);
-    }
+    let played = with_root(&mut report, prometheus.as_deref());
     conclude(
         &report,
-        &[("every scenario", &selftests), ("a storm", &storms)],
+        &[
+            ("every scenario", &played.scenarios),
+            ("a storm", &played.storms),
+        ],
     );
     Ok(())
 }
 
-/// Prints what came out, and ends the process with a failure where there is one.
-fn conclude(report: &Report, played: &[(&str, &[Selftest])]) {
-    for (what, selftests) in played.iter().filter(|(_, selftests)| !selftests.is_empty()) {
-        println!("\n=== {what}, as counted on each kernel by each mechanism\n");
-        print!("{}", table::draw(selftests));
-    }
-    if report.print().failed > 0 {
-        // The counts are the last word; an error message after them would bury them.
-        std::process::exit(1);
-    }
+/// The self-tests of every kernel, for the tables.
+#[derive(Default)]
+struct Played {
+    scenarios: Vec<Selftest>,
+    storms: Vec<Selftest>,
 }
 
-fn full(
-    args: &Args,
-    prometheus: Option<&Path>,
-    report: &mut Report,
-    selftests: &mut Vec<Selftest>,
-    storms: &mut Vec<Selftest>,
-) {
+/// The stages that need root or virtual machines.
+fn with_root(report: &mut Report, prometheus: Option<&Path>) -> Played {
+    let mut played = Played::default();
     let object = report
-        .check("kernel object equals a rebuild", rebuilt_object)
+        .check(
+            Scope::Host,
+            "kernel object equals a rebuild",
+            rebuilt_object,
+        )
         .flatten();
-    let binary = report.check("release binary is static", || {
+    let binary = report.check(Scope::Host, "release binary is static", || {
         dist::build(object.as_deref())
     });
-    let programs = report.check("real programs, not installed", programs::provide);
-    let record = workspace::target().join("record");
-    report.stage("tests as root, this kernel", || {
-        apt::ensure(&apt::LAB)?;
-        let mut told = vec![(RECORD_VARIABLE, record.clone())];
-        told.extend(programs.map(|root| (programs::ROOT_VARIABLE, root)));
-        told.extend(prometheus.map(|folder| (prometheus::VARIABLE, folder.to_owned())));
-        cargo::as_root(object.as_deref(), &told)
-    });
-    report.stage("pictures, their own tests", pictures::own_tests);
-    report.check("pictures of every dashboard", || pictures::draw(&record));
-    let Some(binary) = binary else {
-        report.check("scenarios", || -> Result<()> {
-            bail!("there is no binary to run them with")
-        });
-        return;
+    let binary = || {
+        let built = binary.as_deref();
+        built.context("there is no release binary to run")
     };
+    let programs = report.check(
+        Scope::Host,
+        "real programs, fetched but not installed",
+        programs::provide,
+    );
+    let record = workspace::target().join("record");
+    report.stage(Scope::Host, "tests as root, this kernel", || {
+        apt::ensure(&apt::LAB)?;
+        let mut variables = vec![(RECORD_VARIABLE, record.clone())];
+        variables.extend(programs.map(|root| (programs::ROOT_VARIABLE, root)));
+        variables.extend(prometheus.map(|folder| (prometheus::VARIABLE, folder.to_owned())));
+        cargo::as_root(object.as_deref(), &variables)
+    });
+    report.stage(
+        Scope::Host,
+        "tests of the dashboards' renderer",
+        pictures::own_tests,
+    );
+    report.check(Scope::Host, "pictures of every dashboard", || {
+        pictures::draw(&record)
+    });
     let metrics = workspace::target().join("selftest-metrics.txt");
-    report.stage("scenarios, this kernel", || {
+    report.stage(Scope::Host, "scenarios, this kernel", || {
         let out = [OsStr::new("--metrics-out"), metrics.as_os_str()];
         let _ = fs::remove_file(&metrics);
-        let selftest = on_this_kernel(&binary, &out)?;
-        Ok(keep(selftests, selftest))
+        let selftest = on_this_kernel(binary()?, &out)?;
+        Ok(keep(&mut played.scenarios, selftest))
     });
-    report.stage("storm, this kernel", || {
+    report.stage(Scope::Host, "storm, this kernel", || {
         let storm = STORM.to_string();
-        let selftest = on_this_kernel(&binary, &[OsStr::new("--storm"), OsStr::new(&storm)])?;
-        Ok(keep(storms, selftest))
+        let selftest = on_this_kernel(binary()?, &[OsStr::new("--storm"), OsStr::new(&storm)])?;
+        Ok(keep(&mut played.storms, selftest))
     });
-    if let Some(prometheus) = prometheus {
-        let promtool = prometheus.join("promtool");
-        report.check("promtool check metrics", || {
-            cargo::promtool(&promtool, &metrics)
-        });
-        report.check("promtool check and test rules", || rules::check(&promtool));
-    }
-    if args.host_only {
-        return;
-    }
-    let scenarios = vm::Choice::default();
-    let name = "scenarios, virtual machines";
-    guests::stage(name, report, selftests, &binary, &scenarios);
-    let storm = vm::Choice::storm(STORM);
-    guests::stage("storm, virtual machines", report, storms, &binary, &storm);
-}
-
-fn keep(selftests: &mut Vec<Selftest>, selftest: Selftest) -> Tally {
-    let tally = Tally {
-        passed: selftest.passed(),
-        failed: selftest.failed(),
-        ..Tally::default()
+    let promtool = || {
+        let folder = prometheus.context("there is no promtool")?;
+        Ok::<_, anyhow::Error>(folder.join("promtool"))
     };
-    selftests.push(selftest);
-    tally
+    report.check(Scope::Host, "promtool check metrics", || {
+        cargo::promtool(&promtool()?, &metrics)
+    });
+    report.check(Scope::Host, "promtool check and test rules", || {
+        rules::check(&promtool()?)
+    });
+    report.stage(Scope::Everything, "scenarios, virtual machines", || {
+        guests::play(binary()?, &vm::Choice::default(), &mut played.scenarios)
+    });
+    report.stage(Scope::Everything, "storm, virtual machines", || {
+        guests::play(binary()?, &vm::Choice::storm(STORM), &mut played.storms)
+    });
+    played
 }
 
 /// The object to test instead of the committed one, where other tool versions built it.

@@ -1,5 +1,5 @@
-//! The dashboards, drawn of what a real Prometheus recorded while the tests let connections die.
-//! It must never pass where a panel had nothing to show, unless the reason is named here.
+//! The dashboards, drawn from what a real Prometheus recorded while the tests let connections die. A
+//! panel without data is a failure.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::report::Tally;
 use crate::{pictures, process, prometheus, workspace};
 
-/// What the test that recorded says of it (agent/tests/prometheus.rs), in seconds since 1970.
+/// The range that the recording test wrote down, in seconds since 1970.
 #[derive(Deserialize)]
 struct Story {
     from: u64,
@@ -29,11 +29,11 @@ pub fn own_tests() -> Result<Tally> {
 
 /// Draws every dashboard into target/pictures.
 pub fn draw(record: &Path) -> Result<()> {
-    let told = record.join("story.json");
-    let file = File::open(&told).with_context(|| {
+    let path = record.join("story.json");
+    let file = File::open(&path).with_context(|| {
         format!(
-            "opening {}, which is there when the test of dashboards has passed",
-            told.display()
+            "opening {}, which the test of the dashboards writes when it passes",
+            path.display()
         )
     })?;
     let story: Story = serde_json::from_reader(file)?;

@@ -1,19 +1,41 @@
-//! Stages, their counts, and the summary at the end.
+//! Stages, their counts, and the summary at the end, with what was left out.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::table::align;
+use super::columns::align;
 
-/// Tests that held and tests that did not.
+/// What a stage needs, from the cheapest on; and how far a run was asked to go.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Neither root nor virtual machines.
+    Fast,
+    /// Root on this machine's kernel.
+    Host,
+    /// Virtual machines.
+    Everything,
+}
+
+impl Scope {
+    /// The flag that limits a run to this scope.
+    const fn flag(self) -> &'static str {
+        match self {
+            Self::Fast => "--fast",
+            Self::Host => "--host-only",
+            Self::Everything => "",
+        }
+    }
+}
+
+/// Counted tests.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Tally {
-    /// Held.
+    /// Tests that passed.
     pub passed: usize,
-    /// Did not.
+    /// Tests that failed.
     pub failed: usize,
-    /// Could not be run, each with the reason.
+    /// Tests that could not run, each with the reason.
     pub skipped: Vec<String>,
 }
 
@@ -33,13 +55,30 @@ struct Stage {
     took: Duration,
 }
 
-/// What has run so far.
-#[derive(Default)]
-pub struct Report(Vec<Stage>);
+/// What has run so far, and what was left out.
+pub struct Report {
+    scope: Scope,
+    stages: Vec<Stage>,
+    left_out: Vec<String>,
+}
 
 impl Report {
-    /// Runs a stage of tests; one that could not run at all counts as one failure.
-    pub fn stage(&mut self, name: &str, run: impl FnOnce() -> Result<Tally>) {
+    /// For a run that was asked to go as far as `scope`.
+    pub const fn new(scope: Scope) -> Self {
+        Self {
+            scope,
+            stages: Vec::new(),
+            left_out: Vec::new(),
+        }
+    }
+
+    /// Runs a stage of tests, where the run goes that far; one that could not run at all counts as one
+    /// failure.
+    pub fn stage(&mut self, needs: Scope, name: &str, run: impl FnOnce() -> Result<Tally>) {
+        if needs > self.scope {
+            self.left_out.push(name.to_owned());
+            return;
+        }
         println!("\n=== {name}");
         let start = Instant::now();
         let result = run();
@@ -54,12 +93,16 @@ impl Report {
                 Some(format!("{error:#}")),
             ),
         };
+        let seconds = took.as_secs();
         match &error {
-            Some(error) => println!("{name}: FAILED: {error}"),
-            None if tally == Tally::default() => println!("{name}: ok"),
-            None => println!("{name}: {} passed, {} failed", tally.passed, tally.failed),
+            Some(error) => println!("{name}: FAILED after {seconds} s: {error}"),
+            None if tally == Tally::default() => println!("{name}: ok, {seconds} s"),
+            None => println!(
+                "{name}: {} passed, {} failed, {seconds} s",
+                tally.passed, tally.failed
+            ),
         }
-        self.0.push(Stage {
+        self.stages.push(Stage {
             name: name.to_owned(),
             tally,
             error,
@@ -68,16 +111,21 @@ impl Report {
     }
 
     /// Runs a check, which counts no tests of its own unless it fails.
-    pub fn check<T>(&mut self, name: &str, run: impl FnOnce() -> Result<T>) -> Option<T> {
+    pub fn check<T>(
+        &mut self,
+        needs: Scope,
+        name: &str,
+        run: impl FnOnce() -> Result<T>,
+    ) -> Option<T> {
         let mut value = None;
-        self.stage(name, || {
+        self.stage(needs, name, || {
             value = Some(run()?);
             Ok(Tally::default())
         });
         value
     }
 
-    /// Prints every stage, then the one line that counts.
+    /// Prints every stage, what was left out, then the one line that counts.
     pub fn print(&self) -> Tally {
         let mut total = Tally::default();
         let mut lines = vec![
@@ -85,7 +133,7 @@ impl Report {
                 .map(str::to_owned)
                 .to_vec(),
         ];
-        for stage in &self.0 {
+        for stage in &self.stages {
             total.add(stage.tally.clone());
             let state = match (&stage.error, &stage.tally) {
                 (Some(_), _) => "FAILED (see above)",
@@ -110,6 +158,9 @@ impl Report {
         for skipped in &total.skipped {
             println!("skipped: {skipped}");
         }
+        if let Some(text) = self.left_out() {
+            println!("{text}");
+        }
         println!(
             "{} passed, {} failed, {} skipped",
             total.passed,
@@ -118,27 +169,41 @@ impl Report {
         );
         total
     }
+
+    /// What the flag left out, and what runs it; nothing where everything ran.
+    fn left_out(&self) -> Option<String> {
+        if self.left_out.is_empty() {
+            return None;
+        }
+        Some(format!(
+            "{} left out:\n  {}\n`cargo xtask test` runs all of it.",
+            self.scope.flag(),
+            self.left_out.join("\n  ")
+        ))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Report, Tally};
+    use super::{Report, Scope, Tally};
 
     #[test]
     fn what_cannot_run_is_a_failure() {
-        let mut report = Report::default();
-        report.stage("tests", || {
+        let mut report = Report::new(Scope::Everything);
+        report.stage(Scope::Fast, "tests", || {
             Ok(Tally {
                 passed: 4,
                 skipped: vec!["one: it is not here".to_owned()],
                 ..Tally::default()
             })
         });
-        assert_eq!(report.check("fine", || Ok(7)), Some(7));
+        assert_eq!(report.check(Scope::Host, "fine", || Ok(7)), Some(7));
         assert_eq!(
-            report.check("broken", || anyhow::bail!("no") as anyhow::Result<()>),
+            report.check(Scope::Everything, "broken", || anyhow::bail!("no")
+                as anyhow::Result<()>),
             None
         );
+        assert_eq!(report.left_out(), None);
         assert_eq!(
             report.print(),
             Tally {
@@ -147,5 +212,19 @@ mod tests {
                 skipped: vec!["one: it is not here".to_owned()],
             }
         );
+    }
+
+    #[test]
+    fn what_a_flag_leaves_out_is_named_and_not_run() {
+        let mut report = Report::new(Scope::Fast);
+        assert_eq!(report.check(Scope::Fast, "format", || Ok(1)), Some(1));
+        report.stage(Scope::Host, "tests as root", || panic!("it ran"));
+        let nothing = report.check(Scope::Everything, "other kernels", || Ok(panic!("it ran")));
+        assert_eq!(nothing, None::<()>);
+        assert_eq!(
+            report.left_out().unwrap(),
+            "--fast left out:\n  tests as root\n  other kernels\n`cargo xtask test` runs all of it."
+        );
+        assert_eq!(report.print(), Tally::default());
     }
 }

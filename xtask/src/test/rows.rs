@@ -60,7 +60,7 @@ pub struct Selftest {
 }
 
 impl Selftest {
-    /// Reads what a self-test wrote; `exit` is its exit code where it told one.
+    /// Reads what a self-test wrote; `exit` is its exit code, where it sent one.
     pub fn read(label: &str, text: &str, exit: Option<i32>) -> Self {
         let (mut rows, mut faults, mut summary) = (Vec::new(), Vec::new(), None);
         for line in text.lines().filter(|line| line.starts_with('{')) {

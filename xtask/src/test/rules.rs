@@ -1,5 +1,5 @@
-//! Prometheus's own judgement of the rules in `dashboards/rules`.
-//! It must never pass because it found no rule, or no test of one.
+//! Prometheus' own check of the rules in `dashboards/rules`. A folder without rules, or without tests of
+//! them, is a failure.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{process, workspace};
 
-/// `promtool check rules` on all of them, and `promtool test rules`: each alert fires, and stays silent.
+/// `promtool check rules`, and `promtool test rules`: when each alert fires and when it does not.
 pub fn check(promtool: &Path) -> Result<()> {
     let folder = workspace::root().join("dashboards/rules");
     for (verb, folder) in [("check", folder.clone()), ("test", folder.join("tests"))] {

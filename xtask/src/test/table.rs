@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::columns::align;
 use super::rows::{Counts, Row, Selftest};
 
 /// Draws the table and the explanations under it.
@@ -52,7 +53,7 @@ pub fn draw(runs: &[Selftest]) -> String {
 }
 
 fn explain(label: &str, row: &Row) -> String {
-    let mut told = format!(
+    let mut text = format!(
         "{label}: {} ({}): {}\n",
         key(row).title(),
         row.title,
@@ -66,10 +67,10 @@ fn explain(label: &str, row: &Row) -> String {
         ];
         for (side, counts) in sides {
             let counters: Vec<String> = counts.keys().cloned().collect();
-            told.push_str(&format!("    {side}: {}\n", legend(counts, &counters)));
+            text.push_str(&format!("    {side}: {}\n", legend(counts, &counters)));
         }
     }
-    told
+    text
 }
 
 /// Sorts scenarios by number, then family, then namespace.
@@ -152,31 +153,6 @@ fn plain(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
-}
-
-/// Columns as wide as their widest cell.
-pub fn align(lines: &[Vec<String>]) -> String {
-    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        lines
-            .iter()
-            .filter_map(|line| line.get(column))
-            .map(|cell| cell.chars().count())
-            .max()
-    };
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| width(column).unwrap_or(0))
-        .collect();
-    let mut drawn = String::new();
-    for line in lines {
-        let cells = line
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        drawn.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        drawn.push('\n');
-    }
-    drawn
 }
 
 #[cfg(test)]

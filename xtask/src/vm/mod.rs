@@ -105,7 +105,7 @@ struct Job {
     storm: Option<u32>,
 }
 
-/// Boots the chosen kernels with the chosen mechanisms; `done` is told of each run as it ends.
+/// Boots the chosen kernels with the chosen mechanisms; `done` is called with each run as it ends.
 pub fn run_all(binary: &Path, choice: &Choice, done: impl Fn(&Run) + Sync) -> Result<Vec<Run>> {
     apt::ensure(&NEEDS)?;
     let folder = workspace::target().join("vm");
