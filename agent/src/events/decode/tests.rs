@@ -130,7 +130,7 @@ fn what_happened() {
 fn deaths() {
     for ending in Ending::ALL {
         let event = with(event_kind::DEATH, |notice| {
-            notice.record.ending = ending as u8
+            notice.record.ending = ending as u8;
         })
         .unwrap();
         let expected = What::Death(Death {
