@@ -316,12 +316,8 @@ fn owners_come_out_as_they_went_in() {
     let samples = &families["halfopen_resets_sent"].samples;
     let labels = samples.iter().flat_map(|((_, labels), _)| labels);
     let owners = labels.filter(|(label, _)| label == "owner");
-    assert_eq!(
-        owners
-            .map(|(_, owner)| owner.clone())
-            .collect::<BTreeSet<_>>(),
-        expected
-    );
+    let owners: BTreeSet<String> = owners.map(|(_, owner)| owner.clone()).collect();
+    assert_eq!(owners, expected);
 }
 
 #[test]
