@@ -1,5 +1,7 @@
 //! Keys, values and indices of the counter maps.
-//! It must never give an index a second meaning: the numbers are the layout.
+//!
+//! # Invariants
+//! The numbers are the layout: an index never gets a second meaning.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -33,7 +35,7 @@ pub const GROUP_OVERFLOW_DIRECTION: u8 = 0xff;
 )]
 #[repr(C)]
 pub struct GroupKey {
-    /// Id of the socket's own cgroup (v2), 0 where the kernel does not tell.
+    /// Id of the socket's own cgroup (v2), 0 where the kernel has none.
     pub cgroup: u64,
     /// The service's port, host order: local if inbound, remote if outbound, else 0.
     pub port: u16,
@@ -61,9 +63,9 @@ pub enum Event {
     ResetReceived = 5,
     /// The peer was heard again after keepalive probes had stayed unanswered.
     KeepaliveRecovery = 6,
-    /// Likewise after window probes.
+    /// The same after window probes.
     WindowRecovery = 7,
-    /// Likewise after retransmission timeouts.
+    /// The same after retransmission timeouts.
     RetransmissionRecovery = 8,
 }
 
@@ -73,15 +75,15 @@ impl Event {
 }
 
 /// Index into [`GroupCounts::resets_sent`]: the kernel's own `enum sk_rst_reason` value where it
-/// tells, else one of the inferred ones, which start above every value the kernel has.
+/// reports one, else one of the inferred ones, which start above every value the kernel has.
 pub struct ResetReason;
 
 impl ResetReason {
-    /// Told values are below this; one at or above it counts as [`Self::UNKNOWN`].
-    pub const TOLD: u32 = 56;
-    /// What a hook is given on a kernel that does not tell; never counted under.
-    pub const NOT_TOLD: u32 = u32::MAX;
-    /// Neither told nor inferred.
+    /// The kernel's values are below this; one at or above it counts as [`Self::UNKNOWN`].
+    pub const REPORTED: u32 = 56;
+    /// What a hook gets on a kernel that reports none; never counted under.
+    pub const NOT_REPORTED: u32 = u32::MAX;
+    /// Neither reported nor inferred.
     pub const UNKNOWN: u32 = 56;
     /// Inferred: the keepalive timer declared the peer dead.
     pub const KEEPALIVE_TIMEOUT: u32 = 57;
@@ -135,7 +137,7 @@ pub struct NetKey {
     pub padding: u32,
 }
 
-/// Index into [`NetCounts::counted`]: the kernel counters we hold our counts against.
+/// Index into [`NetCounts::counted`]: the kernel counters that our counts are checked against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Tally {
@@ -174,16 +176,16 @@ pub enum Loss {
     GroupsFull = 1,
     /// No room for a network namespace: counted under the all-zero [`NetKey`].
     NetsFull = 2,
-    /// The ring buffer was full: the event is not told, the counts are kept.
+    /// The ring buffer was full: the event is not reported, the counts are kept.
     EventsDropped = 3,
     /// A record was found under another connection's address: its destruction had not been seen.
     StaleRecords = 4,
     /// A field of a socket could not be read, so that an event was left uncounted.
     Unreadable = 5,
-    /// A death among the events that were dropped: its certificate is lost, the counts are kept.
-    CertificatesLost = 6,
-    /// No room to note when a connection began: its age stays unknown.
-    BirthsFull = 7,
+    /// A death among the events that were dropped: its death record is lost, the counts are kept.
+    DeathRecordsLost = 6,
+    /// No room to note when a connection was established: its age stays unknown.
+    StartTimesFull = 7,
 }
 
 impl Loss {

@@ -1,5 +1,4 @@
-//! Which code path ended a connection: facts, from which the agent's model names the cause.
-//! It must never name a cause itself.
+//! Which code path of the kernel ended a connection. The agent's model names the cause.
 
 /// The path on which a connection's state became CLOSE other than in an orderly close.
 /// Index into [`crate::GroupCounts::endings`].
@@ -33,7 +32,7 @@ pub enum Ending {
     OrphanMemory = 10,
     /// Reset by the keepalive timer in FIN_WAIT2 as an orphan.
     OrphanFinWait2 = 11,
-    /// Timed out inside the write timer, which timer could not be told.
+    /// Timed out inside the write timer, on which timer is unknown.
     Timer = 12,
     /// A reset was accepted from the peer.
     ResetReceived = 13,
@@ -47,7 +46,7 @@ pub enum Ending {
     Abort = 17,
     /// We reset it in a live state outside every timer, for another reason (MPTCP).
     ResetSentLive = 18,
-    /// A request socket (SYN_RECV) ran out of SYN-ACKs: no counter of the kernel tells.
+    /// A request socket (SYN_RECV) ran out of SYN-ACKs: no counter of the kernel counts it.
     RequestExpired = 19,
     /// A request socket was dropped since its listener had been closed.
     RequestAbandoned = 20,

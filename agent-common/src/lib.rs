@@ -1,16 +1,21 @@
-//! The bytes that the kernel programs and the agent agree on, each defined once.
-//! It must never hold behaviour: only layouts, their sizes, and the keys and numbers both sides use.
+//! The bytes that the kernel programs and the agent agree on, each defined once: layouts, their sizes,
+//! and the keys and numbers both sides use.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod counts;
 mod ending;
-mod held;
+mod event_record;
+mod fast_path;
+pub mod fnv;
+pub mod kernel;
+mod kernel_fields;
 pub mod layout;
-mod notice;
-mod offsets;
 mod record;
+mod socket_holder;
+pub mod switch;
+mod timer_context;
 mod walk;
 
 pub use counts::{
@@ -18,8 +23,14 @@ pub use counts::{
     Tally, direction,
 };
 pub use ending::Ending;
-pub use held::Held;
-pub use notice::{Notice, SILENCE_BOUNDS_S, SilenceTable, Silences, keepalive, told, what};
-pub use offsets::{ABSENT, Kernel, Quick, Stretch, switch};
+pub use event_record::{
+    EventRecord, SILENCE_BOUNDS_S, SilenceTable, Silences, event_flags, event_kind, keepalive,
+};
+pub use fast_path::{CopiedField, CopyRange, FastPathLayout};
+pub use kernel::{ABSENT, Embedded, Kernel};
 pub use record::{Outstanding, Record, state};
-pub use walk::{Class, ClassSum, DUMP_STOPPED, EPHEMERAL, Net, Socket, Walk, flag, table};
+pub use socket_holder::SocketHolder;
+pub use timer_context::{RequestTimer, TimerContext, icsk_pending, timer_kind};
+pub use walk::{
+    AHEAD, Class, ClassSum, DUMP_STOPPED, EPHEMERAL, Net, Socket, WalkProgress, flag, table,
+};

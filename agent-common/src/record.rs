@@ -1,5 +1,5 @@
-//! What the kernel programs know of one socket.
-//! It must never hold a judgement: thresholds and causes are the model's.
+//! What the kernel programs know of one socket: counts, times and the code path of its end. Thresholds
+//! and causes are the model's.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -55,11 +55,11 @@ pub struct Record {
     pub probe_ns: u64,
     /// Its network namespace.
     pub net: crate::NetKey,
-    /// Id of its own cgroup (v2), 0 where the kernel does not tell.
+    /// Id of its own cgroup (v2), 0 where the kernel has none.
     pub cgroup: u64,
     /// Local address; IPv4 as ::ffff:a.b.c.d.
     pub local: [u8; 16],
-    /// Remote address, likewise.
+    /// Remote address, in the same form.
     pub remote: [u8; 16],
     /// Owner's uid (`sk_uid`).
     pub uid: u32,
@@ -95,7 +95,7 @@ pub struct Record {
     pub state: u8,
     /// What waits for an answer, one of [`Outstanding`].
     pub outstanding: u8,
-    /// Set by `look` when the peer was found heard since, before a hook counted it.
+    /// Set by the program `suspect` when the peer was found heard since, before a hook counted it.
     pub heard: u8,
     /// [`crate::ResetReason`] of the latest reset sent.
     pub reset_reason: u8,

@@ -1,5 +1,5 @@
-//! What a walk over the kernel's tables of sockets yields.
-//! It must never hold a judgement: every field is the kernel's own, in the kernel's own unit.
+//! What a walk over the kernel's tables of sockets yields: the kernel's own fields in the kernel's own
+//! units, and classes of sockets that are summed.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -17,7 +17,7 @@ pub mod flag {
     pub const TIME_WAIT: u8 = 16;
     /// The keepalive timer is pending.
     pub const KEEPALIVE_TIMER: u8 = 32;
-    /// Without data either way for at least [`Walk::quiet_jiffies`]; in [`Class::flags`] alone.
+    /// Without data either way for at least [`WalkProgress::quiet_jiffies`]; in [`Class::flags`] alone.
     pub const QUIET: u8 = 64;
 }
 
@@ -32,7 +32,7 @@ pub struct Socket {
     pub cookie: u64,
     /// Its network namespace.
     pub net: crate::NetKey,
-    /// Id of its own cgroup (v2), 0 where the kernel does not tell.
+    /// Id of its own cgroup (v2), 0 where the kernel has none.
     pub cgroup: u64,
     /// The clock when it was read.
     pub jiffies: u64,
@@ -42,13 +42,13 @@ pub struct Socket {
     pub keepalive_expires: u64,
     /// Local address; IPv4 as ::ffff:a.b.c.d.
     pub local: [u8; 16],
-    /// Remote address, likewise.
+    /// Remote address, in the same form.
     pub remote: [u8; 16],
     /// `sk_uid`.
     pub uid: u32,
     /// `keepalive_time`, jiffies, 0 for the namespace's.
     pub keepalive_time: u32,
-    /// `keepalive_intvl`, likewise.
+    /// `keepalive_intvl`, jiffies, 0 for the namespace's.
     pub keepalive_interval: u32,
     /// `icsk_user_timeout`, ms, 0 if unset.
     pub user_timeout_ms: u32,
@@ -86,7 +86,7 @@ pub struct Socket {
     pub remote_port: u16,
     /// `skc_state`; of a TIME_WAIT, `tw_substate`.
     pub state: u8,
-    /// One of [`crate::direction`]; NONE for a TIME_WAIT, which does not know.
+    /// One of [`crate::direction`]; NONE for a TIME_WAIT, which has none.
     pub direction: u8,
     /// `keepalive_probes`, 0 for the namespace's.
     pub keepalive_probes: u8,
@@ -94,7 +94,7 @@ pub struct Socket {
     pub retransmits: u8,
     /// `icsk_probes_out`.
     pub probes_out: u8,
-    /// `icsk_pending`.
+    /// One of [`crate::icsk_pending`].
     pub pending: u8,
     /// `icsk_backoff`.
     pub backoff: u8,
@@ -157,13 +157,16 @@ pub struct ClassSum {
 }
 
 /// Set in what a program returns that hands out a whole map, when it stopped for want of room: the
-/// rest of the bits are how many entries it has passed.
+/// other bits are how many entries it has passed.
 pub const DUMP_STOPPED: u32 = 1 << 31;
 
 /// The first port that Linux gives to clients (net.ipv4.ip_local_port_range).
 pub const EPHEMERAL: u16 = 32_768;
 
-/// Which chains a table has: values of [`Walk::table`].
+/// A time stamp this little ahead of the clock, jiffies, was taken after the clock was read.
+pub const AHEAD: u32 = 4_096;
+
+/// Which chains a table has: values of [`WalkProgress::table`].
 pub mod table {
     /// `inet_hashinfo.ehash`: connections, TIME_WAIT and requests.
     pub const ESTABLISHED: u32 = 0;
@@ -177,7 +180,7 @@ pub mod table {
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
-pub struct Walk {
+pub struct WalkProgress {
     /// Address of the table.
     pub base: u64,
     /// `net->ns.ops`, by which a network namespace is known to be one.
@@ -192,16 +195,17 @@ pub struct Walk {
     pub bucket: u32,
     /// Sockets of that bucket that were read already.
     pub skip: u32,
-    /// Sockets to look at in this run, at least one bucket's.
+    /// Sockets to read in this run, at least one bucket's.
     pub limit: u32,
     /// Established sockets with nothing outstanding are summed in `CLASSES`: 0 or 1.
     pub sums: u32,
-    /// Silence from which a socket is [`flag::QUIET`].
+    /// Silence from which a socket is [`flag::QUIET`]: the user's threshold of idleness, and the only
+    /// threshold that any program gets.
     pub quiet_jiffies: u32,
     /// Sockets found by this run.
     pub found: u32,
     /// Chains that changed under the reader, whose rest was left out.
-    pub torn: u32,
+    pub changed_chains: u32,
     /// Sockets that could not be read.
     pub unreadable: u32,
     /// Whether the table's end was reached: 0 or 1.
@@ -246,5 +250,5 @@ pub struct Net {
 
 const _: () = assert!(size_of::<Socket>() == 184);
 const _: () = assert!(size_of::<Class>() == 32);
-const _: () = assert!(size_of::<Walk>() == 64);
+const _: () = assert!(size_of::<WalkProgress>() == 64);
 const _: () = assert!(size_of::<Net>() == 72);

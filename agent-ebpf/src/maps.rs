@@ -1,5 +1,4 @@
-//! The maps and the constants handed over at load: one static and one accessor each.
-//! It must never know what is counted, only where.
+//! The maps of the hooks: one static each, and the accessors.
 
 use core::{
     ffi::c_void,
@@ -10,24 +9,19 @@ use aya_ebpf::{
     bindings::{
         BPF_F_MMAPABLE, BPF_NOEXIST, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP,
     },
-    helpers::bpf_ktime_get_ns,
     macros::map,
     maps::{Array, HashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
 use halfopen_common::{
-    Ending, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Kernel, Loss, NetCounts, NetKey,
-    Notice, Record, SILENCE_BOUNDS_S, SilenceTable, Tally, switch,
+    Ending, EventRecord, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Loss, NetCounts, NetKey,
+    Record, RequestTimer, SILENCE_BOUNDS_S, SilenceTable, Tally, TimerContext, switch,
 };
 use zerocopy::FromZeros as _;
 
-use crate::{bracket::Bracket, request::Pending};
+use crate::clock::now_ns;
 
-/// Room for some 5,000 notices.
+/// Room for some 5,000 events.
 const EVENTS_BYTES: u32 = 1 << 20;
-
-/// Filled by the agent from the running kernel's BTF before the programs are loaded.
-#[unsafe(no_mangle)]
-static KERNEL: Kernel = zerocopy::transmute!([0_u8; size_of::<Kernel>()]);
 
 /// Which programs these are among those that share pinned maps: overridden at load, 0 where no map is
 /// pinned.
@@ -51,38 +45,16 @@ static LOSSES: Array<u64> = Array::with_max_entries(Loss::COUNT, BPF_F_MMAPABLE)
 #[map]
 static SWITCHES: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
-static BRACKETS: PerCpuArray<Bracket> = PerCpuArray::with_max_entries(1, 0);
+static TIMER_CONTEXTS: PerCpuArray<TimerContext> = PerCpuArray::with_max_entries(1, 0);
 #[map]
-static PENDING: PerCpuArray<Pending> = PerCpuArray::with_max_entries(1, 0);
+static REQUEST_TIMERS: PerCpuArray<RequestTimer> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
-/// When connections began, by the address of their `struct sock`; the lowest bit is [`CLOSED`].
+/// When connections were established, by the address of their `struct sock`; the lowest bit is [`CLOSED`].
 #[map]
-static BIRTHS: HashMap<u64, u64> = HashMap::with_max_entries(65_536, 0);
+static START_TIMES: HashMap<u64, u64> = HashMap::with_max_entries(65_536, 0);
 #[map]
 static SILENCES: Array<SilenceTable> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-
-/// One constant of the running kernel.
-macro_rules! kernel {
-    ($field:ident) => {{
-        // SAFETY: KERNEL is a live static; volatile because the agent rewrites it before load.
-        unsafe { core::ptr::read_volatile($crate::maps::kernel_field(|k| &raw const (*k).$field)) }
-    }};
-}
-pub(crate) use kernel;
-
-/// Address of one field of [`KERNEL`], for `kernel!`.
-#[inline(always)]
-pub fn kernel_field<T>(field: impl FnOnce(*const Kernel) -> *const T) -> *const T {
-    field(&raw const KERNEL)
-}
-
-/// Monotonic nanoseconds.
-#[inline(always)]
-pub fn now_ns() -> u64 {
-    // SAFETY: the helper takes no pointer.
-    unsafe { bpf_ktime_get_ns() }
-}
 
 /// Adds to a counter that several processors may bump at once.
 #[inline(always)]
@@ -126,56 +98,56 @@ pub fn is_active() -> bool {
     generation == 0 || (switches() >> switch::GENERATION_SHIFT) as u32 == generation
 }
 
-/// The running processor's bracket.
+/// The running processor's timer context.
 #[inline(always)]
-pub fn bracket() -> Option<*mut Bracket> {
-    BRACKETS.get_ptr_mut(0)
+pub fn timer_context() -> Option<*mut TimerContext> {
+    TIMER_CONTEXTS.get_ptr_mut(0)
 }
 
 /// The request whose timer runs on this processor.
 #[inline(always)]
-pub fn pending() -> Option<*mut Pending> {
-    PENDING.get_ptr_mut(0)
+pub fn request_timer() -> Option<*mut RequestTimer> {
+    REQUEST_TIMERS.get_ptr_mut(0)
 }
 
-/// Set in a connection's beginning, at the cost of a nanosecond, when its change to CLOSE was seen.
+/// Set in a connection's start time, at the cost of a nanosecond, when its change to CLOSE was seen.
 const CLOSED: u64 = 1;
 
-/// Notes that a connection begins.
+/// Notes that a connection is established.
 #[inline(always)]
-pub fn begin(sock: u64) {
-    if BIRTHS.insert(sock, now_ns() & !CLOSED, 0).is_err() {
-        lose(Loss::BirthsFull);
+pub fn establish(sock: u64) {
+    if START_TIMES.insert(sock, now_ns() & !CLOSED, 0).is_err() {
+        lose(Loss::StartTimesFull);
     }
 }
 
-/// When a connection began; 0 if no hook saw it.
+/// When a connection was established; 0 if no hook saw it.
 #[inline(always)]
-pub fn born(sock: u64) -> u64 {
+pub fn established_at(sock: u64) -> u64 {
     // SAFETY: only read, and copied at once.
-    unsafe { BIRTHS.get(sock) }.copied().unwrap_or(0)
+    unsafe { START_TIMES.get(sock) }.copied().unwrap_or(0)
 }
 
 /// Notes that a connection's change to CLOSE was seen.
 #[inline(always)]
 pub fn close(sock: u64) {
-    if let Some(born) = BIRTHS.get_ptr_mut(sock) {
+    if let Some(start) = START_TIMES.get_ptr_mut(sock) {
         // SAFETY: points into a live map value; no other program changes it once it is made.
-        unsafe { *born |= CLOSED };
+        unsafe { *start |= CLOSED };
     }
 }
 
-/// Whether a connection's change to CLOSE was seen; `None` where its beginning was not.
+/// Whether a connection's change to CLOSE was seen; `None` where its start was not.
 #[inline(always)]
 pub fn was_closed(sock: u64) -> Option<bool> {
-    let born = born(sock);
-    (born != 0).then_some(born & CLOSED != 0)
+    let start = established_at(sock);
+    (start != 0).then_some(start & CLOSED != 0)
 }
 
-/// Forgets when a connection began.
+/// Forgets when a connection was established.
 #[inline(always)]
-pub fn forget_birth(sock: u64) {
-    let _ = BIRTHS.remove(sock);
+pub fn forget_start(sock: u64) {
+    let _ = START_TIMES.remove(sock);
 }
 
 /// Counts the silence before a death.
@@ -253,13 +225,13 @@ pub fn sockets() -> *const c_void {
     (&raw const SOCKETS).cast()
 }
 
-/// The groups, likewise.
+/// The groups, as such helpers want them.
 #[inline(always)]
 pub fn groups() -> *const c_void {
     (&raw const GROUPS).cast()
 }
 
-/// The namespaces, likewise.
+/// The namespaces, as such helpers want them.
 #[inline(always)]
 pub fn nets() -> *const c_void {
     (&raw const NETS).cast()
@@ -271,8 +243,8 @@ pub fn forget(sock: u64) {
     let _ = SOCKETS.remove(sock);
 }
 
-/// Waking the reader for each notice would cost more than the notice in a storm of resets: it looks
-/// by itself several times a second, and is woken when the buffer is half full.
+/// Waking the reader for each event would cost more than the event in a storm of resets: it reads by
+/// itself several times a second, and is woken when the buffer is half full.
 #[inline(always)]
 fn wakeup() -> u64 {
     if EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(EVENTS_BYTES / 2) {
@@ -282,14 +254,14 @@ fn wakeup() -> u64 {
     }
 }
 
-/// Room for one notice, if there is any.
+/// Room for one event, if there is any.
 #[inline(always)]
-pub fn reserve_notice() -> Option<RingBufEntry<Notice>> {
-    EVENTS.reserve::<Notice>(0)
+pub fn reserve_event() -> Option<RingBufEntry<EventRecord>> {
+    EVENTS.reserve::<EventRecord>(0)
 }
 
-/// Hands a notice out.
+/// Hands an event out.
 #[inline(always)]
-pub fn submit_notice(notice: RingBufEntry<Notice>) {
-    notice.submit(wakeup());
+pub fn submit_event(event: RingBufEntry<EventRecord>) {
+    event.submit(wakeup());
 }

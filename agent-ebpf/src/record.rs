@@ -1,16 +1,17 @@
 //! A socket's record: found or made, updated, and forgotten when the socket is destroyed.
-//! It must never be created for a socket to which nothing happened.
+//! A socket to which nothing happened has none.
 
 use halfopen_common::{
-    Ending, Event, GroupKey, Loss, NetKey, Outstanding, Record, ResetReason, Tally, direction,
-    state, what,
+    Ending, Event, GroupKey, Loss, NetKey, Outstanding, Record, ResetReason, Tally, event_kind,
+    state,
 };
 
 use crate::{
-    maps::{self, kernel},
-    notice,
-    read::Reader,
-    sock::{AF_INET6, Sock, jiffies, mapped},
+    clock::{jiffies, now_ns},
+    event_record, fields,
+    identity::{self, is_same},
+    maps,
+    sock::Sock,
 };
 
 /// A socket to which something has just happened.
@@ -26,9 +27,9 @@ pub struct Touched {
 /// Finds or makes the record. `None` when the socket cannot be read at all.
 #[inline(never)]
 pub fn touch(sock: Sock) -> Option<Touched> {
-    let now = maps::now_ns();
-    let state = sock.state()?;
-    let user_timeout = sock.user_timeout()?;
+    let now = now_ns();
+    let state = sock.get(fields::state())?;
+    let user_timeout = sock.get(fields::user_timeout())?;
     if let Some(known) = maps::record(sock.0) {
         // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
         let record = unsafe { &mut *known };
@@ -59,7 +60,7 @@ pub fn touch(sock: Sock) -> Option<Touched> {
     let Some(new) = maps::new_record(sock.0) else {
         return Some(Touched {
             record: None,
-            group: group(sock)?,
+            group: identity::group(sock)?,
             net: sock.net()?,
         });
     };
@@ -69,7 +70,7 @@ pub fn touch(sock: Sock) -> Option<Touched> {
     record.last_ns = now;
     record.state = state;
     record.user_timeout_ms = user_timeout;
-    if identify(sock, record).is_none() {
+    if identity::identify(sock, record).is_none() {
         maps::forget(sock.0);
         return None;
     }
@@ -77,80 +78,6 @@ pub fn touch(sock: Sock) -> Option<Touched> {
         group: record.group(),
         net: record.net,
         record: Some(new),
-    })
-}
-
-/// Whether the socket at a record's address is still the one that the record is of: its destruction
-/// may not have been seen.
-#[inline(always)]
-pub fn is_same(record: &Record, sock: Sock) -> Option<bool> {
-    let remote = sock.remote_port()?;
-    // tcp_disconnect() clears the remote port after its reset.
-    Some(remote == 0 || remote == record.remote_port && sock.local_port()? == record.local_port)
-}
-
-/// Fills in whose it is, straight into its place: the stack has no room to spare.
-#[inline(always)]
-pub fn identify(sock: Sock, record: &mut Record) -> Option<()> {
-    let mut net = 0_u64;
-    let mut reader = Reader::of(sock.0);
-    reader.field(&raw mut net, kernel!(net));
-    reader.field(&raw mut record.uid, kernel!(uid));
-    reader.field(&raw mut record.local_port, kernel!(inet_sport));
-    addresses(&mut reader, record);
-    let is_read = reader.ok();
-    namespace(net, record)?;
-    record.local_port = u16::from_be(record.local_port);
-    record.cgroup = sock.cgroup();
-    record.direction = sock.direction();
-    is_read.then_some(())
-}
-
-/// Both addresses, the family and the remote port; `sock_common` has them.
-#[inline(always)]
-pub fn addresses(reader: &mut Reader, record: &mut Record) {
-    reader.field(&raw mut record.family, kernel!(family));
-    reader.field(&raw mut record.remote_port, kernel!(remote_port));
-    record.remote_port = u16::from_be(record.remote_port);
-    if record.family == AF_INET6 {
-        reader.field(&raw mut record.local, kernel!(local6));
-        reader.field(&raw mut record.remote, kernel!(remote6));
-        return;
-    }
-    record.local = mapped([0; 4]);
-    record.remote = mapped([0; 4]);
-    reader.field(last_four(&raw mut record.local), kernel!(local4));
-    reader.field(last_four(&raw mut record.remote), kernel!(remote4));
-}
-
-#[inline(always)]
-fn last_four(address: *mut [u8; 16]) -> *mut [u8; 4] {
-    // SAFETY: within the address.
-    unsafe { address.cast::<u8>().add(12) }.cast()
-}
-
-/// The namespace whose `struct net` this is.
-#[inline(always)]
-pub fn namespace(net: u64, record: &mut Record) -> Option<()> {
-    let mut reader = Reader::of(net);
-    reader.field(&raw mut record.net.cookie, kernel!(net_cookie));
-    reader.field(&raw mut record.net.inum, kernel!(net_inum));
-    reader.ok().then_some(())
-}
-
-/// The group of a socket that has no record.
-#[inline(always)]
-fn group(sock: Sock) -> Option<GroupKey> {
-    let direction = sock.direction();
-    Some(GroupKey {
-        cgroup: sock.cgroup(),
-        port: if direction == direction::INBOUND {
-            sock.local_port()?
-        } else {
-            sock.remote_port()?
-        },
-        direction,
-        padding: [0; 5],
     })
 }
 
@@ -170,7 +97,7 @@ pub fn settle(sock: Sock, record: &mut Record) -> Option<()> {
         return Some(());
     }
     if record.heard != 0 || sock.heard_since(record.probe_jiffies)? {
-        notice::answer(sock, record);
+        event_record::answer(sock, record);
         answered(record);
     }
     Some(())
@@ -235,7 +162,7 @@ pub fn probed(sock: Sock, outstanding: u8, n: u32) -> Option<()> {
     }
     count(&touched.group, event, u64::from(n));
     maps::tally(&touched.net, tally, u64::from(n));
-    notice::event(what::PROBE, sock, touched.record, outstanding);
+    event_record::report(event_kind::PROBE, sock, touched.record, outstanding);
     Some(())
 }
 
@@ -244,8 +171,9 @@ pub fn probed(sock: Sock, outstanding: u8, n: u32) -> Option<()> {
 pub fn timed_out(sock: Sock) -> Option<()> {
     let touched = touch(sock)?;
     // A handshake's is no silence, and against a closed window the timer does a window probe's work.
-    let state = sock.state()?;
-    let into_silence = state != state::SYN_SENT && state != state::SYN_RECV && sock.snd_wnd()? != 0;
+    let state = sock.get(fields::state())?;
+    let into_silence =
+        state != state::SYN_SENT && state != state::SYN_RECV && sock.get(fields::snd_wnd())? != 0;
     if let Some(record) = touched.record {
         // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
         let record = unsafe { &mut *record };
@@ -259,8 +187,8 @@ pub fn timed_out(sock: Sock) -> Option<()> {
         }
     }
     count(&touched.group, Event::RetransmissionTimeout, 1);
-    notice::event(
-        what::TIMEOUT,
+    event_record::report(
+        event_kind::TIMEOUT,
         sock,
         touched.record,
         Outstanding::RETRANSMISSION,
@@ -290,7 +218,7 @@ pub fn reset_sent(sock: Sock, touched: &Touched, reason: u32) {
         record.reset_reason = reason as u8;
     }
     count_reset(&touched.group, reason);
-    notice::event(what::RESET_SENT, sock, touched.record, reason as u8);
+    event_record::report(event_kind::RESET_SENT, sock, touched.record, reason as u8);
 }
 
 /// Counts a reset sent in a group.
@@ -303,7 +231,7 @@ pub fn count_reset(group: &GroupKey, reason: u32) {
     }
 }
 
-/// Whether an end of this socket's connection was told.
+/// Whether an end of this socket's connection was recorded.
 #[inline(always)]
 pub fn has_ended(sock: Sock) -> bool {
     maps::record(sock.0).is_some_and(|known| {
@@ -312,7 +240,7 @@ pub fn has_ended(sock: Sock) -> bool {
     })
 }
 
-/// Counts how a connection ended and tells of it, once; `state` is the one it was in.
+/// Counts how a connection ended and reports it, once; `state` is the one it was in.
 #[inline(never)]
 pub fn ended(sock: Sock, touched: &Touched, ending: u8, state: u8) {
     if let Some(record) = touched.record {
@@ -330,7 +258,7 @@ pub fn ended(sock: Sock, touched: &Touched, ending: u8, state: u8) {
     if Ending::timed_out(ending) {
         maps::tally(&touched.net, Tally::AbortOnTimeout, 1);
     }
-    notice::death(sock, touched, ending, state);
+    event_record::death(sock, touched.record, ending, state);
     count_silence(sock, ending, state);
 }
 
@@ -344,8 +272,8 @@ fn count_silence(sock: Sock, ending: u8, state: u8) {
         }
         return;
     }
-    if let Some(knocking) = sock.knocking_ns() {
-        maps::silence(ending, knocking);
+    if let Some(elapsed) = sock.syn_sent_elapsed_ns() {
+        maps::silence(ending, elapsed);
     }
 }
 

@@ -1,12 +1,14 @@
 //! halfopen: watches TCP connections die, and says why.
-//! The stages of the flow are the modules; nothing outside `kernel` may name aya or use `unsafe`.
+//! The stages of the flow are the modules; each imports only what stands below it.
 
+#![deny(unsafe_code)]
+
+pub mod bpf;
 pub mod cli;
+pub mod collector;
 pub mod commands;
-pub mod filter;
+pub mod events;
 pub mod host;
-pub mod kernel;
-pub mod metrics;
-pub mod model;
-pub mod render;
+pub mod options;
 pub mod serve;
+pub mod sockets;

@@ -1,5 +1,7 @@
 //! The `halfopen` binary.
-//! It must never hold logic of its own: everything is in the library, where tests reach it.
+//! Everything is in the library, where tests reach it.
+
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

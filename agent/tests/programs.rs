@@ -1,5 +1,5 @@
 //! Real programs whose peer vanishes: their settings, the kernel's counters and the agent must agree.
-//! It must never pass a program that was not there: the report says that it was skipped, and why.
+//! A program that is not there is reported as skipped, with the reason.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -10,27 +10,23 @@ use std::{
     sync::OnceLock,
 };
 
-use halfopen_lab::{
-    Error,
-    agent::Agent,
-    programs::{self, Outcome, Report},
-    session,
-};
+use halfopen_lab::{Error, observe::agent_process::AgentProcess, scenario::session};
+use halfopen_lab_programs::{self as programs, ProgramOutcome, ProgramsReport};
 
 /// The private root in which the programs are; `cargo xtask test` makes it.
 const ROOT: &str = "HALFOPEN_PROGRAMS_ROOT";
 
 /// All play at once, before one agent, for the first test that asks.
-fn report() -> Option<&'static Report> {
-    static REPORT: OnceLock<Option<Result<Report, Error>>> = OnceLock::new();
+fn report() -> Option<&'static ProgramsReport> {
+    static REPORT: OnceLock<Option<Result<ProgramsReport, Error>>> = OnceLock::new();
     let played = REPORT.get_or_init(|| env::var_os(ROOT).map(|root| play(Path::new(&root))));
     let report = played.as_ref()?.as_ref();
     Some(report.unwrap_or_else(|error| panic!("{error}")))
 }
 
-fn play(root: &Path) -> Result<Report, Error> {
-    let _turn = session::prepare()?;
-    let agent = Agent::start(
+fn play(root: &Path) -> Result<ProgramsReport, Error> {
+    let _lock = session::prepare()?;
+    let agent = AgentProcess::start(
         Path::new(env!("CARGO_BIN_EXE_halfopen")),
         &[
             "agent",
@@ -62,12 +58,16 @@ fn check(name: &str) {
     };
     let named = |(program, _): &&(programs::Program, _)| program.name == name;
     match report.programs.iter().find(named) {
-        None => panic!("the lab has no program {name}"),
-        Some((_, Outcome::Missing(why))) => skip(name, why),
-        Some((_, Outcome::Failed(error))) => panic!("{error}"),
-        Some((_, Outcome::Judged(verdict))) => {
-            println!("{verdict:#?}");
-            assert!(verdict.wrong.is_empty(), "{name}: {:#?}", verdict.wrong);
+        None => panic!("there is no program {name}"),
+        Some((_, ProgramOutcome::Missing(why))) => skip(name, why),
+        Some((_, ProgramOutcome::Failed(error))) => panic!("{error}"),
+        Some((_, ProgramOutcome::Compared(assessment))) => {
+            println!("{assessment:#?}");
+            assert!(
+                assessment.wrong.is_empty(),
+                "{name}: {:#?}",
+                assessment.wrong
+            );
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{apt, process, workspace};
 /// The environment variable that names the root to the tests.
 pub const ROOT_VARIABLE: &str = "HALFOPEN_PROGRAMS_ROOT";
 
-/// Programs by the lab's name for them (lab/src/programs), with the Debian package.
+/// Programs by the test's name for them (agent/lab/programs), with the Debian package.
 const PROGRAMS: [Named; 7] = [
     ("nginx", "nginx-light"),
     ("haproxy", "haproxy"),
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn the_lab_knows_every_program() {
-        let folder = workspace::root().join("lab/src/programs");
+        let folder = workspace::root().join("agent/lab/programs/src/catalog");
         for (name, package) in PROGRAMS {
             assert!(folder.join(format!("{name}.rs")).is_file(), "{name}");
             assert!(!SPARED.contains(&package), "{package}");

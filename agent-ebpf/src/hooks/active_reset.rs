@@ -7,32 +7,35 @@ use aya_ebpf::{
     programs::{FEntryContext, ProbeContext},
 };
 use aya_log_ebpf::debug;
-use halfopen_common::{Ending, Loss, ResetReason, Tally, state};
+use halfopen_common::{Ending, Loss, ResetReason, Tally, state, timer_kind};
 
 use crate::{
-    bracket::{self, kind},
-    maps::{self, kernel},
-    record,
+    fields,
+    kernel::kernel,
+    maps, record,
     sock::{SHUTDOWN_MASK, Sock},
+    timer_context,
 };
 
-/// Counts an active reset; `told` is the kernel's reason, or [`ResetReason::NOT_TOLD`].
+/// Counts an active reset; `reported` is the kernel's reason, or [`ResetReason::NOT_REPORTED`].
 #[inline(always)]
-pub fn sent(ctx: &impl EbpfContext, sock: u64, told: u32) {
-    if maps::is_active() && try_sent(ctx, Sock(sock), told).is_none() {
+pub fn sent(ctx: &impl EbpfContext, sock: u64, reported: u32) {
+    if maps::is_active() && try_sent(ctx, Sock(sock), reported).is_none() {
         maps::lose(Loss::Unreadable);
     }
 }
 
 #[inline(always)]
-fn try_sent(ctx: &impl EbpfContext, sock: Sock, told: u32) -> Option<()> {
+fn try_sent(ctx: &impl EbpfContext, sock: Sock, reported: u32) -> Option<()> {
     let touched = record::touch(sock)?;
     maps::tally(&touched.net, Tally::OutRsts, 1);
-    let state = sock.state()?;
-    let inside = bracket::around(sock);
-    let reason = match told {
-        ResetReason::NOT_TOLD => infer(sock, state, inside.as_ref().map(|b| b.kind))?,
-        told if told < ResetReason::TOLD => told,
+    let state = sock.get(fields::state())?;
+    let inside = timer_context::around(sock);
+    let reason = match reported {
+        ResetReason::NOT_REPORTED => {
+            infer(sock, state, inside.as_ref().map(|context| context.kind))?
+        }
+        reported if reported < ResetReason::REPORTED => reported,
         _ => ResetReason::UNKNOWN,
     };
     debug!(
@@ -46,9 +49,9 @@ fn try_sent(ctx: &impl EbpfContext, sock: Sock, told: u32) -> Option<()> {
     };
     record::was_in(&touched, before);
     record::reset_sent(sock, &touched, reason);
-    if let Some(bracket) = inside {
-        // What it means is told by the change to CLOSE that follows.
-        bracket.resets = bracket.resets.saturating_add(1);
+    if let Some(context) = inside {
+        // What it means shows in the change to CLOSE that follows.
+        context.resets = context.resets.saturating_add(1);
         return Some(());
     }
     if state == state::CLOSE {
@@ -62,47 +65,49 @@ fn try_sent(ctx: &impl EbpfContext, sock: Sock, told: u32) -> Option<()> {
     };
     record::ended(sock, &touched, ending as u8, state);
     // SAFETY: per-CPU value; the change to CLOSE follows at once.
-    unsafe { (*maps::bracket()?).reset = sock.0 };
+    unsafe { (*maps::timer_context()?).reset = sock.0 };
     Some(())
 }
 
 /// The state `inet_sock_set_state` reported just before, if it was on this processor.
 #[inline(always)]
 fn state_before_close(sock: Sock) -> u8 {
-    let Some(bracket) = maps::bracket() else {
+    let Some(context) = maps::timer_context() else {
         return state::CLOSE;
     };
     // SAFETY: per-CPU value, only read.
-    let bracket = unsafe { &*bracket };
-    if bracket.closing == sock.0 {
-        bracket.closing_state
+    let context = unsafe { &*context };
+    if context.closing == sock.0 {
+        context.closing_state
     } else {
         state::CLOSE
     }
 }
 
-/// Why, on kernels that do not tell (before 6.11). `__tcp_close` has set `sk_shutdown` and has not
+/// Why, on kernels that report none (before 6.11). `__tcp_close` has set `sk_shutdown` and has not
 /// moved `copied_seq` past the data it threw away; `tcp_disconnect` alone is left otherwise.
 #[inline(always)]
 fn infer(sock: Sock, state: u8, inside: Option<u8>) -> Option<u32> {
     match inside {
-        Some(kind::KEEPALIVE) if state == state::FIN_WAIT2 && sock.is_dead()? => {
+        Some(timer_kind::KEEPALIVE) if state == state::FIN_WAIT2 && sock.is_dead()? => {
             return Some(ResetReason::STATE);
         }
-        Some(kind::KEEPALIVE) => return Some(ResetReason::KEEPALIVE_TIMEOUT),
+        Some(timer_kind::KEEPALIVE) => return Some(ResetReason::KEEPALIVE_TIMEOUT),
         Some(_) => return Some(ResetReason::ABORT_ON_MEMORY),
         None if state != state::CLOSE => return Some(ResetReason::STATE),
         None => {}
     }
     if sock.is_dead()? {
-        return Some(if sock.linger2()? < 0 {
+        return Some(if sock.get(fields::linger2())? < 0 {
             ResetReason::ABORT_ON_LINGER
         } else {
             ResetReason::ABORT_ON_MEMORY
         });
     }
-    let unread = sock.rcv_nxt()?.wrapping_sub(sock.copied_seq()?);
-    if sock.shutdown()? == SHUTDOWN_MASK && unread != 0 {
+    let unread = sock
+        .get(fields::rcv_nxt())?
+        .wrapping_sub(sock.get(fields::copied_seq())?);
+    if sock.get(fields::shutdown())? == SHUTDOWN_MASK && unread != 0 {
         return Some(ResetReason::ABORT_ON_CLOSE);
     }
     Some(ResetReason::STATE)
@@ -123,22 +128,22 @@ fn third(ctx: &FEntryContext) -> u32 {
 
 #[fentry(function = "tcp_send_active_reset")]
 fn fentry_send_active_reset(ctx: FEntryContext) -> i32 {
-    let told = match kernel!(active_reset_reason_arg) {
+    let reported = match kernel!(active_reset_reason_arg) {
         1 => second(&ctx),
         2 => third(&ctx),
-        _ => ResetReason::NOT_TOLD,
+        _ => ResetReason::NOT_REPORTED,
     };
-    sent(&ctx, ctx.arg(0), told);
+    sent(&ctx, ctx.arg(0), reported);
     0
 }
 
-/// Both at once, likewise: a register can be read whether it holds an argument or not.
+/// Both at once: a register can be read whether it holds an argument or not.
 #[inline(never)]
 fn pick(second: u32, third: u32) -> u32 {
     match kernel!(active_reset_reason_arg) {
         1 => second,
         2 => third,
-        _ => ResetReason::NOT_TOLD,
+        _ => ResetReason::NOT_REPORTED,
     }
 }
 

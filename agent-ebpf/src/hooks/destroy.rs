@@ -9,7 +9,7 @@ use aya_ebpf::{
 
 use halfopen_common::Loss;
 
-use crate::{bracket, maps, record, sock::Sock};
+use crate::{maps, record, sock::Sock, timer_context};
 
 #[inline(always)]
 fn destroyed(sock: u64) {
@@ -17,18 +17,18 @@ fn destroyed(sock: u64) {
         return;
     }
     // An orphan is destroyed in the same run of a timer that ended its connection.
-    if let Some(bracket) = bracket::around(Sock(sock)) {
-        if bracket.make_up().is_none() {
+    if let Some(context) = timer_context::around(Sock(sock)) {
+        if timer_context::recover_missed_close(context).is_none() {
             maps::lose(Loss::Unreadable);
         }
-        bracket.closed = true;
+        context.closed = true;
     }
     if let Some(known) = maps::record(sock) {
         // SAFETY: points into a live map value; nobody else holds the socket any more.
         record::settle(Sock(sock), unsafe { &mut *known });
         maps::forget(sock);
     }
-    maps::forget_birth(sock);
+    maps::forget_start(sock);
 }
 
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]

@@ -1,5 +1,7 @@
 //! One small file a hook; each entry point calls what all mechanisms share.
-//! It must never let two mechanisms count one event: `SWITCHES` says which programs count what.
+//!
+//! # Invariants
+//! No two mechanisms count one event: `SWITCHES` decides which programs count what.
 
 mod active_reset;
 mod destroy;
@@ -11,5 +13,6 @@ mod reset_received;
 mod retransmit_timer;
 mod set_state;
 mod timer_expire;
+mod timer_hook;
 mod trace_reset;
 mod write_timer;

@@ -8,14 +8,9 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use aya_log_ebpf::debug;
-use halfopen_common::{Loss, Outstanding};
+use halfopen_common::{Loss, Outstanding, TimerContext};
 
-use crate::{
-    bracket::Bracket,
-    maps::{self, kernel},
-    record,
-    sock::Sock,
-};
+use crate::{fields, kernel::kernel, maps, record, sock::Sock};
 
 /// What `tcp_xmit_probe_skb` returns when it has no memory for the segment, and `tcp_write_wakeup`
 /// for a closed socket: nothing was counted then, if nothing was sent.
@@ -30,12 +25,12 @@ fn enter(sock: u64, mib: u32) {
 
 #[inline(always)]
 fn try_enter(sock: u64, mib: u32) -> Option<()> {
-    let bracket = maps::bracket()?;
+    let context = maps::timer_context()?;
     // SAFETY: per-CPU value; the socket is locked with bottom halves off, so nothing nests.
-    let bracket: &mut Bracket = unsafe { &mut *bracket };
-    bracket.probing_segs_out = Sock(sock).segs_out()?;
-    bracket.probing_mib = mib;
-    bracket.probing = sock;
+    let context: &mut TimerContext = unsafe { &mut *context };
+    context.probing_segs_out = Sock(sock).get(fields::segs_out())?;
+    context.probing_mib = mib;
+    context.probing = sock;
     Some(())
 }
 
@@ -59,20 +54,20 @@ fn exit(ctx: &impl EbpfContext, ret: i32) {
 
 #[inline(always)]
 fn try_exit(ctx: &impl EbpfContext, ret: i32) -> Option<()> {
-    let bracket = maps::bracket()?;
+    let context = maps::timer_context()?;
     // SAFETY: as in `enter`.
-    let bracket: &mut Bracket = unsafe { &mut *bracket };
-    let sock = Sock(bracket.probing);
+    let context: &mut TimerContext = unsafe { &mut *context };
+    let sock = Sock(context.probing);
     if sock.0 == 0 {
         return Some(());
     }
-    bracket.probing = 0;
-    if ret == NOTHING_SENT && sock.segs_out()? == bracket.probing_segs_out {
+    context.probing = 0;
+    if ret == NOTHING_SENT && sock.get(fields::segs_out())? == context.probing_segs_out {
         return Some(());
     }
-    let outstanding = if bracket.probing_mib == kernel!(mib_keepalive) {
+    let outstanding = if context.probing_mib == kernel!(mib_keepalive) {
         Outstanding::KEEPALIVE
-    } else if bracket.probing_mib == kernel!(mib_winprobe) {
+    } else if context.probing_mib == kernel!(mib_winprobe) {
         Outstanding::WINDOW
     } else {
         return None;

@@ -9,25 +9,21 @@ use aya_ebpf::{
 use halfopen_common::{GroupKey, Loss, NetKey, ResetReason, Tally};
 use zerocopy::FromZeros as _;
 
-use crate::{
-    maps::{self, kernel},
-    notice, record,
-    sock::{Segment, Sock},
-};
+use crate::{event_record, kernel::kernel, maps, record, segment::Segment, sock::Sock};
 
 /// Counts a reply that is certain to be sent.
 #[inline(always)]
-pub fn sent(sock: u64, segment: u64, told: u32) {
-    if try_sent(sock, segment, told).is_none() {
+pub fn sent(sock: u64, segment: u64, reported: u32) {
+    if try_sent(sock, segment, reported).is_none() {
         maps::lose(Loss::Unreadable);
     }
 }
 
 #[inline(always)]
-fn try_sent(sock: u64, segment: u64, told: u32) -> Option<()> {
-    // NOT_TOLD is above every reason too.
-    let reason = if told < ResetReason::TOLD {
-        told
+fn try_sent(sock: u64, segment: u64, reported: u32) -> Option<()> {
+    // NOT_REPORTED is above every reason too.
+    let reason = if reported < ResetReason::REPORTED {
+        reported
     } else {
         ResetReason::UNKNOWN
     };
@@ -50,13 +46,13 @@ fn try_sent(sock: u64, segment: u64, told: u32) -> Option<()> {
 fn stray(segment: u64, net: &NetKey, reason: u32) {
     maps::tally(net, Tally::OutRsts, 1);
     record::count_reset(&GroupKey::new_zeroed(), reason);
-    notice::stray_reset(Segment(segment), net, reason);
+    event_record::stray_reset(Segment(segment), net, reason);
 }
 
 /// The functions give up early in cases the tracepoint of 6.11+ comes after: an answer to a reset,
 /// and, without a socket, to a segment that was not for this host.
 #[inline(always)]
-fn called(sock: u64, segment: u64, told: u32, v4: bool) {
+fn called(sock: u64, segment: u64, reported: u32, v4: bool) {
     if !maps::is_active() {
         return;
     }
@@ -67,7 +63,7 @@ fn called(sock: u64, segment: u64, told: u32, v4: bool) {
         _ => Some(true),
     };
     match (facts.is_reset(), local) {
-        (Some(false), Some(true)) => sent(sock, segment, told),
+        (Some(false), Some(true)) => sent(sock, segment, reported),
         (None, _) | (_, None) => maps::lose(Loss::Unreadable),
         _ => {}
     }
@@ -75,35 +71,35 @@ fn called(sock: u64, segment: u64, told: u32, v4: bool) {
 
 /// The reason where the functions have one: never read where they have not.
 #[inline(always)]
-fn told(ctx: &FEntryContext) -> u32 {
+fn reported(ctx: &FEntryContext) -> u32 {
     if kernel!(reply_reset_reason_arg) == 2 {
         ctx.arg(2)
     } else {
-        ResetReason::NOT_TOLD
+        ResetReason::NOT_REPORTED
     }
 }
 
 #[fentry(function = "tcp_v4_send_reset")]
 fn fentry_v4_send_reset(ctx: FEntryContext) -> i32 {
-    called(ctx.arg(0), ctx.arg(1), told(&ctx), true);
+    called(ctx.arg(0), ctx.arg(1), reported(&ctx), true);
     0
 }
 
 #[fentry(function = "tcp_v6_send_reset")]
 fn fentry_v6_send_reset(ctx: FEntryContext) -> i32 {
-    called(ctx.arg(0), ctx.arg(1), told(&ctx), false);
+    called(ctx.arg(0), ctx.arg(1), reported(&ctx), false);
     0
 }
 
 #[inline(always)]
 fn probed(ctx: &ProbeContext, v4: bool) {
     if let (Some(sock), Some(segment), Some(third)) = (ctx.arg(0), ctx.arg(1), ctx.arg(2)) {
-        let told = if kernel!(reply_reset_reason_arg) == 2 {
+        let reported = if kernel!(reply_reset_reason_arg) == 2 {
             third
         } else {
-            ResetReason::NOT_TOLD
+            ResetReason::NOT_REPORTED
         };
-        called(sock, segment, told, v4);
+        called(sock, segment, reported, v4);
     }
 }
 

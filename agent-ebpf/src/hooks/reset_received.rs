@@ -7,9 +7,9 @@ use aya_ebpf::{
     programs::{FEntryContext, ProbeContext, RawTracePointContext},
 };
 use aya_log_ebpf::debug;
-use halfopen_common::{Ending, Event, Loss, Outstanding, state, what};
+use halfopen_common::{Ending, Event, Loss, Outstanding, event_kind, state};
 
-use crate::{maps, notice, record, sock::Sock};
+use crate::{event_record, fields, maps, record, sock::Sock};
 
 #[inline(always)]
 fn received(ctx: &impl EbpfContext, sock: u64) {
@@ -20,8 +20,8 @@ fn received(ctx: &impl EbpfContext, sock: u64) {
 
 #[inline(always)]
 fn try_received(ctx: &impl EbpfContext, sock: Sock) -> Option<()> {
-    let state = sock.state()?;
-    // tcp_reset() ignores a closed socket; a listener's child has not been born.
+    let state = sock.get(fields::state())?;
+    // tcp_reset() ignores a closed socket; a listener's child does not exist yet.
     if state == state::CLOSE || state == state::LISTEN {
         return Some(());
     }
@@ -37,16 +37,16 @@ fn try_received(ctx: &impl EbpfContext, sock: Sock) -> Option<()> {
     } else {
         Ending::ResetReceived
     };
-    notice::event(
-        what::RESET_RECEIVED,
+    event_record::report(
+        event_kind::RESET_RECEIVED,
         sock,
         touched.record,
         Outstanding::NONE,
     );
     record::ended(sock, &touched, ending as u8, state);
-    let bracket = maps::bracket()?;
+    let context = maps::timer_context()?;
     // SAFETY: per-CPU value; the change to CLOSE follows at once.
-    unsafe { (*bracket).reset = sock.0 };
+    unsafe { (*context).reset = sock.0 };
     debug!(ctx, "reset received: state {}, sock {:x}", state, sock.0);
     Some(())
 }

@@ -1,17 +1,10 @@
 //! `void tcp_retransmit_timer(struct sock *sk)`, net/ipv4/tcp_timer.c: counts retransmission
 //! timeouts, and frames those that ICMP handling causes outside the write timer.
 
-use aya_ebpf::{
-    macros::{fentry, fexit, kprobe, kretprobe},
-    programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
-};
-use halfopen_common::Loss;
+use halfopen_common::{Loss, timer_kind};
 
-use crate::{
-    bracket::{self, kind},
-    maps, record,
-    sock::Sock,
-};
+use super::timer_hook::timer_hook;
+use crate::{fields, maps, record, sock::Sock, timer_context};
 
 #[inline(always)]
 fn enter(sock: u64) {
@@ -19,8 +12,8 @@ fn enter(sock: u64) {
         return;
     }
     let sock = Sock(sock);
-    if bracket::around(sock).is_none() {
-        bracket::open(kind::RETRANSMIT, sock, 0);
+    if timer_context::around(sock).is_none() {
+        timer_context::open(timer_kind::RETRANSMIT, sock, 0);
     }
     if count(sock).is_none() {
         maps::lose(Loss::Unreadable);
@@ -31,34 +24,18 @@ fn enter(sock: u64) {
 /// connection.
 #[inline(always)]
 fn count(sock: Sock) -> Option<()> {
-    if sock.fastopen_rsk()? != 0 || sock.packets_out()? == 0 {
+    if sock.get(fields::fastopen_rsk())? != 0 || sock.get(fields::packets_out())? == 0 {
         return Some(());
     }
     record::timed_out(sock)
 }
 
-#[fentry(function = "tcp_retransmit_timer")]
-fn fentry_retransmit_timer(ctx: FEntryContext) -> i32 {
-    enter(ctx.arg(0));
-    0
-}
-
-#[fexit(function = "tcp_retransmit_timer")]
-fn fexit_retransmit_timer(_ctx: FExitContext) -> i32 {
-    bracket::clear(kind::RETRANSMIT);
-    0
-}
-
-#[kprobe(function = "tcp_retransmit_timer")]
-fn kprobe_retransmit_timer(ctx: ProbeContext) -> u32 {
-    if let Some(sock) = ctx.arg(0) {
-        enter(sock);
-    }
-    0
-}
-
-#[kretprobe(function = "tcp_retransmit_timer")]
-fn kretprobe_retransmit_timer(_ctx: RetProbeContext) -> u32 {
-    bracket::clear(kind::RETRANSMIT);
-    0
-}
+timer_hook!(
+    "tcp_retransmit_timer",
+    enter,
+    timer_context::close(timer_kind::RETRANSMIT),
+    fentry_retransmit_timer,
+    fexit_retransmit_timer,
+    kprobe_retransmit_timer,
+    kretprobe_retransmit_timer,
+);

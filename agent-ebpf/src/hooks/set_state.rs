@@ -8,12 +8,12 @@ use aya_ebpf::{
     programs::{FEntryContext, ProbeContext, RawTracePointContext},
 };
 use aya_log_ebpf::debug;
-use halfopen_common::{Ending, Loss, state};
+use halfopen_common::{Ending, Loss, TimerContext, state};
 
 use crate::{
-    bracket::{self, Bracket},
-    maps,
+    fields, maps,
     sock::{SHUTDOWN_MASK, Sock},
+    timer_context,
 };
 
 #[inline(always)]
@@ -21,25 +21,25 @@ fn changed(ctx: &impl EbpfContext, sock: u64, old: Option<u8>, new: i32) {
     // Every connection passes here several times: nothing else is looked at for most changes. The
     // less is done for a process that connects the better: while a program runs there the kernel does
     // not run it again for what interrupts it.
-    let begins = new == i32::from(state::ESTABLISHED);
-    if !begins && new != i32::from(state::CLOSE) || !maps::is_active() {
+    let is_established = new == i32::from(state::ESTABLISHED);
+    if !is_established && new != i32::from(state::CLOSE) || !maps::is_active() {
         return;
     }
-    bracket::set_changing(true);
-    begins_or_closes(ctx, sock, old, begins);
-    bracket::set_changing(false);
+    timer_context::set_changing(true);
+    established_or_closed(ctx, sock, old, is_established);
+    timer_context::set_changing(false);
 }
 
 #[inline(always)]
-fn begins_or_closes(ctx: &impl EbpfContext, sock: u64, old: Option<u8>, begins: bool) {
+fn established_or_closed(ctx: &impl EbpfContext, sock: u64, old: Option<u8>, is_established: bool) {
     let sock = Sock(sock);
-    let Some(old) = old.or_else(|| sock.state()) else {
+    let Some(old) = old.or_else(|| sock.get(fields::state())) else {
         maps::lose(Loss::Unreadable);
         return;
     };
-    if begins {
+    if is_established {
         if sock.is_tcp() {
-            maps::begin(sock.0);
+            maps::establish(sock.0);
         }
         return;
     }
@@ -54,40 +54,40 @@ fn begins_or_closes(ctx: &impl EbpfContext, sock: u64, old: Option<u8>, begins: 
 
 #[inline(always)]
 fn closed(ctx: &impl EbpfContext, sock: Sock, old: u8) -> Option<()> {
-    let current = maps::bracket()?;
+    let current = maps::timer_context()?;
     // SAFETY: per-CPU value; the borrow ends with the program.
     let current = unsafe { &mut *current };
-    if bracket::around(sock).is_some() {
-        current.closes(sock)?;
+    if timer_context::around(sock).is_some() {
+        timer_context::note_ending(current, sock)?;
     } else {
         outside(current, sock, old)?;
     }
     debug!(ctx, "closed: state {}, sock {:x}", old, sock.0);
-    bracket::end(sock, old)
+    timer_context::end(sock, old)
 }
 
-/// Puts down what a change to CLOSE outside every frame means.
+/// Notes what a change to CLOSE outside every timer context means.
 #[inline(always)]
-fn outside(current: &mut Bracket, sock: Sock, old: u8) -> Option<()> {
-    current.clear_ending();
+fn outside(current: &mut TimerContext, sock: Sock, old: u8) -> Option<()> {
+    timer_context::clear_ending(current);
     if current.reset == sock.0 {
         current.reset = 0;
         return Some(());
     }
     current.closing = sock.0;
     current.closing_state = old;
-    if let Some(ending) = unframed(sock, old)? {
+    if let Some(ending) = outside_timers(sock, old)? {
         current.ending = ending as u8;
     }
     Some(())
 }
 
-/// What a change to CLOSE with an error means outside every frame, and without a reset received. None
-/// where a reset of ours may follow, which tells: `__tcp_close` has set `sk_shutdown` before.
+/// What a change to CLOSE with an error means outside every timer context, and without a reset received.
+/// None where a reset of ours may follow, which shows it: `__tcp_close` has set `sk_shutdown` before.
 #[inline(always)]
-fn unframed(sock: Sock, old: u8) -> Option<Option<Ending>> {
-    const ECONNABORTED: i32 = 103;
-    let error = sock.err()?;
+fn outside_timers(sock: Sock, old: u8) -> Option<Option<Ending>> {
+    const ECONNABORTED: u32 = 103;
+    let error = sock.get(fields::err())?;
     if error == 0 {
         return Some(None);
     }
@@ -98,7 +98,7 @@ fn unframed(sock: Sock, old: u8) -> Option<Option<Ending>> {
     Some(match old {
         state::SYN_SENT => Some(Ending::ConnectError),
         state::ESTABLISHED | state::SYN_RECV | state::FIN_WAIT1 | state::CLOSE_WAIT
-            if sock.is_dead()? || sock.shutdown()? != SHUTDOWN_MASK =>
+            if sock.is_dead()? || sock.get(fields::shutdown())? != SHUTDOWN_MASK =>
         {
             Some(Ending::Unexplained)
         }

@@ -3,13 +3,14 @@
 //! functions cannot be hooked. Every kernel timer passes here: one comparison for the others.
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
-use halfopen_common::{Loss, Outstanding, switch};
+use halfopen_common::{Loss, Outstanding, TimerContext, switch, timer_kind};
 
 use crate::{
-    bracket::{self, Bracket, kind},
-    maps::{self, kernel},
-    record, request,
+    ending,
+    kernel::kernel,
+    maps, record, request,
     sock::{self, Sock},
+    timer_context,
 };
 
 #[raw_tracepoint(tracepoint = "timer_expire_entry")]
@@ -20,11 +21,15 @@ fn tp_timer_expire_entry(ctx: RawTracePointContext) -> i32 {
     };
     if function == kernel!(keepalive_timer_fn) {
         if maps::switched(switch::TIMER_KEEPALIVE) {
-            bracket::open(kind::KEEPALIVE, Sock::of_keepalive_timer(timer), timer);
+            timer_context::open(
+                timer_kind::KEEPALIVE,
+                Sock::of_keepalive_timer(timer),
+                timer,
+            );
         }
     } else if function == kernel!(write_timer_fn) {
         if maps::switched(switch::TIMER_WRITE) {
-            bracket::open(kind::WRITE, Sock::of_retransmit_timer(timer), timer);
+            timer_context::open(timer_kind::WRITE, Sock::of_retransmit_timer(timer), timer);
         }
     } else if function == kernel!(request_timer_fn) && maps::switched(switch::TIMER_REQUESTS) {
         request::enter(timer);
@@ -36,13 +41,13 @@ fn tp_timer_expire_entry(ctx: RawTracePointContext) -> i32 {
 fn tp_timer_expire_exit(ctx: RawTracePointContext) -> i32 {
     // The timer itself may be gone by now: only its address is compared.
     let timer: u64 = ctx.arg(0);
-    if let Some(bracket) = bracket::close(timer)
+    if let Some(context) = timer_context::opened_by(timer)
         && maps::is_active()
     {
-        if count(bracket).is_none() {
+        if count(context).is_none() {
             maps::lose(Loss::Unreadable);
         }
-        bracket.sock = 0;
+        context.sock = 0;
     }
     request::exit(timer);
     0
@@ -51,20 +56,20 @@ fn tp_timer_expire_exit(ctx: RawTracePointContext) -> i32 {
 /// The socket may be gone too when it was closed inside; until a grace period has passed its memory
 /// still reads as a socket.
 #[inline(always)]
-fn count(bracket: &mut Bracket) -> Option<()> {
-    let sock = Sock(bracket.sock);
-    bracket.make_up()?;
+fn count(context: &mut TimerContext) -> Option<()> {
+    let sock = Sock(context.sock);
+    timer_context::recover_missed_close(context)?;
     // What closed inside has been counted.
-    if bracket.closed {
+    if context.closed {
         return Some(());
     }
-    if maps::switched(switch::TIMER_RETRANSMISSIONS) && bracket.retransmitted(sock)? {
+    if maps::switched(switch::TIMER_RETRANSMISSIONS) && ending::retransmitted(context, sock)? {
         record::timed_out(sock)?;
     }
     if !maps::switched(switch::TIMER_PROBES) {
         return Some(());
     }
-    let (keepalive, window) = bracket.probes(sock)?;
+    let (keepalive, window) = ending::probes(context, sock)?;
     if keepalive != 0 {
         record::probed(sock, Outstanding::KEEPALIVE, keepalive)?;
     }

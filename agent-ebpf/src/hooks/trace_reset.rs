@@ -5,17 +5,15 @@
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use halfopen_common::{ResetReason, switch};
 
-use crate::{
-    hooks::{active_reset, reply_reset},
-    maps::{self, kernel},
-};
+use super::{active_reset, reply_reset};
+use crate::{kernel::kernel, maps};
 
 #[raw_tracepoint(tracepoint = "tcp_send_reset")]
 fn tp_send_reset(ctx: RawTracePointContext) -> i32 {
-    let told = if kernel!(trace_reset_reason_arg) == 2 {
+    let reported = if kernel!(trace_reset_reason_arg) == 2 {
         ctx.arg(2)
     } else {
-        ResetReason::NOT_TOLD
+        ResetReason::NOT_REPORTED
     };
     let (sock, segment): (u64, u64) = (ctx.arg(0), ctx.arg(1));
     if !maps::is_active() {
@@ -23,10 +21,10 @@ fn tp_send_reset(ctx: RawTracePointContext) -> i32 {
     }
     if segment == 0 {
         if maps::switched(switch::TRACE_ACTIVE_RESETS) {
-            active_reset::sent(&ctx, sock, told);
+            active_reset::sent(&ctx, sock, reported);
         }
     } else if maps::switched(switch::TRACE_REPLY_RESETS) {
-        reply_reset::sent(sock, segment, told);
+        reply_reset::sent(sock, segment, reported);
     }
     0
 }

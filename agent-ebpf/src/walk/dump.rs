@@ -1,23 +1,29 @@
 //! Hands whole maps out, entry by entry: while the kernel reads a map for a process it runs no
 //! kprobe's program on that processor (`bpf_disable_instrumentation()`, include/linux/bpf.h), and an
-//! event then would be missed. A program that is run by hand has no such effect.
-//! It must never lose an entry for want of room: it stops, and goes on from there when run again.
+//! event then would be missed. A program that the agent runs has no such effect.
+//!
+//! # Invariants
+//! No entry is lost for want of room: a run stops, and the next one goes on from there.
 
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    bindings::BPF_RB_AVAIL_DATA, helpers::generated::bpf_for_each_map_elem, macros::map,
-    maps::PerCpuArray, programs::RawTracePointContext,
+    helpers::generated::bpf_for_each_map_elem, macros::map, maps::PerCpuArray,
+    programs::RawTracePointContext,
 };
 use halfopen_common::{Class, ClassSum, DUMP_STOPPED, Outstanding, Record};
 
-use super::{CLASSES, GO_ON, STOP, WALKED, WALKED_BYTES, hand_out, look};
+use super::{
+    output::{GO_ON, STOP, hand_out, has_room},
+    program::test_run_program,
+    sum, suspects,
+};
 use crate::maps;
 
 /// More than any entry takes, with its headers.
 const ENTRY_BYTES: u32 = 2_048;
 
-/// Where a run stands. In a map like the walk's cursor, for the same reason.
+/// How far a run has come. In a map like the walk's cursor, for the same reason.
 #[repr(C)]
 struct Position {
     /// Records without news since then are passed over.
@@ -34,31 +40,31 @@ struct Position {
 #[map]
 static POSITION: PerCpuArray<Position> = PerCpuArray::with_max_entries(1, 0);
 
-by_hand! {
+test_run_program! {
     /// Every group: its key, then its counts.
     fn dump_groups(ctx) -> u32 {
-        run(&ctx, maps::groups(), tell_group as *mut c_void)
+        run(&ctx, maps::groups(), hand_out_group as *mut c_void)
     }
 }
 
-by_hand! {
+test_run_program! {
     /// Every network namespace: its key, then its counts.
     fn dump_counted_nets(ctx) -> u32 {
-        run(&ctx, maps::nets(), tell_net as *mut c_void)
+        run(&ctx, maps::nets(), hand_out_net as *mut c_void)
     }
 }
 
-by_hand! {
-    /// Every class of the walk: the class, then its sums. They are removed: the next walk starts anew.
+test_run_program! {
+    /// Every class of the walk: the class, then its sums. They are removed: the next walk starts at 0.
     fn take_classes(ctx) -> u32 {
-        run(&ctx, (&raw const CLASSES).cast(), take_class as *mut c_void)
+        run(&ctx, sum::classes(), take_class as *mut c_void)
     }
 }
 
-by_hand! {
-    /// Looks at every socket whose record has news, see [`look::at`]; what it hands out is told there.
-    fn look_around(ctx) -> u32 {
-        run(&ctx, maps::sockets(), look_at as *mut c_void)
+test_run_program! {
+    /// Reads every socket whose record has news: [`suspects::at`].
+    fn suspects(ctx) -> u32 {
+        run(&ctx, maps::sockets(), read_suspect as *mut c_void)
     }
 }
 
@@ -78,7 +84,7 @@ fn run(ctx: &RawTracePointContext, map: *const c_void, each: *mut c_void) -> u32
     }
     // SAFETY: `map` is a map of this object, and `each` has the signature for its entries.
     unsafe { bpf_for_each_map_elem(map.cast_mut(), each, core::ptr::null_mut(), 0) };
-    // Asked for anew: the callbacks have written it.
+    // Looked up again: the callbacks have written it.
     let Some(position) = POSITION.get(0) else {
         return DUMP_STOPPED;
     };
@@ -92,25 +98,25 @@ fn run(ctx: &RawTracePointContext, map: *const c_void, each: *mut c_void) -> u32
 
 /// Passes one entry, handing it out unless an earlier run did.
 #[inline(always)]
-fn pass(tell: impl FnOnce(&Position)) -> i64 {
+fn pass(each: impl FnOnce(&Position)) -> i64 {
     let Some(position) = POSITION.get_ptr_mut(0) else {
         return STOP;
     };
     // SAFETY: per-CPU value; the program is not preempted.
     let position = unsafe { &mut *position };
     if position.passed >= position.skip {
-        if WALKED.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(WALKED_BYTES - ENTRY_BYTES) {
+        if !has_room(ENTRY_BYTES) {
             position.stopped = 1;
             return STOP;
         }
-        tell(position);
+        each(position);
     }
     position.passed += 1;
     GO_ON
 }
 
 /// Called for each entry, live for as long as the call lasts.
-macro_rules! tell_pairs {
+macro_rules! hand_out_pairs {
     ($name:ident, $key:ty, $value:ty) => {
         extern "C" fn $name(
             _map: *mut c_void,
@@ -125,13 +131,13 @@ macro_rules! tell_pairs {
         }
     };
 }
-tell_pairs!(
-    tell_group,
+hand_out_pairs!(
+    hand_out_group,
     halfopen_common::GroupKey,
     halfopen_common::GroupCounts
 );
-tell_pairs!(
-    tell_net,
+hand_out_pairs!(
+    hand_out_net,
     halfopen_common::NetKey,
     halfopen_common::NetCounts
 );
@@ -146,11 +152,11 @@ extern "C" fn take_class(
         hand_out(class);
         hand_out(sum);
         // It stays readable until the program ends.
-        let _ = CLASSES.remove(class);
+        sum::remove(class);
     })
 }
 
-extern "C" fn look_at(
+extern "C" fn read_suspect(
     _map: *mut c_void,
     sock: &u64,
     record: *mut Record,
@@ -160,7 +166,7 @@ extern "C" fn look_at(
         // SAFETY: the kernel hands over a live entry of that map.
         let known = unsafe { &*record };
         if known.outstanding != Outstanding::NONE || known.last_ns >= position.since_ns {
-            look::at(*sock, Some(record));
+            suspects::at(*sock, Some(record));
         }
     })
 }

@@ -1,15 +1,17 @@
 //! Lists the network namespaces from the kernel's own ring of them, those included that no process
-//! is in and no mount keeps.
-//! It must never take the ring's head, which is no namespace, for one.
+//! is in and no mount keeps. The ring's head is no namespace.
 
 use aya_ebpf::helpers::{bpf_get_current_task, generated::bpf_loop};
-use halfopen_common::{ABSENT, Net, NetKey};
+use halfopen_common::{Net, NetKey};
 use zerocopy::FromZeros as _;
 
-use super::{GO_ON, STOP, hand_out};
+use super::{
+    output::{GO_ON, STOP, hand_out},
+    program::test_run_program,
+};
 use crate::{
-    maps::kernel,
-    read::{Reader, word},
+    fields,
+    read::{FieldReader, word},
 };
 
 /// More than any host has.
@@ -25,7 +27,7 @@ struct Ring {
     ops: u64,
 }
 
-by_hand! {
+test_run_program! {
     /// Returns 0 when every namespace was handed out.
     fn nets(_ctx) -> u32 {
         u32::from(try_nets().is_none())
@@ -34,18 +36,18 @@ by_hand! {
 
 #[inline(always)]
 fn try_nets() -> Option<()> {
-    if kernel!(task_nsproxy) == ABSENT
-        || kernel!(nsproxy_net) == ABSENT
-        || kernel!(net_ops) == ABSENT
+    if fields::task_nsproxy().is_absent()
+        || fields::nsproxy_net().is_absent()
+        || fields::net_ops().is_absent()
     {
         return None;
     }
     // SAFETY: takes no argument.
     let task = unsafe { bpf_get_current_task() };
-    let proxy = word(task + u64::from(kernel!(task_nsproxy)))?;
-    let own = word(proxy + u64::from(kernel!(nsproxy_net)))?;
-    let ops = word(own + u64::from(kernel!(net_ops)))?;
-    let entry = own + u64::from(kernel!(net_list));
+    let proxy = word(fields::task_nsproxy().of(task))?;
+    let own = word(fields::nsproxy_net().of(proxy))?;
+    let ops = word(fields::net_ops().of(own))?;
+    let entry = fields::net_list().of(own);
     let mut ring = Ring {
         first: entry,
         entry,
@@ -66,9 +68,9 @@ fn try_nets() -> Option<()> {
 extern "C" fn step(_index: u32, ring: *mut Ring) -> i64 {
     // SAFETY: bpf_loop() hands over what try_nets() gave it.
     let ring = unsafe { &mut *ring };
-    let net = ring.entry.wrapping_sub(u64::from(kernel!(net_list)));
-    let is_real = word(net.wrapping_add(u64::from(kernel!(net_ops)))) == Some(ring.ops);
-    if is_real && !tell(net, ring.ops) {
+    let net = fields::net_list().owner(ring.entry);
+    let is_real = word(fields::net_ops().of(net)) == Some(ring.ops);
+    if is_real && !report(net, ring.ops) {
         ring.entry = 0;
         return STOP;
     }
@@ -82,35 +84,36 @@ extern "C" fn step(_index: u32, ring: *mut Ring) -> i64 {
 
 /// `false` when it could not be handed out.
 #[inline(always)]
-fn tell(address: u64, ops: u64) -> bool {
+fn report(address: u64, ops: u64) -> bool {
     let mut net = Net::new_zeroed();
-    let mut reader = Reader::of(address);
+    let mut reader = FieldReader::of(address);
     net.key = NetKey::new_zeroed();
     net.ops = ops;
-    reader.field(&raw mut net.key.cookie, kernel!(net_cookie));
-    reader.field(&raw mut net.key.inum, kernel!(net_inum));
-    reader.field(&raw mut net.keepalive_time, kernel!(sysctl_keepalive_time));
+    reader.field(&raw mut net.key.cookie, fields::net_cookie());
+    reader.field(&raw mut net.key.inum, fields::net_inum());
+    reader.field(&raw mut net.keepalive_time, fields::sysctl_keepalive_time());
     reader.field(
         &raw mut net.keepalive_interval,
-        kernel!(sysctl_keepalive_intvl),
+        fields::sysctl_keepalive_intvl(),
     );
-    reader.field(&raw mut net.fin_timeout, kernel!(sysctl_fin_timeout));
+    reader.field(&raw mut net.fin_timeout, fields::sysctl_fin_timeout());
     reader.field(
         &raw mut net.keepalive_probes,
-        kernel!(sysctl_keepalive_probes),
+        fields::sysctl_keepalive_probes(),
     );
-    reader.field(&raw mut net.retries2, kernel!(sysctl_retries2));
-    reader.field(&raw mut net.orphan_retries, kernel!(sysctl_orphan_retries));
-    reader.field(&raw mut net.syn_retries, kernel!(sysctl_syn_retries));
-    reader.field(&raw mut net.synack_retries, kernel!(sysctl_synack_retries));
-    if kernel!(net_hashinfo) != ABSENT
-        && let Some(hashinfo) = word(address + u64::from(kernel!(net_hashinfo)))
+    reader.field(&raw mut net.retries2, fields::sysctl_retries2());
+    reader.field(&raw mut net.orphan_retries, fields::sysctl_orphan_retries());
+    reader.field(&raw mut net.syn_retries, fields::sysctl_syn_retries());
+    reader.field(&raw mut net.synack_retries, fields::sysctl_synack_retries());
+    let hashinfo = fields::net_hashinfo();
+    if !hashinfo.is_absent()
+        && let Some(hashinfo) = word(hashinfo.of(address))
     {
-        let mut reader = Reader::of(hashinfo);
-        reader.field(&raw mut net.ehash, kernel!(ehash));
-        reader.field(&raw mut net.ehash_mask, kernel!(ehash_mask));
-        reader.field(&raw mut net.lhash2, kernel!(lhash2));
-        reader.field(&raw mut net.lhash2_mask, kernel!(lhash2_mask));
+        let mut reader = FieldReader::of(hashinfo);
+        reader.field(&raw mut net.ehash, fields::ehash());
+        reader.field(&raw mut net.ehash_mask, fields::ehash_mask());
+        reader.field(&raw mut net.lhash2, fields::lhash2());
+        reader.field(&raw mut net.lhash2_mask, fields::lhash2_mask());
     }
     hand_out(&net)
 }

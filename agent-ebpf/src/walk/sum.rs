@@ -1,62 +1,80 @@
 //! Established sockets with nothing outstanding are added up by what they have in common.
-//! It must never sum what could be judged otherwise than its neighbours.
+//!
+//! # Invariants
+//! Only sockets that the model would assess alike are in one class.
 
-use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_jiffies64};
-use halfopen_common::{ABSENT, Class, ClassSum, EPHEMERAL, Quick, Walk, direction, flag};
+use core::ffi::c_void;
+
+use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_jiffies64, macros::map, maps::HashMap};
+use halfopen_common::{
+    ABSENT, AHEAD, Class, ClassSum, EPHEMERAL, FastPathLayout, WalkProgress, direction, flag,
+};
 
 use super::{
-    CLASSES, Cursor, copy,
-    facts::{Scratch, bit, charged, flags, object_size},
-    quick,
+    fast_path::{copied, copy_ranges, fast_path},
+    scratch::{Cursor, Scratch, bit, charged, flags, object_size},
 };
-use crate::{
-    maps::{self, kernel},
-    read::Reader,
-    sock::Sock,
-};
+use crate::{fields, maps, read::FieldReader, sock::Sock};
 
-/// A time stamp this little ahead of the clock was taken after the clock was read.
-const AHEAD: u32 = 4_096;
+#[map]
+static CLASSES: HashMap<Class, ClassSum> = HashMap::with_max_entries(16_384, 0);
 
-/// Adds an established socket with nothing outstanding, whose stretches were copied, to its class;
+/// The classes, as helpers that go through a whole map want them.
+#[inline(always)]
+pub fn classes() -> *const c_void {
+    (&raw const CLASSES).cast()
+}
+
+/// Removes a class.
+#[inline(always)]
+pub fn remove(class: &Class) {
+    let _ = CLASSES.remove(class);
+}
+
+/// Adds an established socket with nothing outstanding, whose ranges were copied, to its class;
 /// `false` for any other.
 #[inline(always)]
-pub fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &Walk) -> bool {
-    if quick!(usable) == 0 {
+pub fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &WalkProgress) -> bool {
+    if fast_path!(usable) == 0 {
         return false;
     }
     let flags = flags(scratch);
-    let mut reader = Reader::of(sock);
+    let mut reader = FieldReader::of(sock);
     if flags & flag::KEEPALIVE != 0 {
-        copy!(reader, scratch, keepalive, Quick::ALWAYS, [0, 1, 2, 3]);
+        copy_ranges!(
+            reader,
+            scratch,
+            keepalive,
+            FastPathLayout::ALWAYS,
+            [0, 1, 2, 3]
+        );
     }
-    let written: u32 = scratch.copied(quick!(write_seq));
-    let outstanding = scratch.copied::<u32>(quick!(packets_out))
-        | written.wrapping_sub(scratch.copied(quick!(snd_nxt)));
-    let troubled = scratch.copied::<u8>(quick!(retransmits))
-        | scratch.copied::<u8>(quick!(probes_out))
-        | flags & flag::DEAD;
+    let written = copied!(scratch, write_seq);
+    let outstanding =
+        copied!(scratch, packets_out) | written.wrapping_sub(copied!(scratch, snd_nxt));
+    let troubled =
+        copied!(scratch, retransmits) | copied!(scratch, probes_out) | flags & flag::DEAD;
     if !reader.ok() || outstanding != 0 || troubled != 0 {
         return false;
     }
     // SAFETY: takes no argument.
     let now = unsafe { bpf_jiffies64() } as u32;
-    let quiet = is_quiet(now, scratch.copied(quick!(lrcvtime)), walk.quiet_jiffies)
-        && is_quiet(now, scratch.copied(quick!(lsndtime)), walk.quiet_jiffies);
-    // What a child has of a listener without a backlog would cost a cache line more.
-    let inbound = scratch.copied::<u32>(quick!(max_ack_backlog)) != 0;
-    let local_port: u16 = scratch.common(kernel!(local_port));
-    let remote_port = u16::from_be(scratch.common(kernel!(remote_port)));
-    // Perhaps a child of a listener without a backlog: looked at by itself, it tells.
+    let quiet = is_quiet(now, copied!(scratch, lrcvtime), walk.quiet_jiffies)
+        && is_quiet(now, copied!(scratch, lsndtime), walk.quiet_jiffies);
+    // The fields that show a child of a listener without a backlog would cost another cache line.
+    let inbound = copied!(scratch, max_ack_backlog) != 0;
+    let local_port = scratch.common(fields::local_port());
+    let remote_port = u16::from_be(scratch.common(fields::remote_port()));
+    // It may be a child of a listener without a backlog: then it is read in full.
     if !inbound && remote_port >= EPHEMERAL && local_port < EPHEMERAL {
         return false;
     }
     let port = if inbound { local_port } else { remote_port };
-    let family: u16 = scratch.common(kernel!(family));
+    let family = scratch.common(fields::family());
     // Nothing is queued to be sent where nothing is outstanding.
-    let memory = object_size(family).wrapping_add(charged(scratch.copied(quick!(rmem_alloc))));
-    if quick!(cgroup) != ABSENT {
-        let cgroup: u64 = scratch.copied(quick!(cgroup));
+    let memory = object_size(family).wrapping_add(charged(copied!(scratch, rmem_alloc)));
+    if fast_path!(cgroup) != ABSENT {
+        let cgroup = copied!(scratch, cgroup);
         if cgroup != cursor.cgroup {
             cursor.cgroup_id = Sock(sock).cgroup();
             cursor.cgroup = cgroup;
@@ -64,10 +82,10 @@ pub fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &Walk) -
     }
     let (user_timeout, time, interval, probes) = if flags & flag::KEEPALIVE != 0 {
         (
-            scratch.copied(quick!(user_timeout)),
-            scratch.copied(quick!(keepalive_time)),
-            scratch.copied(quick!(keepalive_intvl)),
-            scratch.copied(quick!(keepalive_probes)),
+            copied!(scratch, user_timeout),
+            copied!(scratch, keepalive_time),
+            copied!(scratch, keepalive_intvl),
+            copied!(scratch, keepalive_probes),
         )
     } else {
         (0_u32, 0_u32, 0_u32, 0_u8)

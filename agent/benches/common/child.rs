@@ -1,5 +1,7 @@
 //! This program started anew for a part of the work, led by lines on its stdin.
-//! It must never outlive the benchmark.
+//!
+//! # Invariants
+//! It ends with the benchmark.
 
 use std::{
     env,

@@ -1,5 +1,4 @@
 //! Whether the machine has the memory for a benchmark's sockets.
-//! It must never let a benchmark begin that would take memory from what else runs there.
 
 use std::fs;
 

@@ -1,5 +1,7 @@
 //! A network namespace that lives as long as a descriptor of it.
-//! It must never change the namespace of the calling thread.
+//!
+//! # Invariants
+//! The calling thread stays in its own namespace.
 
 use std::{
     fs::{self, File},

@@ -1,5 +1,4 @@
 //! The private network the load runs in.
-//! It must never touch the one the machine uses.
 
 use std::{fs, process::Command};
 

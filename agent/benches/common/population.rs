@@ -1,6 +1,8 @@
 //! Established loopback sockets, many more than one process may hold.
-//! It must never leave one behind: the processes that hold them end with the benchmark, and each
-//! connection with a reset, after which no TIME_WAIT remains.
+//!
+//! # Invariants
+//! The processes that hold them end with the benchmark, and each connection with a reset, which leaves
+//! no TIME_WAIT.
 
 use std::{
     fmt, fs,

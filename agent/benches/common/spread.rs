@@ -1,5 +1,7 @@
 //! Many figures of one thing, said in three.
-//! It must never take a mean: one disturbed round would move it.
+//!
+//! # Invariants
+//! No means: one disturbed round would move them.
 
 use std::fmt;
 

@@ -1,5 +1,7 @@
 //! What programs that this process started and waited for have taken.
-//! It must never count one that still runs.
+//!
+//! # Invariants
+//! Those that still run do not count.
 
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Real events, so that every hook has something to count.
-//! It must never hold more than some 700 descriptors: 1,024 is a common limit.
+//!
+//! # Invariants
+//! At most some 700 descriptors are open: 1,024 is a common limit.
 
 use std::{
     io::{self, ErrorKind, Write},

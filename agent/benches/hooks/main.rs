@@ -1,7 +1,9 @@
 //! What the hooks cost: time per run and verified instructions of each program, then the price of a
 //! connection in a storm of them with and without hooks.
-//! It must never load a program anew between the two sides of a comparison: that alone changes the
-//! figures. Nor may it judge them: it prints.
+//!
+//! # Invariants
+//! Both sides of a comparison use the same loaded programs: loading them anew changes the figures.
+//! The figures are printed, not judged.
 
 mod events;
 #[path = "../common/network.rs"]
@@ -13,7 +15,7 @@ mod storm;
 use std::{process::ExitCode, thread};
 
 use anyhow::{Context, Result, anyhow};
-use halfopen::kernel::{Monitor, Options, measure};
+use halfopen::{bpf::statistics, collector::Monitor, options::Options};
 
 use storm::Close;
 
@@ -39,11 +41,11 @@ fn bench() -> Result<()> {
         bpf_stats: false,
         ..Options::default()
     };
-    let verified = measure::verify(&options)?;
+    let verified = statistics::verify(&options)?;
     network::enter_private()?;
     let mut monitor = Monitor::start(&options)?;
 
-    let statistics = measure::statistics().context("having the kernel measure BPF programs")?;
+    let statistics = statistics::enable().context("having the kernel measure BPF programs")?;
     println!("making connections, resets, probes and timeouts …");
     events::make()?;
     programs::print(&monitor.programs(), &verified);

@@ -1,7 +1,6 @@
 //! The table of programs.
-//! It must never show a program that did not run as one that took no time.
 
-use halfopen::{host::prog_info::ProgramStatistics, kernel::measure::Verified};
+use halfopen::bpf::{prog_info::ProgramStatistics, statistics::Verified};
 
 /// A program, what it is attached to, and what the kernel tells of it.
 type Running = (&'static str, &'static str, ProgramStatistics);

@@ -1,5 +1,7 @@
 //! Rounds of a storm in pairs, with hooks and without, and what they say together.
-//! It must never compare rounds of different pairs: the machine's speed drifts.
+//!
+//! # Invariants
+//! Only the two rounds of a pair are compared: the machine's speed drifts.
 
 use std::{
     thread,
@@ -7,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use halfopen::kernel::Monitor;
+use halfopen::collector::Monitor;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::storm::{Close, Worker};

@@ -1,6 +1,8 @@
 //! Connections opened and closed at a given rate by one thread, which has both ends.
-//! It must never run out of ports, nor meet a connection of before: every so many connections go to
-//! an address of 127/8 that was never used, each with all ports of its own.
+//!
+//! # Invariants
+//! Every so many connections go to an address of 127/8 that was not used before, with all its ports:
+//! ports do not run out, and no connection meets an earlier one.
 
 use std::{
     io,

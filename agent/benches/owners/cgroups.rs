@@ -1,5 +1,7 @@
 //! Real cgroups, below the mount that the agent reads.
-//! It must never leave one behind: another process removes them, however the benchmark ends.
+//!
+//! # Invariants
+//! Another process removes them, however the benchmark ends.
 
 use std::{
     fs,

@@ -1,7 +1,9 @@
 //! What it costs to tell whose each socket is, beside `ss -tanp`: sockets spread over many real
 //! cgroups and several processes, read with their owners and without, in the same rounds.
-//! It must never compare figures of different rounds: the machine's speed drifts. Nor may it fail
-//! for what they are: it prints, and says on which side of the limit they lie.
+//!
+//! # Invariants
+//! Only figures of one round are compared: the machine's speed drifts. The benchmark prints on which
+//! side of the limit they lie, and does not fail for it.
 
 mod cgroups;
 #[path = "../common/child.rs"]

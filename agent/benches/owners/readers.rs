@@ -1,5 +1,7 @@
 //! The readings that are compared, each with less or more of whose the sockets are.
-//! They must never count what it takes to look at the result.
+//!
+//! # Invariants
+//! The time to evaluate the result does not count.
 
 use std::{
     collections::BTreeSet,
@@ -9,12 +11,14 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use halfopen::{
-    kernel::{
-        Options, Reader,
+    host::owners::Owners,
+    options::Options,
+    sockets::{
+        Reader,
         walk::{self, Converter, Request},
     },
-    model::{connection::Connection, judged::Extent},
 };
+use halfopen_core::model::{assessed::ListOptions, connection::Connection};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::usage;
@@ -72,9 +76,9 @@ pub struct Cost {
     pub cpu: Duration,
 }
 
-/// What one of ours told.
+/// How many owners and processes one of our readings reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Told {
+pub struct OwnersReported {
     pub sockets: usize,
     /// Of how many the owner is known.
     pub owned: usize,
@@ -107,7 +111,7 @@ impl Readers {
     }
 
     /// Reads once; what that took, and what it told where it is one of ours.
-    pub fn read(&mut self, kind: Kind) -> Result<(Cost, Option<Told>)> {
+    pub fn read(&mut self, kind: Kind) -> Result<(Cost, Option<OwnersReported>)> {
         let command = |program: &str, flags: &[&str]| Ok((run(program, flags)?, None));
         match kind {
             Kind::Ss => command("ss", &["-tan"]),
@@ -128,7 +132,7 @@ impl Readers {
     }
 
     fn list(&mut self, processes: bool) -> Result<Vec<Connection>> {
-        let extent = Extent {
+        let extent = ListOptions {
             netns: Some(self.netns),
             most: usize::MAX,
             processes,
@@ -139,7 +143,7 @@ impl Readers {
 
     fn list_anew(&mut self, processes: bool) -> Result<Vec<Connection>> {
         let (Reader::Walk { owners, .. } | Reader::SockDiag { owners }) = &mut self.reader;
-        *owners = Options::default().owners();
+        *owners = Owners::for_options(&Options::default());
         self.list(processes)
     }
 
@@ -169,10 +173,10 @@ impl Readers {
 }
 
 /// Reads in this process, and forgets what was read: that takes time too.
-fn ours(read: impl FnOnce() -> Result<Vec<Connection>>) -> Result<(Cost, Option<Told>)> {
+fn ours(read: impl FnOnce() -> Result<Vec<Connection>>) -> Result<(Cost, Option<OwnersReported>)> {
     let own = || Ok(Duration::try_from(clock_gettime(ClockId::ProcessCPUTime))?);
     let (connections, taken) = timed(own, read)?;
-    let told = told(&connections);
+    let reported = reported(&connections);
     let ((), freed) = timed(own, || {
         drop(connections);
         Ok(())
@@ -181,7 +185,7 @@ fn ours(read: impl FnOnce() -> Result<Vec<Connection>>) -> Result<(Cost, Option<
         wall: taken.wall + freed.wall,
         cpu: taken.cpu + freed.cpu,
     };
-    Ok((cost, Some(told)))
+    Ok((cost, Some(reported)))
 }
 
 /// Runs a program, its output thrown away.
@@ -214,13 +218,13 @@ fn timed<T>(
     Ok((done, cost))
 }
 
-fn told(connections: &[Connection]) -> Told {
+fn reported(connections: &[Connection]) -> OwnersReported {
     let owners = || connections.iter().filter_map(|it| it.owner.as_ref().ok());
     let holders = |it: &'_ Connection| it.processes.as_ref().ok().is_some_and(|it| !it.is_empty());
     let processes = connections
         .iter()
         .filter_map(|it| it.processes.as_ref().ok());
-    Told {
+    OwnersReported {
         sockets: connections.len(),
         owned: owners().count(),
         owners: owners().collect::<BTreeSet<_>>().len(),

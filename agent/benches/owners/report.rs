@@ -1,10 +1,12 @@
 //! What the rounds say together, held against the limit.
-//! It must never compare a reading with one of another round.
+//!
+//! # Invariants
+//! Only readings of one round are compared.
 
 use anyhow::Result;
 
 use crate::{
-    readers::{Cost, Kind, Readers, Told},
+    readers::{Cost, Kind, OwnersReported, Readers},
     spread::Spread,
 };
 
@@ -27,7 +29,7 @@ const PARTS: [(&str, Kind, Kind); 4] = [
 pub struct Rounds {
     /// In the order of [`Kind::ALL`].
     rounds: Vec<Vec<Cost>>,
-    told: [Option<Told>; Kind::ALL.len()],
+    reported: [Option<OwnersReported>; Kind::ALL.len()],
 }
 
 impl Rounds {
@@ -36,9 +38,9 @@ impl Rounds {
         let mut round = [None; Kind::ALL.len()];
         for place in 0..round.len() {
             let place = (place + number) % round.len();
-            let (cost, told) = readers.read(Kind::ALL[place])?;
+            let (cost, reported) = readers.read(Kind::ALL[place])?;
             round[place] = Some(cost);
-            self.told[place] = told;
+            self.reported[place] = reported;
         }
         self.rounds.push(round.into_iter().flatten().collect());
         Ok(())
@@ -54,9 +56,10 @@ impl Rounds {
         let each = sockets as f64;
         heading("reading", "told");
         for (place, kind) in Kind::ALL.into_iter().enumerate() {
-            let told = self.told[place].map_or_else(String::new, |told| said(&told));
+            let reported =
+                self.reported[place].map_or_else(String::new, |reported| summary(&reported));
             let figures = self.figures(each, |round, pick| pick(&round[place]));
-            println!("{:<33}{figures}   {told}", kind.title());
+            println!("{:<33}{figures}   {reported}", kind.title());
         }
         heading("of that, for whose they are", "");
         for (title, with, without) in PARTS {
@@ -119,14 +122,14 @@ fn part(round: &[Cost], pick: Pick, with: Kind, without: Kind) -> f64 {
     pick(&round[place(with)]) - pick(&round[place(without)])
 }
 
-fn said(told: &Told) -> String {
-    let Told {
+fn summary(reported: &OwnersReported) -> String {
+    let OwnersReported {
         sockets,
         owned,
         owners,
         held,
         processes,
-    } = told;
+    } = reported;
     format!("{sockets} sockets; {owned} of {owners} owners; {held} of {processes} processes")
 }
 

@@ -1,6 +1,5 @@
 //! The kernel's BPF iterator over the TCP sockets of a network namespace, with a program that does
 //! nothing: the least that reading them by it can cost.
-//! It must never produce output, which a reader would have to take.
 
 use std::{
     fs::{self, File},
@@ -10,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use btfparse::{Error, ErrorKind as BtfErrorKind, Readable, TypeInformation, TypeVariant};
-use halfopen::kernel::measure;
+use halfopen::bpf::statistics;
 
 /// The kernel's types.
 const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -127,7 +126,7 @@ impl Iterator {
 
     /// How many sockets `run` has the program see; it costs more than a run that is measured.
     pub fn count(&self, runs: u64, run: impl FnOnce() -> Result<()>) -> Result<u64> {
-        let statistics = measure::statistics().context("having the kernel count BPF programs")?;
+        let statistics = statistics::enable().context("having the kernel count BPF programs")?;
         let before = self.program_runs()?;
         run()?;
         let after = self.program_runs()?;

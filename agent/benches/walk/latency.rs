@@ -1,6 +1,7 @@
 //! What a busy connection feels while others read every socket.
-//! It must never compare with silence alone: any neighbour takes a processor, so one that merely
-//! computes is there too.
+//!
+//! # Invariants
+//! A thread that only computes is measured too: any neighbour takes processor time.
 
 use std::{
     hint,
@@ -14,9 +15,9 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 
 use crate::{
-    Args,
-    reader::Reader,
-    readers::Kind,
+    args::Args,
+    kind::Kind,
+    reader::ReaderProcess,
     rounds::{Row, Rows},
     spread::Spread,
 };
@@ -61,7 +62,7 @@ impl Neighbour<'_> {
             match self {
                 Self::Nothing => return 0,
                 Self::Computing => hint::spin_loop(),
-                Self::Reader(row) => match row.reader.as_mut().map(Reader::read) {
+                Self::Reader(row) => match row.reader.as_mut().map(ReaderProcess::read) {
                     Ok(Ok(_)) => readings += 1,
                     Ok(Err(error)) => row.reader = Err(error),
                     Err(_) => return readings,

@@ -1,5 +1,4 @@
 //! A reader seen from the benchmark: a process that reads every socket when it is asked to.
-//! It must never let what one reader holds in memory count as another's.
 
 use std::{
     fmt,
@@ -10,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::{child::Child, namespace::Namespace, readers::Kind};
+use crate::{child::Child, kind::Kind, namespace::Namespace};
 
 /// What a reader's process is started with.
 #[derive(clap::Args)]
@@ -25,7 +24,7 @@ pub struct Start {
 
 /// What one reading took.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Reading {
+pub struct TimedRead {
     pub wall: Duration,
     /// User and system time.
     pub cpu: Duration,
@@ -38,7 +37,7 @@ pub struct Reading {
 }
 
 /// How it goes from the process to the benchmark.
-impl fmt::Display for Reading {
+impl fmt::Display for TimedRead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seen = self
             .seen
@@ -48,7 +47,7 @@ impl fmt::Display for Reading {
     }
 }
 
-impl FromStr for Reading {
+impl FromStr for TimedRead {
     type Err = anyhow::Error;
 
     fn from_str(line: &str) -> Result<Self> {
@@ -68,11 +67,11 @@ impl FromStr for Reading {
 pub const FAILED: &str = "failed: ";
 
 /// The process.
-pub struct Reader {
+pub struct ReaderProcess {
     child: Child,
 }
 
-impl Reader {
+impl ReaderProcess {
     /// Starts it in the calling thread's namespace; it gets ready before this returns.
     pub fn start(kind: Kind, namespaces: &[Namespace], node_exporter: &Path) -> Result<Self> {
         let mut args = vec![
@@ -88,7 +87,7 @@ impl Reader {
     }
 
     /// Has it read every socket once.
-    pub fn read(&mut self) -> Result<Reading> {
+    pub fn read(&mut self) -> Result<TimedRead> {
         self.child.ask()?;
         let line = answer(&mut self.child)?;
         line.parse()

@@ -1,15 +1,14 @@
 //! Rounds in which each reader reads once, and what they say together.
-//! It must never drop a reader without saying why.
 
 use std::path::Path;
 
 use anyhow::Result;
 
 use crate::{
+    kind::Kind,
     namespace::Namespace,
     population::Population,
-    reader::{Reader, Reading},
-    readers::Kind,
+    reader::{ReaderProcess, TimedRead},
     spread::Spread,
 };
 
@@ -17,13 +16,13 @@ use crate::{
 pub struct Row {
     pub kind: Kind,
     /// Or why there is none.
-    pub reader: Result<Reader>,
+    pub reader: Result<ReaderProcess>,
     /// One a round, for as long as there is a reader.
-    pub readings: Vec<Reading>,
+    pub readings: Vec<TimedRead>,
 }
 
 /// One figure of a reading.
-type Pick = fn(&Reading) -> f64;
+type Pick = fn(&TimedRead) -> f64;
 
 /// All of them.
 pub struct Rows {
@@ -35,7 +34,7 @@ impl Rows {
     pub fn start(kinds: &[Kind], namespaces: &[Namespace], node_exporter: &Path) -> Self {
         let start = |kind: &Kind| Row {
             kind: *kind,
-            reader: Reader::start(*kind, namespaces, node_exporter),
+            reader: ReaderProcess::start(*kind, namespaces, node_exporter),
             readings: Vec::new(),
         };
         Self {
@@ -128,17 +127,17 @@ impl Row {
 }
 
 /// Nanoseconds of the clock on the wall.
-pub fn wall(reading: &Reading) -> f64 {
+pub fn wall(reading: &TimedRead) -> f64 {
     reading.wall.as_secs_f64() * 1e9
 }
 
 /// Nanoseconds of processors.
-pub fn cpu(reading: &Reading) -> f64 {
+pub fn cpu(reading: &TimedRead) -> f64 {
     reading.cpu.as_secs_f64() * 1e9
 }
 
 /// The fewest that were seen in a reading, beside what there is.
-pub fn seen(readings: &[Reading], there: u64) -> String {
+pub fn seen(readings: &[TimedRead], there: u64) -> String {
     let fewest = readings.iter().map(|reading| reading.seen).min().flatten();
     let mut said = match fewest {
         None => "cannot tell".into(),

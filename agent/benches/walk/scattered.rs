@@ -1,15 +1,17 @@
 //! The same number of sockets in one network namespace and in many.
-//! It must never have both there at a time: our walk reads what there is, wherever it is.
+//!
+//! # Invariants
+//! Only one of them is open at a time: our walk reads every socket there is.
 
 use std::{thread, time::Duration};
 
 use anyhow::Result;
 
 use crate::{
-    Args,
+    args::Args,
+    kind::Kind,
     namespace::Namespace,
     population::Population,
-    readers::Kind,
     rounds::{Rows, cpu, seen, wall},
     spread::Spread,
 };

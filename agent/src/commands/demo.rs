@@ -1,32 +1,22 @@
 //! `halfopen demo`: shows a newcomer one death, as the kernel and a running agent counted it.
-//! It must never pass over a number that differs.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Args;
-use halfopen_lab::{demo, http::Origin};
+use halfopen_lab::{observe::http::Origin, scenario::demo};
 
-use crate::commands::{self, selftest};
+use crate::commands::{self, lab_failure};
 
-/// The flags of `halfopen demo`.
-#[derive(Debug, Args)]
-pub struct DemoArgs {
-    /// The agent that is to see it
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9841")]
-    from: String,
-}
-
-/// Lets a connection die and prints what was counted.
+/// Lets a connection die and prints what the agent at this URL counted.
 ///
 /// # Errors
-/// When the account cannot be written.
-pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
-    match Origin::parse(&args.from).and_then(|origin| demo::run(&origin)) {
-        Err(error) => Ok(selftest::failed(&error)),
-        Ok(account) => {
-            commands::print(&account.text).context("cannot write to standard output")?;
-            Ok(if account.agreed {
+/// When it cannot be written.
+pub fn run(agent: &str) -> anyhow::Result<ExitCode> {
+    match Origin::parse(agent).and_then(|origin| demo::run(&origin)) {
+        Err(error) => Ok(lab_failure::report(&error)),
+        Ok(report) => {
+            commands::print(&report.text).context("cannot write to standard output")?;
+            Ok(if report.agreed {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::FAILURE

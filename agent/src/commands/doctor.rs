@@ -1,40 +1,38 @@
-//! `halfopen doctor`: looks at the machine, attaches the hooks for a moment, and reports.
-//! It must never stop at the first thing that is missing.
+//! `halfopen doctor`: attaches the hooks for a moment, and reports what works on this host.
+//!
+//! # Invariants
+//! What is missing ends no report: it is in it.
 
 use std::{fs, path::Path, process::ExitCode};
 
 use anyhow::Context;
-use clap::Args;
 
 use super::print;
-use crate::{
-    cli::HookArgs,
-    host::cgroups::Cgroups,
-    kernel::{self, Monitor},
-    model::snapshot::{Snapshot, Walk},
+use crate::{bpf, collector::Monitor, host::cgroups::Cgroups, options::Options};
+use halfopen_core::{
+    model::snapshot::{Snapshot, WalkStatus},
     render::doctor::{self, Fact, Privilege, Report},
 };
 
 /// The exit code where nothing can be attached.
 const MISSING: u8 = 4;
 
-/// The flags of `halfopen doctor`.
-#[derive(Debug, Args)]
-pub struct DoctorArgs {
-    #[command(flatten)]
-    hooks: HookArgs,
-    /// Write one JSON object instead of text
-    #[arg(long)]
-    json: bool,
+/// What to try, and how to report it.
+#[derive(Debug)]
+pub struct DoctorConfig {
+    /// The hooks to try.
+    pub kernel: Options,
+    /// Whether to write JSON instead of text.
+    pub json: bool,
 }
 
 /// Reports what works on this kernel.
 ///
 /// # Errors
 /// When the report cannot be written.
-pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
-    let report = examine(&args.hooks);
-    let text = if args.json {
+pub fn run(config: &DoctorConfig) -> anyhow::Result<ExitCode> {
+    let report = examine(&config.kernel);
+    let text = if config.json {
         doctor::json(&report)?
     } else {
         doctor::text(&report)
@@ -47,9 +45,9 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn examine(hooks: &HookArgs) -> Report {
-    let attached = attach(hooks).map_err(|error| error.to_string());
-    let mut facts = facts(&hooks.btf);
+fn examine(kernel: &Options) -> Report {
+    let attached = attach(kernel).map_err(|error| error.to_string());
+    let mut facts = facts(&kernel.btf);
     facts.push(owners());
     if let Ok(snapshot) = &attached {
         facts.push(sockets(&snapshot.walk));
@@ -76,7 +74,7 @@ const CAPABILITIES: [(&str, u32, &str); 7] = [
     (
         "CAP_SYS_ADMIN",
         21,
-        "enter network namespaces, turn BPF statistics on",
+        "enter network namespaces, enable BPF statistics",
     ),
     (
         "CAP_SYS_PTRACE",
@@ -96,7 +94,7 @@ const CAPABILITIES: [(&str, u32, &str); 7] = [
     (
         "CAP_NET_ADMIN",
         12,
-        "make private network namespaces (selftest alone)",
+        "make private network namespaces (selftest only)",
     ),
 ];
 
@@ -110,44 +108,43 @@ fn privileges(status: &str) -> Vec<Privilege> {
     CAPABILITIES.iter().map(privilege).collect()
 }
 
-fn attach(hooks: &HookArgs) -> Result<Snapshot, kernel::Error> {
-    let options = kernel::Options {
-        hooks: hooks.hooks.forced(),
-        without: hooks.without.clone(),
-        btf: hooks.btf.clone(),
-        // A look needs no room: the maps are gone in a moment.
+fn attach(kernel: &Options) -> Result<Snapshot, bpf::Error> {
+    let options = Options {
+        // The maps are gone in a moment: small ones do.
         max_records: 1024,
         max_kernel_groups: 64,
         bpf_stats: false,
-        ..kernel::Options::default()
+        ..kernel.clone()
     };
     match Monitor::start(&options) {
         Ok(mut monitor) => Ok(monitor.snapshot()),
-        Err(kernel::Error::NothingAttached { snapshot, .. }) => Ok(*snapshot),
+        Err(bpf::Error::NothingAttached { snapshot, .. }) => Ok(*snapshot),
         Err(error) => Err(error),
     }
 }
 
-/// By what owners of connections are told.
+/// How the owners of connections are found.
 fn owners() -> Fact {
     let found = match Cgroups::open(0) {
         Ok(cgroups) => {
             let point = cgroups.mount_point().display();
             let how = match cgroups.refusal() {
-                None => "each by its id".to_owned(),
+                None => "looked up by id".to_owned(),
                 Some(error) => format!(
-                    "found by walking their tree ({error}): short-lived ones may stay unknown"
+                    "found by walking the tree ({error}): short-lived ones may stay unknown"
                 ),
             };
             let part = match (cgroups.is_used(), cgroups.is_whole()) {
-                (false, _) => "; nobody is in one: lists call owners by their processes",
-                (true, false) => "; only a part is shown here: owners outside of it are unknown",
+                (false, _) => "; no process is in a v2 cgroup: process names are shown",
+                (true, false) => {
+                    "; only part of the tree is visible here: owners outside it are unknown"
+                }
                 (true, true) => "",
             };
             Ok(format!("cgroups v2 at {point}, {how}{part}"))
         }
         Err(error) => Err(format!(
-            "{error}: lists call owners by their processes, metrics cannot tell them apart"
+            "{error}: process names are shown; metrics have no owners"
         )),
     };
     Fact {
@@ -157,21 +154,21 @@ fn owners() -> Fact {
     }
 }
 
-/// How the sockets there are now are read.
-fn sockets(walk: &Walk) -> Fact {
+/// How existing sockets are read.
+fn sockets(walk: &WalkStatus) -> Fact {
     Fact {
         key: "sockets",
-        title: "sockets there are now",
+        title: "existing sockets",
         found: match walk {
-            Walk::Done(walked) => Ok(match walked.source.blind_spot() {
+            WalkStatus::Done(walked) => Ok(match walked.source.blind_spot() {
                 None => format!(
                     "{} read from the kernel's tables by BPF",
                     walked.census.sockets
                 ),
                 Some(blind_spot) => format!("{} {blind_spot}", walked.census.sockets),
             }),
-            Walk::NotYet => Err("they were not read".to_owned()),
-            Walk::Failed(reason) => Err(reason.clone()),
+            WalkStatus::NotYet => Err("not read".to_owned()),
+            WalkStatus::Failed(reason) => Err(reason.clone()),
         },
     }
 }
@@ -211,8 +208,8 @@ fn facts(btf: &Path) -> Vec<Fact> {
             "kernel addresses hidden",
             "/proc/sys/kernel/kptr_restrict",
             |value| match value {
-                "0" => "from the unprivileged".to_owned(),
-                "1" => "from all without CAP_SYSLOG".to_owned(),
+                "0" => "from unprivileged users".to_owned(),
+                "1" => "from processes without CAP_SYSLOG".to_owned(),
                 _ => "from everyone".to_owned(),
             },
         ),

@@ -1,31 +1,29 @@
 //! What each command does, and how it ends.
-//! It must never hold what a view or a metric is: it brings the parts together.
 
 pub mod agent;
+#[cfg(feature = "selftest")]
 pub mod demo;
 pub mod doctor;
-mod grouping;
+#[cfg(feature = "selftest")]
+mod lab_failure;
 pub mod list;
-mod news;
+#[cfg(feature = "selftest")]
 pub mod selftest;
+mod signals;
+mod snapshot_log;
+mod suspects;
 pub mod unpin;
 pub mod watch;
 
 use std::{
-    env,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     process::ExitCode,
 };
 
-use clap::ColorChoice;
+use crate::{bpf, collector::Monitor, serve::SnapshotSource};
+use halfopen_core::model::snapshot::Snapshot;
 
-use crate::{
-    kernel::{self, Monitor},
-    model::snapshot::Snapshot,
-    serve::Source,
-};
-
-impl Source for Monitor {
+impl SnapshotSource for Monitor {
     fn snapshot(&mut self) -> Snapshot {
         Self::snapshot(self)
     }
@@ -38,13 +36,12 @@ const FAILED: u8 = 1;
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let code = error
-        .downcast_ref::<kernel::Error>()
-        .map_or(FAILED, kernel::Error::exit_code);
+        .downcast_ref::<bpf::Error>()
+        .map_or(FAILED, bpf::Error::exit_code);
     ExitCode::from(code)
 }
 
-/// Why a command failed, in one sentence. Many an error names its cause already: a cause that has
-/// been named is not repeated.
+/// Why a command failed, in one sentence. A cause that an error names in its own text is not repeated.
 #[must_use]
 pub fn sentence(error: &anyhow::Error) -> String {
     error.chain().fold(String::new(), |mut sentence, cause| {
@@ -60,18 +57,7 @@ pub fn sentence(error: &anyhow::Error) -> String {
     })
 }
 
-/// Whether data on standard output is coloured (<https://no-color.org>).
-#[must_use]
-pub fn is_colored(choice: ColorChoice) -> bool {
-    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    match choice {
-        ColorChoice::Always => true,
-        ColorChoice::Never => false,
-        ColorChoice::Auto => io::stdout().is_terminal() && !no_color,
-    }
-}
-
-/// Writes data to standard output; a reader that has closed it wants no more, which is no error.
+/// Writes data to standard output; if the reader has closed it, that is not an error.
 ///
 /// # Errors
 /// When it cannot be written for another reason, such as a full disk.
@@ -90,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_cause_is_told_twice() {
+    fn no_cause_is_repeated() {
         let error = Err::<(), _>(anyhow!("no such file"))
             .context("cannot read x: no such file; give another")
             .context("starting")

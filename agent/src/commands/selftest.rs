@@ -1,98 +1,79 @@
 //! `halfopen selftest`: connections die in every known way, and every count is compared.
-//! It must never judge by the agent's own word: what is right comes from the lab.
+//! What is right comes from the lab, never from the agent.
 
 use std::{
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
 };
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
 use halfopen_lab::{
     Error,
-    agent::Agent,
-    http::Origin,
-    judge::Policy,
-    judgement::Thresholds,
-    report::Report,
-    session::{self, Terms},
-    storm::{self, Storm},
+    classify::assessment::Exactness,
+    observe::{agent_client::AgentThresholds, agent_process::AgentProcess, http::Origin},
+    report::SelftestReport,
+    scenario::session::{self, SelftestTerms},
+    stress::{self, StressTest},
 };
 
-use crate::{cli::Hooks, commands};
+use crate::commands::{self, lab_failure};
+use halfopen_core::model::hook::Mechanism;
 
 /// This very binary, even when its file has been replaced meanwhile.
 const MYSELF: &str = "/proc/self/exe";
 
-/// The flags of `halfopen selftest`.
-#[derive(Debug, Args)]
-pub struct SelftestArgs {
-    /// Mechanism of the hooks under test; auto takes the best that attaches, for each hook
-    #[arg(long, value_enum, default_value = "auto")]
-    hooks: Hooks,
-    /// Only the scenarios with these numbers
-    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = session::number)]
-    scenario: Vec<u16>,
-    /// A storm instead of the scenarios: so many connections die of every cause within two minutes, and
-    /// each death's certificate is held against what was done
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "10000",
-          value_parser = clap::value_parser!(u32).range(100..=30_000),
-          conflicts_with = "scenario")]
-    storm: Option<u32>,
-    /// In how many seconds
-    #[arg(long, value_name = "N", default_value_t = 120, hide = true, requires = "storm",
-          value_parser = clap::value_parser!(u64).range(1..=3600))]
-    storm_seconds: u64,
-    /// Test the agent that answers here instead of starting one
-    #[arg(long, value_name = "URL", conflicts_with = "hooks")]
-    from: Option<String>,
-    /// One JSON object a line
-    #[arg(long)]
-    json: bool,
-    /// Expect another figure than the table's, to see the self-test fail: '7 outbound
-    /// keepalive_probes=4'
-    #[arg(long, value_name = "EXPECTATION", hide = true, conflicts_with = "storm",
-          value_parser = session::falsified)]
-    falsify: Vec<(String, String, u64)>,
-    /// Write the agent's metrics, as they were judged, to this file
-    #[arg(long, value_name = "FILE")]
-    metrics_out: Option<PathBuf>,
+/// What to play, against which agent.
+#[derive(Debug)]
+pub struct SelftestConfig {
+    /// The mechanism under test; `None` for the best of each hook.
+    pub mechanism: Option<Mechanism>,
+    /// The scenarios with these numbers; all if empty.
+    pub scenarios: Vec<u16>,
+    /// A stress test instead of the scenarios.
+    pub stress: Option<StressTest>,
+    /// URL of the agent under test instead of one of our own.
+    pub from: Option<String>,
+    /// Whether to write JSON lines instead of a table.
+    pub json: bool,
+    /// Figures to expect instead of the table's.
+    pub falsified: Vec<(String, String, u64)>,
+    /// A file for the agent's metrics.
+    pub metrics_out: Option<PathBuf>,
 }
 
 /// Plays the scenarios and prints what was found.
 ///
 /// # Errors
 /// When the result cannot be written.
-pub fn run(args: &SelftestArgs) -> anyhow::Result<ExitCode> {
-    if !args.json {
-        let (many, takes) = args.storm().map_or_else(
+pub fn run(config: &SelftestConfig) -> anyhow::Result<ExitCode> {
+    if !config.json {
+        let (many, takes) = config.stress.map_or_else(
             || (String::new(), "about a minute".to_owned()),
-            |storm| {
-                let seconds = storm.lasts.as_secs() + 20;
+            |test| {
+                let seconds = test.lasts.as_secs() + 20;
                 (
-                    format!("{} ", storm.connections),
+                    format!("{} ", test.connections),
                     format!("about {seconds} s"),
                 )
             },
         );
-        // Where standard error is closed there is nobody to tell.
+        // Nobody reads a closed standard error.
         drop(writeln!(
             io::stderr(),
             "{many}connections are dying in private network namespaces; this takes {takes}"
         ));
     }
-    let report = match test(args) {
+    let report = match test(config) {
         Ok(report) => report,
-        Err(error) => return Ok(failed(&error)),
+        Err(error) => return Ok(lab_failure::report(&error)),
     };
-    if let Some(path) = &args.metrics_out {
+    if let Some(path) = &config.metrics_out {
         fs::write(path, &report.metrics)
             .with_context(|| format!("cannot write the metrics to {}", path.display()))?;
     }
-    commands::print(&if args.json {
+    commands::print(&if config.json {
         report.json()
     } else {
         report.table()
@@ -106,41 +87,32 @@ pub fn run(args: &SelftestArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-impl SelftestArgs {
-    fn storm(&self) -> Option<Storm> {
-        self.storm.map(|connections| Storm {
-            connections,
-            lasts: Duration::from_secs(self.storm_seconds),
-        })
-    }
-
-    /// Lets the agent at `origin` watch what is to be played.
-    fn play(&self, origin: &Origin, terms: &Terms) -> Result<Report, Error> {
-        match self.storm() {
-            Some(storm) => storm::run(origin, storm, terms.policy),
-            None => session::run(origin, &self.scenario, terms),
+impl SelftestConfig {
+    /// Plays what was asked for while the agent at `origin` observes.
+    fn play(&self, origin: &Origin, terms: &SelftestTerms) -> Result<SelftestReport, Error> {
+        match self.stress {
+            Some(test) => stress::run(origin, test, terms.exactness),
+            None => session::run(origin, &self.scenarios, terms),
         }
     }
 }
 
-fn test(args: &SelftestArgs) -> Result<Report, Error> {
-    let _turn = session::prepare()?;
-    if let Some(url) = &args.from {
-        let terms = Terms {
-            policy: None,
-            thresholds: Thresholds::Theirs,
-            falsified: args.falsify.clone(),
+fn test(config: &SelftestConfig) -> Result<SelftestReport, Error> {
+    let _lock = session::prepare()?;
+    if let Some(url) = &config.from {
+        let terms = SelftestTerms {
+            exactness: None,
+            thresholds: AgentThresholds::Theirs,
+            falsified: config.falsified.clone(),
         };
-        return args.play(&Origin::parse(url)?, &terms);
+        return config.play(&Origin::parse(url)?, &terms);
     }
-    let (mechanism, policy) = match args.hooks {
-        Hooks::Auto => (args.hooks, None),
-        Hooks::Fentry | Hooks::Kprobe => (args.hooks, Some(Policy::Exact)),
-        Hooks::Tracepoint => (args.hooks, Some(Policy::NeverOver)),
-    };
-    let mechanism = mechanism.to_possible_value();
-    let mechanism = mechanism.as_ref().map_or("auto", |value| value.get_name());
-    let agent = Agent::start(
+    let exactness = config.mechanism.map(|mechanism| match mechanism {
+        Mechanism::Fentry | Mechanism::Kprobe => Exactness::Exact,
+        Mechanism::Tracepoint => Exactness::NeverOver,
+    });
+    let mechanism = config.mechanism.map_or("auto", Mechanism::as_str);
+    let agent = AgentProcess::start(
         Path::new(MYSELF),
         &[
             "agent",
@@ -154,12 +126,12 @@ fn test(args: &SelftestArgs) -> Result<Report, Error> {
             "info",
         ],
     )?;
-    let terms = Terms {
-        policy,
-        thresholds: Thresholds::Ours,
-        falsified: args.falsify.clone(),
+    let terms = SelftestTerms {
+        exactness,
+        thresholds: AgentThresholds::Ours,
+        falsified: config.falsified.clone(),
     };
-    let report = args.play(agent.origin(), &terms)?;
+    let report = config.play(agent.origin(), &terms)?;
     if report.tally().1 > 0 {
         for line in agent.logged() {
             drop(writeln!(io::stderr(), "agent: {line}"));
@@ -167,11 +139,4 @@ fn test(args: &SelftestArgs) -> Result<Report, Error> {
     }
     agent.stop()?;
     Ok(report)
-}
-
-/// Tells why; the lab's errors carry their own exit code.
-pub(super) fn failed(error: &Error) -> ExitCode {
-    // Where standard error is closed there is nobody to tell.
-    drop(writeln!(io::stderr(), "halfopen: {error}"));
-    ExitCode::from(error.exit_code())
 }

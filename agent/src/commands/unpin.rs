@@ -1,25 +1,17 @@
-//! `halfopen unpin`: removes what an agent that has ended left in the kernel as it was told to.
-//! It must never take it away from an agent that runs.
+//! `halfopen unpin`: removes what `halfopen agent --pin` left in the kernel.
+//!
+//! # Invariants
+//! Nothing is removed while an agent runs there.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::Path, process::ExitCode};
 
-use clap::Args;
+use crate::bpf::{self, pin};
 
-use crate::kernel;
-
-/// The flags of `halfopen unpin`.
-#[derive(Debug, Args)]
-pub struct UnpinArgs {
-    /// The directory that was given to `halfopen agent --pin`
-    #[arg(value_name = "DIR", default_value = kernel::PINS)]
-    directory: PathBuf,
-}
-
-/// Removes it.
+/// Removes what is pinned in `directory`.
 ///
 /// # Errors
 /// When an agent runs there, it is no such directory, or it cannot be removed.
-pub fn run(args: &UnpinArgs) -> anyhow::Result<ExitCode> {
-    kernel::unpin(&args.directory).map_err(kernel::Error::from)?;
+pub fn run(directory: &Path) -> anyhow::Result<ExitCode> {
+    pin::unpin(directory).map_err(bpf::Error::from)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,7 @@
 //! Names of pods and containers of Kubernetes, from where the kubelet keeps their logs.
-//! It must never open a log, nor ask anybody over the network.
+//!
+//! # Invariants
+//! No log is opened, and nothing is asked over the network.
 
 use std::{
     collections::{
@@ -12,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::model::owner;
+use halfopen_core::model::owner;
 
 #[cfg(test)]
 mod tests;

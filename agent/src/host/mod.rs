@@ -1,10 +1,13 @@
-//! What the host tells outside BPF: /proc, network namespaces, the kernel's own counters.
-//! It must never know what our hooks counted.
+//! What the host tells outside BPF: network namespaces, cgroups and owners, mounts, privileges, the kernel's
+//! own counters.
 
 pub mod cgroups;
 pub mod kubernetes;
+pub(crate) mod memory;
 mod mounts;
 pub mod namespaces;
-pub mod prog_info;
+pub(crate) mod netns;
+pub mod owners;
+pub(crate) mod privileges;
+pub(crate) mod process;
 pub mod snmp;
-pub mod sock_diag;

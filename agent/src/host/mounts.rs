@@ -1,5 +1,4 @@
 //! What is mounted where, from /proc/self/mountinfo.
-//! It must never take an escaped name for the name.
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 

@@ -1,6 +1,8 @@
 //! The host's network namespaces: found through processes, threads and mounts, and entered one after
 //! another on a thread of its own.
-//! It must never keep one alive: nothing of a namespace stays open between rounds.
+//!
+//! # Invariants
+//! No namespace is kept alive: nothing of it stays open between rounds.
 
 use std::{
     collections::BTreeMap,

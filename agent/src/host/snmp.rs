@@ -1,10 +1,12 @@
 //! The kernel's own TCP counters of one network namespace, as /proc/net/snmp and /proc/net/netstat
 //! print them (net/ipv4/proc.c).
-//! It must never turn a counter that is not there into 0.
+//!
+//! # Invariants
+//! A counter that is missing is unknown, not 0.
 
 use std::{fs, io, path::Path};
 
-use crate::model::{accounting::KernelCounts, snapshot::KernelCounter};
+use halfopen_core::model::accounting::{KernelCounter, KernelCounts};
 
 /// Reads the counters of the network namespace whose `net` directory in /proc this is.
 ///

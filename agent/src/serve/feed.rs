@@ -1,96 +1,98 @@
-//! Events as they arrive: the latest certificates kept, and everything passed on to those who watch.
-//! It must never wait for a watcher: one that falls behind is told how many it missed.
+//! Events as they arrive: keeps the latest deaths, and passes every event on to the watchers.
+//!
+//! # Invariants
+//! No watcher is waited for: one that falls behind gets the number of events it missed.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
-use super::lossy::{self, Got};
-use crate::model::{
+use super::lag_counting_broadcast::{Received, Receiver, Sender};
+use halfopen_core::model::{
     deaths::{Certificate, Deaths},
     event::{Event, Listener, Missed, What},
 };
 
-/// Events that a watcher may be behind: a third of a second at 50,000 events a second.
-const BEHIND: usize = 16_384;
+/// Events that a watcher may lag behind: a third of a second at 50,000 events per second.
+const CAPACITY: usize = 16_384;
 
 /// Takes events and passes them on; cheap to clone.
 #[derive(Clone)]
-pub struct Feed(Arc<Shared>);
+pub struct Feed(Arc<FeedState>);
 
-/// An event; a death's certificate has a number.
-type Told = (Arc<Event>, Option<u64>);
+/// An event; deaths are numbered.
+type NumberedEvent = (Arc<Event>, Option<u64>);
 
-struct Shared {
+struct FeedState {
     deaths: Mutex<Deaths>,
     kept_at_most: usize,
-    all: lossy::Sender<Told>,
-    /// Deaths apart: whoever watches them alone must not lose them to a flood of others.
-    deaths_alone: lossy::Sender<Told>,
-    /// Certificates that were lost before they came here.
+    all: Sender<NumberedEvent>,
+    /// Deaths have a buffer of their own, so that other events do not push them out.
+    deaths_only: Sender<NumberedEvent>,
+    /// Deaths lost before they arrived here.
     lost: AtomicU64,
-    /// Those who want every event.
+    /// Watchers of every event.
     watchers: AtomicUsize,
 }
 
-/// What a watcher hears.
+/// What a watcher receives.
 #[derive(Debug, Clone)]
-pub enum Heard {
-    /// An event; a death's certificate has a number.
+pub enum FeedItem {
+    /// An event; deaths are numbered.
     Event(Arc<Event>, Option<u64>),
-    /// So many events of those that it watches were dropped on the way.
+    /// The number of watched events that were dropped before this point.
     Missed(u64),
 }
 
 impl Feed {
-    /// Keeps at most so many certificates.
+    /// Keeps at most this number of deaths.
     #[must_use]
     pub fn new(kept_at_most: usize) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(FeedState {
             deaths: Mutex::new(Deaths::new(kept_at_most)),
             kept_at_most,
-            all: lossy::Sender::new(BEHIND),
-            deaths_alone: lossy::Sender::new(BEHIND),
+            all: Sender::new(CAPACITY),
+            deaths_only: Sender::new(CAPACITY),
             lost: AtomicU64::new(0),
             watchers: AtomicUsize::new(0),
         }))
     }
 
-    /// The kept certificates.
+    /// The kept deaths.
     #[must_use]
     pub fn deaths(&self) -> Deaths {
         self.lock().clone()
     }
 
-    /// How many certificates are kept at most.
+    /// The largest number of deaths that are kept.
     #[must_use]
     pub fn kept_at_most(&self) -> usize {
         self.0.kept_at_most
     }
 
-    /// How many certificates never came here.
+    /// The number of deaths that never arrived here.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.0.lost.load(Ordering::Relaxed)
     }
 
-    /// Whether somebody wants every event.
+    /// Whether anyone watches every event.
     #[must_use]
     pub fn is_watched(&self) -> bool {
         self.0.watchers.load(Ordering::Relaxed) != 0
     }
 
-    /// Begins to listen: to every event or to deaths alone, first to the kept certificates with a
-    /// number above `since`, where one is given: 0 for all that are kept. One who knows a number that
-    /// was never given knows it from an agent before this one.
+    /// Starts a watcher of every event, or of deaths only. It first receives the kept deaths with a
+    /// number above `since`, if given (0: all that are kept). A number that was never assigned comes from
+    /// an earlier agent, and counts as 0.
     #[must_use]
-    pub fn watch(&self, all: bool, since: Option<u64>) -> Watcher {
+    pub fn watch(&self, all: bool, since: Option<u64>) -> FeedWatcher {
         let deaths = self.lock();
         let live = if all {
             &self.0.all
         } else {
-            &self.0.deaths_alone
+            &self.0.deaths_only
         }
         .subscribe();
         let since = since.map(|since| if since > deaths.arrived() { 0 } else { since });
@@ -106,7 +108,7 @@ impl Feed {
         if all {
             self.0.watchers.fetch_add(1, Ordering::Relaxed);
         }
-        Watcher {
+        FeedWatcher {
             feed: self.clone(),
             all,
             gone,
@@ -115,7 +117,7 @@ impl Feed {
         }
     }
 
-    // The state is valid at every unlock, whoever panicked.
+    // The state is valid at every unlock, so poisoning does not matter.
     fn lock(&self) -> MutexGuard<'_, Deaths> {
         self.0.deaths.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -131,8 +133,8 @@ impl Listener for Feed {
         if let What::Death(_) = event.what {
             let mut deaths = self.lock();
             let number = Some(deaths.add(Arc::clone(&event)).number);
-            // Under the lock: whoever begins to watch now has it once.
-            self.0.deaths_alone.send((Arc::clone(&event), number));
+            // Under the lock, so that a new watcher receives it exactly once.
+            self.0.deaths_only.send((Arc::clone(&event), number));
             self.0.all.send((event, number));
         } else {
             self.0.all.send((event, None));
@@ -145,55 +147,55 @@ impl Listener for Feed {
         }
         if missed.deaths > 0 {
             self.0.lost.fetch_add(missed.deaths, Ordering::Relaxed);
-            self.0.deaths_alone.missed(missed.deaths);
+            self.0.deaths_only.missed(missed.deaths);
         }
     }
 }
 
-/// One who listens.
-pub struct Watcher {
+/// Receives events from a feed.
+pub struct FeedWatcher {
     feed: Feed,
     all: bool,
-    /// Certificates asked for that are no longer kept.
+    /// Requested deaths that are no longer kept.
     gone: u64,
     kept: std::vec::IntoIter<Certificate>,
-    live: lossy::Receiver<Told>,
+    live: Receiver<NumberedEvent>,
 }
 
-impl Watcher {
-    /// The next; `None` when there will be no more.
-    pub async fn next(&mut self) -> Option<Heard> {
+impl FeedWatcher {
+    /// The next item; `None` after the last.
+    pub async fn next(&mut self) -> Option<FeedItem> {
         match self.next_kept() {
-            None => self.live.next().await.map(Heard::from),
+            None => self.live.next().await.map(FeedItem::from),
             kept => kept,
         }
     }
 
-    /// The next if it is there already.
-    pub fn next_at_hand(&mut self) -> Option<Heard> {
+    /// The next item, if it is available without waiting.
+    pub fn try_next(&mut self) -> Option<FeedItem> {
         self.next_kept()
-            .or_else(|| self.live.next_at_hand().map(Heard::from))
+            .or_else(|| self.live.try_next().map(FeedItem::from))
     }
 
-    fn next_kept(&mut self) -> Option<Heard> {
+    fn next_kept(&mut self) -> Option<FeedItem> {
         if self.gone > 0 {
-            return Some(Heard::Missed(std::mem::take(&mut self.gone)));
+            return Some(FeedItem::Missed(std::mem::take(&mut self.gone)));
         }
         let kept = self.kept.next()?;
-        Some(Heard::Event(kept.event, Some(kept.number)))
+        Some(FeedItem::Event(kept.event, Some(kept.number)))
     }
 }
 
-impl From<Got<Told>> for Heard {
-    fn from(got: Got<Told>) -> Self {
+impl From<Received<NumberedEvent>> for FeedItem {
+    fn from(got: Received<NumberedEvent>) -> Self {
         match got {
-            Got::Value((event, number)) => Self::Event(event, number),
-            Got::Missed(events) => Self::Missed(events),
+            Received::Value((event, number)) => Self::Event(event, number),
+            Received::Missed(events) => Self::Missed(events),
         }
     }
 }
 
-impl Drop for Watcher {
+impl Drop for FeedWatcher {
     fn drop(&mut self) {
         if self.all {
             self.feed.0.watchers.fetch_sub(1, Ordering::Relaxed);
@@ -204,7 +206,7 @@ impl Drop for Watcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::fixture::death;
+    use halfopen_core::model::event::fixture::death;
 
     fn timeout() -> Event {
         Event {
@@ -217,17 +219,17 @@ mod tests {
         Missed { events, deaths }
     }
 
-    fn heard(watcher: &mut Watcher) -> Vec<String> {
-        std::iter::from_fn(|| watcher.next_at_hand())
-            .map(|heard| match heard {
-                Heard::Event(event, number) => format!("{} {number:?}", event.what.as_str()),
-                Heard::Missed(events) => format!("missed {events}"),
+    fn received(watcher: &mut FeedWatcher) -> Vec<String> {
+        std::iter::from_fn(|| watcher.try_next())
+            .map(|item| match item {
+                FeedItem::Event(event, number) => format!("{} {number:?}", event.what.as_str()),
+                FeedItem::Missed(events) => format!("missed {events}"),
             })
             .collect()
     }
 
     #[test]
-    fn certificates_are_kept_and_passed_on_once() {
+    fn deaths_are_kept_and_passed_on_once() {
         let feed = Feed::new(2);
         for _ in 0..3 {
             feed.hear(death());
@@ -237,64 +239,68 @@ mod tests {
         feed.hear(timeout());
         feed.hear(death());
         assert_eq!(
-            heard(&mut from_start),
+            received(&mut from_start),
             ["death Some(2)", "death Some(3)", "death Some(4)"]
         );
-        assert_eq!(heard(&mut from_now), ["timeout None", "death Some(4)"]);
+        assert_eq!(received(&mut from_now), ["timeout None", "death Some(4)"]);
         assert_eq!(feed.deaths().arrived(), 4);
     }
 
     #[test]
-    fn one_who_comes_again_is_told_what_is_gone() {
+    fn a_reconnecting_watcher_gets_the_number_of_deaths_no_longer_kept() {
         let check = |kept: usize, since, expected: &[&str]| {
             let feed = Feed::new(kept);
             for _ in 0..4 {
                 feed.hear(death());
             }
             let mut watcher = feed.watch(false, Some(since));
-            assert_eq!(heard(&mut watcher), expected, "{kept} kept, since {since}");
+            assert_eq!(
+                received(&mut watcher),
+                expected,
+                "{kept} kept, since {since}"
+            );
         };
         check(2, 0, &["death Some(3)", "death Some(4)"]);
         check(2, 1, &["missed 1", "death Some(3)", "death Some(4)"]);
         check(2, 2, &["death Some(3)", "death Some(4)"]);
         check(2, 4, &[]);
         check(0, 1, &["missed 3"]);
-        // Another agent's number.
+        // A number assigned by another agent.
         check(2, 5, &["death Some(3)", "death Some(4)"]);
     }
 
     #[test]
-    fn one_who_falls_behind_is_told_how_far() {
+    fn a_slow_watcher_gets_the_number_of_events_missed() {
         let feed = Feed::new(0);
         let mut slow = feed.watch(false, None);
-        for _ in 0..BEHIND + 10 {
+        for _ in 0..CAPACITY + 10 {
             feed.hear(death());
         }
         feed.missed(missed(9, 7));
-        let first = slow.next_at_hand();
-        assert!(matches!(first, Some(Heard::Missed(11))), "{first:?}");
-        let rest = heard(&mut slow);
-        assert_eq!(rest.len(), BEHIND);
+        let first = slow.try_next();
+        assert!(matches!(first, Some(FeedItem::Missed(11))), "{first:?}");
+        let rest = received(&mut slow);
+        assert_eq!(rest.len(), CAPACITY);
         assert_eq!(rest.last().unwrap(), "missed 7");
         assert_eq!(feed.lost(), 7);
     }
 
     #[test]
-    fn a_flood_of_other_events_takes_no_death_from_who_watches_deaths_alone() {
+    fn other_events_push_no_deaths_out_of_the_buffer() {
         let feed = Feed::new(0);
         let mut deaths = feed.watch(false, None);
         let _all = feed.watch(true, None);
         feed.hear(death());
-        for _ in 0..2 * BEHIND {
+        for _ in 0..2 * CAPACITY {
             feed.hear(timeout());
         }
         feed.missed(missed(1_000, 0));
         feed.hear(death());
-        assert_eq!(heard(&mut deaths), ["death Some(1)", "death Some(2)"]);
+        assert_eq!(received(&mut deaths), ["death Some(1)", "death Some(2)"]);
     }
 
     #[test]
-    fn every_event_is_wanted_while_somebody_watches_all() {
+    fn every_event_is_wanted_while_one_watches_all() {
         let feed = Feed::new(1);
         let deaths_only = feed.watch(false, None);
         assert!(!feed.wants_all());

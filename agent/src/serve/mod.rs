@@ -1,33 +1,38 @@
-//! The HTTP edge: listens, takes snapshots when asked, and answers.
-//! It must never judge what it serves: what a value means is decided before it gets here.
+//! The HTTP server: listens, takes snapshots on request, and serves them.
+//!
+//! # Invariants
+//! Nothing is classified here: what a value means is decided by the model.
 
-mod access;
+mod accept;
 mod api;
-mod connections;
-mod conversation;
+mod client;
+pub mod exposition;
 mod feed;
+mod http_connection;
+pub mod lag_counting_broadcast;
+mod limits;
 mod listen;
-pub mod lossy;
 mod negotiate;
-mod patience;
-mod process;
-mod reading;
+mod rendered_snapshot;
+mod response;
 mod routes;
 mod sampler;
 mod scrape;
-mod visitor;
+mod web_config;
+mod write_timeout;
 
-pub use access::{Access, ConfigError, Reason};
-pub use api::{Api, Lister};
-pub use connections::{Limits, serve};
-pub use feed::{Feed, Heard, Watcher};
+pub use accept::serve;
+pub use api::{Api, ConnectionLister};
+pub use client::{ClientIdentity, Peer};
+pub use feed::{Feed, FeedItem, FeedWatcher};
+pub use limits::ServerLimits;
 pub use listen::{
-    ActivationError, AddressError, ListenAddress, ListenError, Listener, Listening, SOCKET,
-    SocketError, socket_path,
+    AddressError, BoundListeners, ListenAddress, ListenError, SOCKET, SocketError,
+    SystemdSocketError, WebListener, socket_path,
 };
 pub use negotiate::Encoding;
-pub use reading::Reading;
+pub use rendered_snapshot::RenderedSnapshot;
 pub use routes::{PathError, Routes, TelemetryPath};
-pub use sampler::{Pending, Refused, Sampler, Snapshots, Source, pending};
+pub use sampler::{PendingSampler, Sampler, SnapshotError, SnapshotSource, Snapshots, pending};
 pub use scrape::MAX_REQUESTS;
-pub use visitor::{Peer, Visitor};
+pub use web_config::{Access, ConfigError, Reason};

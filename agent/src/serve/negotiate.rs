@@ -1,5 +1,7 @@
-//! What a client would have: the format and the encoding, by its Accept headers (RFC 9110, 12.5).
-//! It must never leave a client without an answer: one that would have neither gets plain text.
+//! Content negotiation: format and encoding, from the Accept headers (RFC 9110, 12.5).
+//!
+//! # Invariants
+//! A client that accepts no offered format gets plain text, as from other exporters.
 
 use std::cmp::Reverse;
 
@@ -8,39 +10,39 @@ use hyper::{
     header::{ACCEPT, ACCEPT_ENCODING, HeaderName},
 };
 
-use crate::metrics::Format;
+use halfopen_core::metrics::Format;
 
-/// How a body is sent.
+/// The encoding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// As it is.
+    /// None.
     Identity,
-    /// With gzip.
+    /// gzip.
     Gzip,
 }
 
 /// One element of a header such as `text/plain;version=0.0.4;q=0.3`.
-struct Wish<'a> {
-    what: &'a str,
+struct AcceptItem<'a> {
+    value: &'a str,
     parameters: Vec<(&'a str, &'a str)>,
-    /// From 0, which refuses, to 1.
+    /// From 0 (not acceptable) to 1.
     quality: f32,
 }
 
-/// The wishes of a header, in order; what is malformed is no wish.
-fn wishes(headers: &HeaderMap, name: HeaderName) -> Vec<Wish<'_>> {
+/// The items of a header, in order, without malformed ones.
+fn items(headers: &HeaderMap, name: HeaderName) -> Vec<AcceptItem<'_>> {
     let values = headers.get_all(name).into_iter();
     let text = values.filter_map(|value| value.to_str().ok());
     text.flat_map(|text| text.split(','))
-        .filter_map(wish)
+        .filter_map(item)
         .collect()
 }
 
-fn wish(element: &str) -> Option<Wish<'_>> {
+fn item(element: &str) -> Option<AcceptItem<'_>> {
     let mut parts = element.split(';').map(str::trim);
-    let what = parts.next().filter(|what| !what.is_empty())?;
-    let mut wish = Wish {
-        what,
+    let value = parts.next().filter(|value| !value.is_empty())?;
+    let mut item = AcceptItem {
+        value,
         parameters: Vec::new(),
         quality: 1.0,
     };
@@ -49,51 +51,51 @@ fn wish(element: &str) -> Option<Wish<'_>> {
         let (name, value) = (name.trim(), value.trim().trim_matches('"'));
         if name.eq_ignore_ascii_case("q") {
             let quality = value.parse().ok();
-            wish.quality = quality.filter(|quality| (0.0..=1.0).contains(quality))?;
+            item.quality = quality.filter(|quality| (0.0..=1.0).contains(quality))?;
         } else {
-            wish.parameters.push((name, value));
+            item.parameters.push((name, value));
         }
     }
-    Some(wish)
+    Some(item)
 }
 
-/// What is offered, the default first.
+/// The offered formats, the default first.
 const OFFERS: [(Format, &str, &str); 2] = [
     (Format::Text, "text/plain", "0.0.4"),
     (Format::OpenMetrics, "application/openmetrics-text", "1.0.0"),
 ];
 
-/// The format that the client likes best. Where it likes both the same, it is the one it names more
-/// precisely, then the one it names first, then plain text.
+/// The format that the client prefers. At equal quality it is the one named more specifically, then the
+/// one named first, then plain text.
 #[must_use]
 pub fn format(headers: &HeaderMap) -> Format {
-    let wishes = wishes(headers, ACCEPT);
-    let liked = OFFERS.iter().filter_map(|(format, media, version)| {
-        let wishes = wishes.iter().enumerate();
-        let matching = wishes.filter_map(|(place, wish)| {
+    let items = items(headers, ACCEPT);
+    let acceptable = OFFERS.iter().filter_map(|(format, media, version)| {
+        let items = items.iter().enumerate();
+        let matching = items.filter_map(|(place, item)| {
             Some((
-                precision(wish, media, version)?,
+                specificity(item, media, version)?,
                 Reverse(place),
-                wish.quality,
+                item.quality,
             ))
         });
-        // The most precise wish counts for a format, wherever it stands.
-        let (precision, place, quality) = matching.max_by_key(|wish| (wish.0, wish.1))?;
-        (quality > 0.0).then_some((*format, quality, (precision, place)))
+        // The most specific item decides for a format, wherever it stands.
+        let (specificity, place, quality) = matching.max_by_key(|item| (item.0, item.1))?;
+        (quality > 0.0).then_some((*format, quality, (specificity, place)))
     });
-    // Of equals the last is taken, which must be the default.
-    let best = liked.rev().max_by(|one, other| {
+    // `max_by` takes the last of equals, which must be the default.
+    let best = acceptable.rev().max_by(|one, other| {
         let by_quality = one.1.total_cmp(&other.1);
         by_quality.then_with(|| one.2.cmp(&other.2))
     });
     best.map_or(Format::Text, |(format, ..)| format)
 }
 
-/// How precisely a wish names this type, if it does.
-fn precision(wish: &Wish<'_>, media: &str, version: &str) -> Option<usize> {
+/// How specifically an item names this type, if it matches.
+fn specificity(item: &AcceptItem<'_>, media: &str, version: &str) -> Option<usize> {
     let of_type = media.split_once('/').map_or(media, |(of_type, _)| of_type);
-    let range = wish.what;
-    let precision = if range == "*/*" {
+    let range = item.value;
+    let specificity = if range == "*/*" {
         0
     } else if let Some(wanted) = range.strip_suffix("/*") {
         wanted.eq_ignore_ascii_case(of_type).then_some(1)?
@@ -101,11 +103,11 @@ fn precision(wish: &Wish<'_>, media: &str, version: &str) -> Option<usize> {
         range.eq_ignore_ascii_case(media).then_some(2)?
     };
     let mut named = 0;
-    for (name, value) in &wish.parameters {
+    for (name, value) in &item.parameters {
         let fits = match name.to_ascii_lowercase().as_str() {
             "version" => *value == version,
             "charset" => value.eq_ignore_ascii_case("utf-8"),
-            // Such as `escaping`: every name here is one that no scheme changes.
+            // Such as `escaping`: no scheme changes the names of these metrics.
             _ => continue,
         };
         if !fits {
@@ -113,24 +115,24 @@ fn precision(wish: &Wish<'_>, media: &str, version: &str) -> Option<usize> {
         }
         named += 1;
     }
-    Some(precision + named)
+    Some(specificity + named)
 }
 
-/// The encoding that the client likes best; gzip only where it says so.
+/// The encoding that the client prefers; gzip only if it names it.
 #[must_use]
 pub fn encoding(headers: &HeaderMap) -> Encoding {
-    let wishes = wishes(headers, ACCEPT_ENCODING);
+    let items = items(headers, ACCEPT_ENCODING);
     let quality = |names: &[&str]| {
-        let named = |wish: &&Wish<'_>| {
+        let named = |item: &&AcceptItem<'_>| {
             names
                 .iter()
-                .any(|name| wish.what.eq_ignore_ascii_case(name))
+                .any(|name| item.value.eq_ignore_ascii_case(name))
         };
-        wishes.iter().find(named).map(|wish| wish.quality)
+        items.iter().find(named).map(|item| item.quality)
     };
     let gzip = quality(&["gzip", "x-gzip"]).or_else(|| quality(&["*"]));
     let gzip = gzip.unwrap_or(0.0);
-    // Not named, it may be sent, but is not asked for.
+    // Unnamed, it is acceptable, but not preferred.
     let identity = quality(&["identity"]).unwrap_or(0.0);
     if gzip > 0.0 && gzip >= identity {
         Encoding::Gzip
@@ -207,16 +209,16 @@ mod tests {
             &["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"],
             text,
         );
-        // Equally liked: what is named, then what is named first.
+        // Equal quality: the one named, then the one named first.
         check(&["application/openmetrics-text, */*"], open);
         check(&["*/*, application/openmetrics-text"], open);
         check(&["text/plain, application/openmetrics-text"], text);
         check(&["application/openmetrics-text, text/plain"], open);
-        // What is named is not judged by what is not.
+        // A wildcard does not apply to a type that is named.
         check(&["application/openmetrics-text;q=0, */*"], text);
         check(&["text/plain;q=0.1, */*;q=0.9"], open);
         check(&["text/plain;q=0, */*;q=0.9"], open);
-        // Neither: plain text, as other exporters have it.
+        // Neither: plain text, as from other exporters.
         check(&["application/vnd.google.protobuf"], text);
         check(&["application/openmetrics-text;version=0.0.1"], text);
         check(&["application/openmetrics-text;version=2.0.0"], text);
@@ -261,7 +263,7 @@ mod tests {
         check(&["identity;q=0.5, gzip"], gzip);
         check(&["identity;q=0, gzip;q=0.1"], gzip);
         check(&["identity, gzip"], gzip);
-        // Nothing else is left to send.
+        // No other encoding is acceptable either.
         check(&["identity;q=0"], plain);
         check(&["gzip;q=2"], plain);
         check(&["gzipped"], plain);

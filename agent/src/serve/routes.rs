@@ -1,26 +1,19 @@
-//! What each path answers.
-//! It must never read a request's body, nor answer with more than was asked for.
+//! Which path gets which response.
+//!
+//! # Invariants
+//! No request body is read.
 
 use std::str::FromStr;
 
-use http_body_util::{Either, Full};
-use hyper::{
-    Method, Request, Response, StatusCode,
-    body::Bytes,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
-};
+use hyper::{Method, Request, StatusCode};
 
 use super::{
-    api::{self, Api, Refusal, Stream},
-    sampler::{Refused, Snapshots},
+    api::{self, Api},
+    client::ClientIdentity,
+    response::{self, HttpError, HttpResponse},
+    sampler::{SnapshotError, Snapshots},
     scrape::{self, Scraper},
-    visitor::Visitor,
 };
-
-const PLAIN: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
-const STREAM: &str = "text/event-stream";
-const HTML: &str = "text/html; charset=utf-8";
 
 /// The path of the metrics, such as `/metrics`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +45,7 @@ impl FromStr for TelemetryPath {
     }
 }
 
-/// All that the server answers.
+/// Every route, and what answers it; cheap to clone.
 #[derive(Clone)]
 pub struct Routes {
     snapshots: Snapshots,
@@ -61,32 +54,8 @@ pub struct Routes {
     api: Api,
 }
 
-/// What is answered.
-pub type Answer = Response<Either<Full<Bytes>, Stream>>;
-
-/// Whether an answer goes on until somebody ends it.
-pub fn is_stream(answer: &Answer) -> bool {
-    matches!(answer.body(), Either::Right(_))
-}
-
-/// To one whose name or password is wrong or missing.
-pub fn unauthorized() -> Answer {
-    let mut answer = plain(StatusCode::UNAUTHORIZED, "Unauthorized\n");
-    let basic = HeaderValue::from_static("Basic");
-    answer.headers_mut().insert(WWW_AUTHENTICATE, basic);
-    answer
-}
-
-/// While so many passwords are looked at that one more would only wait.
-pub fn too_many_log_ins() -> Answer {
-    refuse((
-        StatusCode::SERVICE_UNAVAILABLE,
-        "too many passwords are being checked; try again in a second".into(),
-    ))
-}
-
 impl Routes {
-    /// Answers from `snapshots`, the metrics at `telemetry`, and from `api`.
+    /// Serves `snapshots` as metrics at `telemetry`, and `api`.
     #[must_use]
     pub fn new(snapshots: Snapshots, telemetry: TelemetryPath, api: Api) -> Self {
         Self {
@@ -97,15 +66,15 @@ impl Routes {
         }
     }
 
-    /// Lets at most so many scrapes wait at one time; 0 is no limit.
+    /// Limits concurrent scrapes; 0 is no limit.
     #[must_use]
     pub fn with_max_requests(mut self, max_requests: u64) -> Self {
         self.scraper = Scraper::new(self.snapshots.clone(), max_requests);
         self
     }
 
-    /// Answers one request of `visitor`; hyper leaves the body out for HEAD, that of a stream too.
-    pub async fn answer<B>(&self, request: Request<B>, visitor: Visitor) -> Answer {
+    /// Answers one request of `client`; hyper leaves the body out for HEAD, that of a stream too.
+    pub async fn answer<B>(&self, request: Request<B>, client: ClientIdentity) -> HttpResponse {
         let path = request.uri().path();
         let known = path == self.telemetry.0
             || matches!(
@@ -113,31 +82,30 @@ impl Routes {
                 "/" | "/-/healthy" | "/-/ready" | api::CONNECTIONS | api::DEATHS | api::EVENTS
             );
         if !known {
-            return plain(StatusCode::NOT_FOUND, "no such page; see /\n");
+            return response::plain(StatusCode::NOT_FOUND, "no such page; see /");
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-            answer
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return answer;
+            return response::method_not_allowed();
         }
         match path {
-            "/" => respond(StatusCode::OK, HTML, self.index().into()),
-            "/-/healthy" => plain(StatusCode::OK, "healthy\n"),
-            "/-/ready" if self.snapshots.ready() => plain(StatusCode::OK, "ready\n"),
-            "/-/ready" => unavailable(Refused::Starting),
+            "/" => response::html(self.index()),
+            "/-/healthy" => response::plain(StatusCode::OK, "healthy"),
+            "/-/ready" if self.snapshots.ready() => response::plain(StatusCode::OK, "ready"),
+            "/-/ready" => {
+                response::error(response::unavailable(SnapshotError::Starting.to_string()))
+            }
             api::CONNECTIONS | api::DEATHS | api::EVENTS => {
-                if let Err(refusal) = api::admits(visitor, request.headers()) {
-                    return refuse(refusal);
+                let allowed = api::may_see_peers(client, request.headers());
+                match allowed {
+                    Ok(()) => self.api(&request).await.unwrap_or_else(response::error),
+                    Err(refusal) => response::error(refusal),
                 }
-                self.api(&request).await
             }
             _ => self.scraper.answer(&request).await,
         }
     }
 
-    async fn api<B>(&self, request: &Request<B>) -> Answer {
+    async fn api<B>(&self, request: &Request<B>) -> Result<HttpResponse, HttpError> {
         let query = request.uri().query().unwrap_or_default().to_owned();
         match request.uri().path() {
             api::CONNECTIONS => self.blocking(move |api| api.connections(&query)).await,
@@ -145,29 +113,23 @@ impl Routes {
             _ => {
                 let last = request.headers().get("last-event-id");
                 let last = last.and_then(|id| id.to_str().ok());
-                match self.api.events(&query, last) {
-                    Ok(stream) => answer(StatusCode::OK, STREAM, Either::Right(stream)),
-                    Err(refusal) => refuse(refusal),
-                }
+                self.api.events(&query, last).map(response::event_stream)
             }
         }
     }
 
-    /// Reading takes as long as a walk: not on a thread that answers others.
+    /// Reading takes as long as a walk: not on a thread that serves other requests.
     async fn blocking(
         &self,
-        read: impl FnOnce(&Api) -> Result<String, Refusal> + Send + 'static,
-    ) -> Answer {
+        read: impl FnOnce(&Api) -> Result<String, HttpError> + Send + 'static,
+    ) -> Result<HttpResponse, HttpError> {
         let api = self.api.clone();
         let read = tokio::task::spawn_blocking(move || read(&api));
-        match read.await {
-            Ok(Ok(text)) => respond(StatusCode::OK, JSON, text.into()),
-            Ok(Err(refusal)) => refuse(refusal),
-            Err(_) => refuse((
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "reading failed; see the agent's log".into(),
-            )),
-        }
+        let result = read.await.unwrap_or_else(|_| {
+            let reason = "reading failed; see the agent's log";
+            Err(response::internal_error(reason))
+        });
+        result.map(response::json)
     }
 
     fn index(&self) -> String {
@@ -188,45 +150,6 @@ impl Routes {
             events = api::EVENTS,
         )
     }
-}
-
-fn unavailable(refused: Refused) -> Answer {
-    refuse((StatusCode::SERVICE_UNAVAILABLE, refused.to_string()))
-}
-
-pub(super) fn refuse((status, reason): Refusal) -> Answer {
-    let mut answer = plain(status, &format!("{reason}\n"));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        answer
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    answer
-}
-
-fn plain(status: StatusCode, text: &str) -> Answer {
-    respond(status, PLAIN, text.to_owned().into())
-}
-
-pub(super) fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
-    answer(status, content_type, Either::Left(Full::new(body)))
-}
-
-fn answer(
-    status: StatusCode,
-    content_type: &'static str,
-    body: Either<Full<Bytes>, Stream>,
-) -> Answer {
-    let mut answer = Response::new(body);
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        "x-content-type-options",
-        HeaderValue::from_static("nosniff"),
-    );
-    answer
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
-//! One thread owns the source of snapshots; all who ask while it is busy share the next one.
-//! It must never hand out a snapshot begun before it was asked for, nor one of a dead source.
+//! One thread owns the source of snapshots; requests that come while it is busy share the next one.
+//!
+//! # Invariants
+//! A request gets a snapshot that was started after it, or an error.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -9,32 +11,32 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::reading::Reading;
-use crate::model::snapshot::Snapshot;
+use super::rendered_snapshot::RenderedSnapshot;
+use halfopen_core::model::snapshot::Snapshot;
 
-/// Requests that may wait for a snapshot; more is no monitoring but an accident or an attack.
+/// Requests that may wait for a snapshot; more is an accident or an attack.
 const MAX_WAITING: usize = 256;
 
-/// A snapshot takes milliseconds; a source that takes this long is stuck.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// A snapshot takes milliseconds: a source that takes this long is stuck.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Where snapshots come from.
-pub trait Source: Send + 'static {
-    /// Reads everything once. Slow (milliseconds); panics end the agent.
+pub trait SnapshotSource: Send + 'static {
+    /// Takes one snapshot. Takes milliseconds; a panic ends the agent.
     fn snapshot(&mut self) -> Snapshot;
 }
 
 /// Why there is no snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// The source does not run yet.
+pub enum SnapshotError {
+    /// The source is not running yet.
     #[error("the hooks are not attached yet; try again in a second")]
     Starting,
-    /// Too many are waiting.
+    /// Too many requests are waiting.
     #[error("more than {MAX_WAITING} requests are waiting for a snapshot; scrape less often")]
     Busy,
     /// The source is stuck.
-    #[error("no snapshot could be taken within {} seconds; see the agent's log", PATIENCE.as_secs())]
+    #[error("no snapshot could be taken within {} seconds; see the agent's log", SNAPSHOT_TIMEOUT.as_secs())]
     Stuck,
     /// The source has ended.
     #[error("the agent is ending")]
@@ -42,9 +44,9 @@ pub enum Refused {
 }
 
 #[derive(Default)]
-struct State {
+struct SnapshotQueue {
     phase: Phase,
-    waiting: Vec<oneshot::Sender<Arc<Reading>>>,
+    waiting: Vec<oneshot::Sender<Arc<RenderedSnapshot>>>,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -56,14 +58,14 @@ enum Phase {
 }
 
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+struct SamplerState {
+    state: Mutex<SnapshotQueue>,
     changed: Condvar,
 }
 
-impl Shared {
-    // A panic of the source must not spread: the state is valid at every unlock.
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl SamplerState {
+    // The state is valid at every unlock, so poisoning does not matter.
+    fn lock(&self) -> MutexGuard<'_, SnapshotQueue> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -77,41 +79,41 @@ impl Shared {
     }
 }
 
-/// Asks for snapshots; cheap to clone.
+/// Requests snapshots; cheap to clone.
 #[derive(Clone)]
-pub struct Snapshots(Arc<Shared>);
+pub struct Snapshots(Arc<SamplerState>);
 
 impl Snapshots {
-    /// Whether snapshots can be had now.
+    /// Whether snapshots are available.
     #[must_use]
     pub fn ready(&self) -> bool {
         self.0.lock().phase == Phase::Running
     }
 
-    /// A snapshot begun after this call.
+    /// A snapshot started after this call.
     ///
     /// # Errors
-    /// When there is none to be had; see [`Refused`].
-    pub async fn take(&self) -> Result<Arc<Reading>, Refused> {
+    /// When none is available; see [`SnapshotError`].
+    pub async fn take(&self) -> Result<Arc<RenderedSnapshot>, SnapshotError> {
         let answer = self.enqueue()?;
-        match tokio::time::timeout(PATIENCE, answer).await {
-            Ok(Ok(reading)) => Ok(reading),
-            Ok(Err(_)) => Err(Refused::Ended),
-            Err(_) => Err(Refused::Stuck),
+        match tokio::time::timeout(SNAPSHOT_TIMEOUT, answer).await {
+            Ok(Ok(rendered)) => Ok(rendered),
+            Ok(Err(_)) => Err(SnapshotError::Ended),
+            Err(_) => Err(SnapshotError::Stuck),
         }
     }
 
-    fn enqueue(&self) -> Result<oneshot::Receiver<Arc<Reading>>, Refused> {
+    fn enqueue(&self) -> Result<oneshot::Receiver<Arc<RenderedSnapshot>>, SnapshotError> {
         let mut state = self.0.lock();
         match state.phase {
-            Phase::Starting => return Err(Refused::Starting),
-            Phase::Ended => return Err(Refused::Ended),
+            Phase::Starting => return Err(SnapshotError::Starting),
+            Phase::Ended => return Err(SnapshotError::Ended),
             Phase::Running => {}
         }
         if state.waiting.len() >= MAX_WAITING {
             state.waiting.retain(|waiting| !waiting.is_closed());
             if state.waiting.len() >= MAX_WAITING {
-                return Err(Refused::Busy);
+                return Err(SnapshotError::Busy);
             }
         }
         let (sender, answer) = oneshot::channel();
@@ -121,30 +123,30 @@ impl Snapshots {
     }
 }
 
-/// A sampler without its source: requests get [`Refused::Starting`].
-pub struct Pending(Arc<Shared>);
+/// A sampler without its source: requests get [`SnapshotError::Starting`].
+pub struct PendingSampler(Arc<SamplerState>);
 
-/// Makes both ends; requests may come before the source is there.
+/// Creates both ends; requests may come before the source runs.
 #[must_use]
-pub fn pending() -> (Snapshots, Pending) {
-    let shared = Arc::new(Shared::default());
-    (Snapshots(Arc::clone(&shared)), Pending(shared))
+pub fn pending() -> (Snapshots, PendingSampler) {
+    let shared = Arc::new(SamplerState::default());
+    (Snapshots(Arc::clone(&shared)), PendingSampler(shared))
 }
 
-impl Pending {
-    /// Runs `source` on a thread of its own: a snapshot whenever one is asked for, and one each
-    /// `interval` even when nobody asks. `observe` sees every snapshot.
+impl PendingSampler {
+    /// Runs `source` on a thread of its own: takes a snapshot on request, and one each `interval` without
+    /// requests. `observe` gets every snapshot.
     ///
     /// # Errors
-    /// When no thread can be made.
-    pub fn run<S: Source>(
+    /// When the thread cannot be started.
+    pub fn run<S: SnapshotSource>(
         self,
         source: S,
         interval: Duration,
         observe: impl FnMut(&Snapshot) + Send + 'static,
     ) -> std::io::Result<Sampler> {
         let (ending, ended) = oneshot::channel::<()>();
-        let guard = Ending {
+        let guard = EndGuard {
             shared: Arc::clone(&self.0),
             _ending: ending,
         };
@@ -164,41 +166,44 @@ impl Pending {
     }
 }
 
-/// However the thread ends, nobody waits for it in vain.
-struct Ending {
-    shared: Arc<Shared>,
+/// Ends all waiting requests when the thread ends, even by a panic.
+struct EndGuard {
+    shared: Arc<SamplerState>,
     _ending: oneshot::Sender<()>,
 }
 
-impl Drop for Ending {
+impl Drop for EndGuard {
     fn drop(&mut self) {
         self.shared.enter(Phase::Ended);
     }
 }
 
-fn sample<S: Source>(
-    shared: &Shared,
+fn sample<S: SnapshotSource>(
+    shared: &SamplerState,
     mut source: S,
     interval: Duration,
     mut observe: impl FnMut(&Snapshot),
 ) {
-    // The first at once: it says how the hooks fare, and begins every comparison.
+    // The first one at once: it reports the state of the hooks, and starts every comparison.
     let mut due = Instant::now();
     while let Some(waiting) = next_round(shared, due) {
         due = Instant::now() + interval;
-        let begun = Instant::now();
+        let started = Instant::now();
         let snapshot = source.snapshot();
-        let reading = Arc::new(Reading::new(snapshot, begun.elapsed()));
-        observe(&reading.snapshot);
-        for asked in waiting {
-            // One who has gone away meanwhile is no error.
-            drop(asked.send(Arc::clone(&reading)));
+        let rendered = Arc::new(RenderedSnapshot::new(snapshot, started.elapsed()));
+        observe(&rendered.snapshot);
+        for request in waiting {
+            // The request may have been cancelled.
+            drop(request.send(Arc::clone(&rendered)));
         }
     }
 }
 
-/// Waits until someone asks or a round is `due`; `None` when it is time to end.
-fn next_round(shared: &Shared, due: Instant) -> Option<Vec<oneshot::Sender<Arc<Reading>>>> {
+/// Waits for a request, or until `due`; `None` when the sampler ends.
+fn next_round(
+    shared: &SamplerState,
+    due: Instant,
+) -> Option<Vec<oneshot::Sender<Arc<RenderedSnapshot>>>> {
     let mut state = shared.lock();
     loop {
         if state.phase == Phase::Ended {
@@ -218,22 +223,22 @@ fn next_round(shared: &Shared, due: Instant) -> Option<Vec<oneshot::Sender<Arc<R
 
 /// A running sampler.
 pub struct Sampler {
-    shared: Arc<Shared>,
+    shared: Arc<SamplerState>,
     ended: oneshot::Receiver<()>,
     thread: JoinHandle<()>,
 }
 
 impl Sampler {
-    /// Returns when the thread has ended, which before [`Sampler::stop`] means that it panicked.
+    /// Returns when the thread has ended; before [`Sampler::stop`] this means that it panicked.
     pub async fn ended(&mut self) {
-        // The sender never sends: it is dropped with the thread.
+        // Nothing is ever sent: the sender is dropped with the thread.
         drop((&mut self.ended).await);
     }
 
-    /// Ends the thread after the snapshot it may be taking, and drops the source.
+    /// Ends the thread after the snapshot in progress, and drops the source.
     ///
     /// # Errors
-    /// When the thread panicked: with the message.
+    /// The panic message, when the thread panicked.
     pub fn stop(self) -> Result<(), String> {
         self.shared.enter(Phase::Ended);
         self.thread.join().map_err(|panic| {

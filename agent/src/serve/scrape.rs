@@ -1,5 +1,7 @@
-//! Scrapes: what a scraper may ask for, how long it waits, and how many may ask at one time.
-//! It must never let one wait for longer than it would, nor hold a place for one that has gone.
+//! Scrapes: query parameters, the scraper's timeout, and the limit on concurrent scrapes.
+//!
+//! # Invariants
+//! A scrape is answered before its scraper times out, and a scraper that is gone holds no slot.
 
 use std::{
     sync::{
@@ -10,27 +12,26 @@ use std::{
 };
 
 use hyper::{
-    HeaderMap, Method, Request, StatusCode,
+    HeaderMap, Method, Request,
     header::{CONTENT_ENCODING, HeaderValue, VARY},
 };
 
 use super::{
-    api::Refusal,
     negotiate::{self, Encoding},
-    reading::Reading,
-    routes::{Answer, refuse, respond},
+    rendered_snapshot::RenderedSnapshot,
+    response::{self, HttpError, HttpResponse, bad_request, internal_error, unavailable},
     sampler::Snapshots,
 };
-use crate::metrics::{CODES, Scrapes, Section, Sections};
+use halfopen_core::metrics::{CODES, Scrapes, Section, Sections};
 
-/// Scrapes that may wait at one time if nobody says otherwise: node_exporter's number.
+/// The default limit on concurrent scrapes: that of node_exporter.
 pub const MAX_REQUESTS: u64 = 40;
 
-/// How long Prometheus will wait (scrape_timeout).
-const TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
+/// How long Prometheus waits (scrape_timeout).
+const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
 
-/// What is kept of that for the way back, as blackbox_exporter does; at most half of it.
-const RESERVE: Duration = Duration::from_millis(500);
+/// The part of it kept for the transfer, as in blackbox_exporter; at most half.
+const TRANSFER_RESERVE: Duration = Duration::from_millis(500);
 
 /// Answers scrapes; cheap to clone.
 #[derive(Clone)]
@@ -38,28 +39,28 @@ pub struct Scraper {
     snapshots: Snapshots,
     /// 0 is no limit.
     max_requests: u64,
-    counts: Arc<Counts>,
+    counts: Arc<ScrapeCounts>,
 }
 
 #[derive(Default)]
-struct Counts {
+struct ScrapeCounts {
     in_flight: AtomicU64,
     answered: [AtomicU64; CODES.len()],
     plain_bytes: AtomicU64,
     gzip_bytes: AtomicU64,
 }
 
-/// A place among those that wait; given back also when a client goes away before its answer.
-struct Place<'a>(&'a Counts);
+/// One of the concurrent scrapes; freed when the scrape ends or is cancelled.
+struct ScrapeSlot<'a>(&'a ScrapeCounts);
 
-impl Drop for Place<'_> {
+impl Drop for ScrapeSlot<'_> {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Relaxed);
     }
 }
 
 impl Scraper {
-    /// Answers from `snapshots`, at most so many at one time; 0 is no limit.
+    /// Serves `snapshots` to at most `max_requests` concurrent scrapes; 0 is no limit.
     pub fn new(snapshots: Snapshots, max_requests: u64) -> Self {
         Self {
             snapshots,
@@ -69,16 +70,16 @@ impl Scraper {
     }
 
     /// Answers one scrape; for HEAD hyper leaves the body out.
-    pub async fn answer<B>(&self, request: &Request<B>) -> Answer {
+    pub async fn answer<B>(&self, request: &Request<B>) -> HttpResponse {
         let encoding = negotiate::encoding(request.headers());
-        let answer = self.written(request, encoding).await;
-        let (mut answer, bytes) = match answer {
-            Ok((answer, bytes)) => (answer, bytes as u64),
-            Err(refusal) => (refuse(refusal), 0),
+        let result = self.metrics(request, encoding).await;
+        let (mut response, bytes) = match result {
+            Ok((response, bytes)) => (response, bytes as u64),
+            Err(error) => (response::error(error), 0),
         };
         let vary = HeaderValue::from_static("Accept, Accept-Encoding");
-        answer.headers_mut().insert(VARY, vary);
-        let code = answer.status().as_u16();
+        response.headers_mut().insert(VARY, vary);
+        let code = response.status().as_u16();
         for (counted, count) in CODES.iter().zip(&self.counts.answered) {
             count.fetch_add(u64::from(*counted == code), Relaxed);
         }
@@ -89,44 +90,38 @@ impl Scraper {
             };
             sent.fetch_add(bytes, Relaxed);
         }
-        answer
+        response
     }
 
-    /// The metrics as they were asked for, and their size as sent.
-    async fn written<B>(
+    /// The metrics in the requested form, and their size as sent.
+    async fn metrics<B>(
         &self,
         request: &Request<B>,
         encoding: Encoding,
-    ) -> Result<(Answer, usize), Refusal> {
-        let _place = self.enter()?;
-        let sections = sections(request.uri().query().unwrap_or_default())
-            .map_err(|reason| (StatusCode::BAD_REQUEST, reason))?;
-        let patience =
-            patience(request.headers()).map_err(|reason| (StatusCode::BAD_REQUEST, reason))?;
+    ) -> Result<(HttpResponse, usize), HttpError> {
+        let _slot = self.enter()?;
+        let query = request.uri().query().unwrap_or_default();
+        let sections = sections(query).map_err(bad_request)?;
+        let timeout = scrape_timeout(request.headers()).map_err(bad_request)?;
         let format = negotiate::format(request.headers());
-        let reading = self.reading(patience).await?;
-        let body = reading
-            .written(sections, format, encoding, || self.counts.read())
-            .map_err(|reason| {
-                (
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    format!("the metrics cannot be written: {reason}"),
-                )
-            })?;
+        let snapshot = self.snapshot(timeout).await?;
+        let body = snapshot
+            .render(sections, format, encoding, || self.counts.read())
+            .map_err(|reason| internal_error(format!("the metrics cannot be written: {reason}")))?;
         let bytes = body.len();
-        let mut answer = respond(StatusCode::OK, format.content_type(), body);
+        let mut response = response::ok(format.content_type(), body);
         if encoding == Encoding::Gzip {
             let gzip = HeaderValue::from_static("gzip");
-            answer.headers_mut().insert(CONTENT_ENCODING, gzip);
+            response.headers_mut().insert(CONTENT_ENCODING, gzip);
         }
-        Ok((answer, bytes))
+        Ok((response, bytes))
     }
 
-    fn enter(&self) -> Result<Place<'_>, Refusal> {
+    fn enter(&self) -> Result<ScrapeSlot<'_>, HttpError> {
         let before = self.counts.in_flight.fetch_add(1, Relaxed);
-        let place = Place(&self.counts);
+        let slot = ScrapeSlot(&self.counts);
         if self.max_requests == 0 || before < self.max_requests {
-            return Ok(place);
+            return Ok(slot);
         }
         Err(unavailable(format!(
             "{} scrapes are waiting for their answers, and no more may (--web.max-requests); scrape less often",
@@ -134,23 +129,22 @@ impl Scraper {
         )))
     }
 
-    async fn reading(&self, patience: Option<Patience>) -> Result<Arc<Reading>, Refusal> {
+    async fn snapshot(
+        &self,
+        timeout: Option<ScrapeTimeout>,
+    ) -> Result<Arc<RenderedSnapshot>, HttpError> {
         let snapshot = self.snapshots.take();
-        let taken = match patience {
+        let taken = match timeout {
             None => snapshot.await,
-            Some(patience) => tokio::time::timeout(patience.ours(), snapshot)
+            Some(timeout) => tokio::time::timeout(timeout.for_snapshot(), snapshot)
                 .await
-                .map_err(|_| unavailable(patience.exhausted()))?,
+                .map_err(|_| unavailable(timeout.exceeded()))?,
         };
-        taken.map_err(|refused| unavailable(refused.to_string()))
+        taken.map_err(|error| unavailable(error.to_string()))
     }
 }
 
-fn unavailable(reason: String) -> Refusal {
-    (StatusCode::SERVICE_UNAVAILABLE, reason)
-}
-
-impl Counts {
+impl ScrapeCounts {
     fn read(&self) -> Scrapes {
         Scrapes {
             answered: self.answered.each_ref().map(|count| count.load(Relaxed)),
@@ -164,29 +158,29 @@ impl Counts {
 
 /// How long a scraper waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Patience(Duration);
+struct ScrapeTimeout(Duration);
 
-impl Patience {
-    /// What of it may pass before there is an answer.
-    fn ours(self) -> Duration {
-        self.0 - RESERVE.min(self.0 / 2)
+impl ScrapeTimeout {
+    /// The part of it that may pass before the response.
+    fn for_snapshot(self) -> Duration {
+        self.0 - TRANSFER_RESERVE.min(self.0 / 2)
     }
 
-    fn exhausted(self) -> String {
+    fn exceeded(self) -> String {
         format!(
-            "there was no snapshot within {:?}; the scraper waits {:?} (its scrape_timeout), and {:?} of it are for the way back",
-            self.ours(),
+            "no snapshot within {:?}; the scraper waits {:?} (its scrape_timeout), of which {:?} are reserved for the transfer",
+            self.for_snapshot(),
             self.0,
-            self.0 - self.ours(),
+            self.0 - self.for_snapshot(),
         )
     }
 }
 
-/// How long the scraper waits, where it says so. As blackbox_exporter has it: what is no number is
-/// refused (there with a 500, though the mistake is the scraper's), and one of no use says nothing: 0,
-/// negative, or without end.
-fn patience(headers: &HeaderMap) -> Result<Option<Patience>, String> {
-    let Some(value) = headers.get(TIMEOUT) else {
+/// How long the scraper waits, from its header. As in blackbox_exporter, text that is no number is an
+/// error (there a 500, though the mistake is the scraper's), and a useless number is ignored: 0,
+/// negative, or infinite.
+fn scrape_timeout(headers: &HeaderMap) -> Result<Option<ScrapeTimeout>, String> {
+    let Some(value) = headers.get(TIMEOUT_HEADER) else {
         return Ok(None);
     };
     let text = String::from_utf8_lossy(value.as_bytes());
@@ -198,12 +192,12 @@ fn patience(headers: &HeaderMap) -> Result<Option<Patience>, String> {
             "X-Prometheus-Scrape-Timeout-Seconds is a number of seconds, such as 10; not {text:?}"
         )
     })?;
-    let patience = Duration::try_from_secs_f64(seconds).ok();
-    Ok(patience.filter(|time| !time.is_zero()).map(Patience))
+    let timeout = Duration::try_from_secs_f64(seconds).ok();
+    Ok(timeout.filter(|time| !time.is_zero()).map(ScrapeTimeout))
 }
 
-/// The sections that a query asks for by `collect[]`, or leaves out by `exclude[]`, as node_exporter
-/// has it; other parameters mean nothing here.
+/// The sections that a query selects by `collect[]` or leaves out by `exclude[]`, as in node_exporter;
+/// other parameters are ignored.
 fn sections(query: &str) -> Result<Sections, String> {
     let (mut collect, mut exclude) = (Vec::new(), Vec::new());
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -227,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sections_are_asked_for_or_left_out() {
+    fn sections_are_selected_or_left_out() {
         let check =
             |query: &str, expected: Result<Sections, &str>| match (sections(query), expected) {
                 (Ok(sections), expected) => assert_eq!(Ok(sections), expected, "{query}"),
@@ -267,14 +261,15 @@ mod tests {
     }
 
     #[test]
-    fn scrapers_say_how_long_they_wait() {
+    fn scrapers_send_their_timeout() {
         let check = |value: &[u8], expected: Result<Option<u64>, ()>| {
             let mut headers = HeaderMap::new();
-            headers.insert(TIMEOUT, HeaderValue::from_bytes(value).unwrap());
-            let ours = patience(&headers).map_err(|reason| assert!(reason.contains("such as 10")));
-            let ours = ours.map(|patience| patience.map(|patience| patience.ours()));
+            headers.insert(TIMEOUT_HEADER, HeaderValue::from_bytes(value).unwrap());
+            let found =
+                scrape_timeout(&headers).map_err(|reason| assert!(reason.contains("such as 10")));
+            let found = found.map(|timeout| timeout.map(|timeout| timeout.for_snapshot()));
             assert_eq!(
-                ours,
+                found,
                 expected.map(|ms| ms.map(Duration::from_millis)),
                 "{value:?}"
             );
@@ -282,7 +277,7 @@ mod tests {
         check(b"10", Ok(Some(9_500)));
         check(b"1.25", Ok(Some(750)));
         check(b"1", Ok(Some(500)));
-        // Half a second would be all of it.
+        // The reserve would be all of it.
         check(b"0.5", Ok(Some(250)));
         check(b"0.002", Ok(Some(1)));
         check(b"1e3", Ok(Some(999_500)));
@@ -293,6 +288,6 @@ mod tests {
             check(wrong.as_bytes(), Err(()));
         }
         check(b"\xff", Err(()));
-        assert_eq!(patience(&HeaderMap::new()), Ok(None));
+        assert_eq!(scrape_timeout(&HeaderMap::new()), Ok(None));
     }
 }

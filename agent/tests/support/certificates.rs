@@ -1,16 +1,13 @@
-//! Certificates made for one test, and clients that show them.
-//! It must never use a certificate of the machine.
-
-#![allow(dead_code, reason = "each test uses its own part")]
+//! Certificates made for one test, and TLS clients that use them.
 
 use std::{
-    io::{self, Read, Write},
+    io,
     net::{SocketAddr, TcpStream},
     path::Path,
     sync::Arc,
-    time::Duration,
 };
 
+use super::http;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
@@ -30,29 +27,18 @@ pub struct Authority {
 pub struct Identity {
     pub certificate: String,
     pub key: String,
-    chain: Vec<CertificateDer<'static>>,
+    pub chain: Vec<CertificateDer<'static>>,
     der: Vec<u8>,
 }
 
 impl Identity {
-    fn new(certificate: &rcgen::Certificate, key: &KeyPair) -> Self {
+    pub fn new(certificate: &rcgen::Certificate, key: &KeyPair) -> Self {
         Self {
             certificate: certificate.pem(),
             key: key.serialize_pem(),
             chain: vec![certificate.der().clone()],
             der: key.serialize_der(),
         }
-    }
-
-    /// Nobody vouches for it.
-    pub fn alone(name: &str) -> Self {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new([name.to_owned()]).unwrap();
-        Self::new(&params.self_signed(&key).unwrap(), &key)
-    }
-
-    pub fn chain(&self) -> &[CertificateDer<'static>] {
-        &self.chain
     }
 
     /// Writes both, as NAME.pem and NAME.key.
@@ -87,7 +73,7 @@ impl Authority {
     }
 
     /// A client that believes this authority alone.
-    pub fn client(&self, versions: Versions, shows: Option<&Identity>) -> ClientConfig {
+    pub fn client(&self, versions: TlsVersions, shows: Option<&Identity>) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -107,19 +93,14 @@ impl Authority {
     }
 }
 
-pub type Versions = &'static [&'static SupportedProtocolVersion];
-pub const ANY: Versions = &[&TLS13, &TLS12];
-pub const ONLY_12: Versions = &[&TLS12];
-pub const ONLY_13: Versions = &[&TLS13];
+pub type TlsVersions = &'static [&'static SupportedProtocolVersion];
+pub const ANY: TlsVersions = &[&TLS13, &TLS12];
 
 pub type Secured = StreamOwned<ClientConnection, TcpStream>;
 
 /// Connects; the handshake is made with the first byte that is sent.
 pub fn connect(address: SocketAddr, client: ClientConfig) -> Secured {
-    let stream = TcpStream::connect(address).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
+    let stream = http::connect(address);
     let name = ServerName::try_from("localhost").unwrap();
     let session = ClientConnection::new(Arc::new(client), name).unwrap();
     StreamOwned::new(session, stream)
@@ -132,22 +113,6 @@ pub fn ask(
     path: &str,
     headers: &str,
 ) -> io::Result<String> {
-    let mut stream = connect(address, client);
-    ask_on(
-        &mut stream,
-        path,
-        &format!("Connection: close\r\n{headers}"),
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
-}
-
-pub fn ask_on(stream: &mut Secured, path: &str, headers: &str) -> io::Result<()> {
-    let host = if headers.contains("Host:") {
-        ""
-    } else {
-        "Host: localhost\r\n"
-    };
-    stream.write_all(format!("GET {path} HTTP/1.1\r\n{host}{headers}\r\n").as_bytes())
+    let answer = http::ask(connect(address, client), "GET", path, headers)?;
+    String::from_utf8(answer).map_err(io::Error::other)
 }

@@ -1,12 +1,11 @@
 //! A dump of the TCP sockets of IPv4 by netlink's sock_diag, without extensions.
-//! It must never look further into a message than to count it.
 
 use std::io::{Read, Write};
 
 use anyhow::{Context, Result, bail};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{Seen, Way};
+use super::way::{SocketsSeen, Way};
 
 // Of include/uapi/linux/{netlink,sock_diag,inet_diag}.h.
 const NLMSG_ERROR: u16 = 2;
@@ -26,7 +25,7 @@ const BUFFER: usize = 1 << 18;
 pub struct Diag;
 
 impl Way for Diag {
-    fn read(&mut self) -> Result<Seen> {
+    fn read(&mut self) -> Result<SocketsSeen> {
         let protocol = Protocol::from(libc::NETLINK_SOCK_DIAG);
         let mut socket = Socket::new(libc::AF_NETLINK.into(), Type::RAW, Some(protocol))
             .context("opening a netlink socket")?;
@@ -39,7 +38,7 @@ impl Way for Diag {
             while let Some(kind) = message(&mut rest) {
                 match kind {
                     SOCK_DIAG_BY_FAMILY => sockets += 1,
-                    NLMSG_DONE => return Ok(Seen::from(sockets)),
+                    NLMSG_DONE => return Ok(SocketsSeen::from(sockets)),
                     NLMSG_ERROR => bail!("sock_diag refused"),
                     other => bail!("sock_diag sent a message of kind {other}"),
                 }

@@ -1,5 +1,7 @@
 //! Prometheus' node_exporter with nothing but its collector tcpstat, scraped over HTTP.
-//! It must never outlive the process that started it.
+//!
+//! # Invariants
+//! Its process ends with the one that started it.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -15,7 +17,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::{time::clock_getcpuclockid, unistd::Pid};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use super::{Seen, Way, peak_kib};
+use super::way::{SocketsSeen, Way, peak_kib};
 
 /// In the benchmark's own network namespace.
 const ADDRESS: &str = "127.0.0.1:9100";
@@ -71,7 +73,7 @@ impl Drop for Exporter {
 }
 
 impl Way for Exporter {
-    fn read(&mut self) -> Result<Seen> {
+    fn read(&mut self) -> Result<SocketsSeen> {
         let mut connection = TcpStream::connect(ADDRESS).context("connecting to it")?;
         connection
             .write_all(b"GET /metrics HTTP/1.0\r\n\r\n")
@@ -87,9 +89,9 @@ impl Way for Exporter {
             .collect();
         ensure!(!states.is_empty(), "it tells no {METRIC}…}}");
         let sockets: f64 = states.iter().sum();
-        Ok(Seen {
+        Ok(SocketsSeen {
             sockets: format!("{sockets:.0}").parse().ok(),
-            ..Seen::default()
+            ..SocketsSeen::default()
         })
     }
 

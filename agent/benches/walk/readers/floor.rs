@@ -1,11 +1,13 @@
 //! The kernel's own iterator with an empty program, entered in each namespace: the naive sweep.
-//! It must never be measured while the kernel counts its runs.
+//!
+//! # Invariants
+//! Not measured while the kernel counts its runs: counting costs time.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{Seen, Way};
+use super::way::{SocketsSeen, Way};
 use crate::{iterator::Iterator, namespace};
 
 /// The loaded iterator.
@@ -41,11 +43,11 @@ impl Floor {
 }
 
 impl Way for Floor {
-    fn read(&mut self) -> Result<Seen> {
+    fn read(&mut self) -> Result<SocketsSeen> {
         self.sweep()?;
-        Ok(Seen {
+        Ok(SocketsSeen {
             sockets: self.seen,
-            ..Seen::default()
+            ..SocketsSeen::default()
         })
     }
 }

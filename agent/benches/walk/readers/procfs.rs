@@ -1,11 +1,10 @@
 //! /proc/net/tcp, read and thrown away.
-//! It must never keep what it reads.
 
 use std::fs::File;
 
 use anyhow::{Context, Result};
 
-use super::{Seen, Way, lines};
+use super::way::{SocketsSeen, Way, lines};
 
 const FILE: &str = "/proc/net/tcp";
 
@@ -13,7 +12,7 @@ const FILE: &str = "/proc/net/tcp";
 pub struct Proc;
 
 impl Way for Proc {
-    fn read(&mut self) -> Result<Seen> {
+    fn read(&mut self) -> Result<SocketsSeen> {
         let file = File::open(FILE).with_context(|| format!("opening {FILE}"))?;
         let lines = lines(file, |_| true).with_context(|| format!("reading {FILE}"))?;
         // The first has the titles.

@@ -1,5 +1,7 @@
 //! `ss` of iproute2, with its output read and thrown away.
-//! Its process must never be waited for before its output has ended: it would block.
+//!
+//! # Invariants
+//! Its output is read to the end before its process is waited for: otherwise both block.
 
 use std::{
     io::ErrorKind,
@@ -9,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use super::{Seen, Way, lines};
+use super::way::{SocketsSeen, Way, lines};
 use crate::usage::{children, children_cpu};
 
 /// How it is called.
@@ -18,7 +20,7 @@ pub struct Ss {
 }
 
 impl Way for Ss {
-    fn read(&mut self) -> Result<Seen> {
+    fn read(&mut self) -> Result<SocketsSeen> {
         let ss = Command::new("ss")
             .arg(self.flags)
             .stdin(Stdio::null())

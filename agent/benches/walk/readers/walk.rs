@@ -1,28 +1,30 @@
 //! Our own walk.
-//! It must never count sockets of other namespaces than the benchmark's.
+//!
+//! # Invariants
+//! Only sockets in the benchmark's namespaces count.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use halfopen::kernel::{
-    Options,
-    walk::{Request, Walker},
+use halfopen::{
+    options::Options,
+    sockets::walk::{Request, Walker},
 };
 
-use super::{Seen, Way};
+use super::way::{SocketsSeen, Way};
 use crate::namespace;
 
 /// The kernel counts time in these since the Pentium; the exact length does not matter here.
 const QUIET_JIFFIES: u32 = 75_000;
 
 /// The loaded walk.
-pub struct Walk {
+pub struct WalkReader {
     walker: Walker,
     request: Request,
     counted: Counted,
 }
 
-impl Walk {
+impl WalkReader {
     /// Loads it; `sums` as in [`Request`].
     pub fn load(sums: bool, namespaces: &[PathBuf]) -> Result<Self> {
         let request = Request {
@@ -38,8 +40,8 @@ impl Walk {
     }
 }
 
-impl Way for Walk {
-    fn read(&mut self) -> Result<Seen> {
+impl Way for WalkReader {
+    fn read(&mut self) -> Result<SocketsSeen> {
         let Self {
             walker,
             request,
@@ -72,7 +74,7 @@ impl Way for Walk {
                 remarks.push(format!("{number} {what}"));
             }
         }
-        Ok(Seen {
+        Ok(SocketsSeen {
             sockets: Some(sockets),
             remark: remarks.join(", "),
         })

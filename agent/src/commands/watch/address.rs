@@ -1,5 +1,4 @@
-//! Where an agent answers, as typed.
-//! It must never look a name up.
+//! The address of an agent.
 
 use std::{
     fmt,
@@ -124,7 +123,7 @@ mod tests {
         }
         for wrong in ["unix:", "unix:halfopen.sock", "unix:/run/", "/"] {
             let reason = wrong.parse::<Address>().unwrap_err();
-            assert!(reason.contains("no path of a unix socket"), "{reason}");
+            assert!(reason.contains("not the path of a unix socket"), "{reason}");
         }
         for wrong in [
             "",

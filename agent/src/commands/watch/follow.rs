@@ -1,5 +1,7 @@
 //! Events from a running agent, over HTTP.
-//! It must never attach anything, nor need root, nor let a slow reader hold up the agent.
+//!
+//! # Invariants
+//! It attaches nothing and needs no root. A slow reader does not hold up the agent.
 
 use std::{io, sync::Arc, thread, time::Duration};
 
@@ -19,42 +21,40 @@ use tokio::{
 };
 
 use super::{
-    Stop, WatchArgs,
     address::{self, Address},
-    output::{Output, Source, pass_on},
+    config::WatchConfig,
+    output::{EventSource, Output, Stop, pass_on},
 };
-use crate::{
-    render::events::{Form, Line},
-    serve::lossy::{Got, Receiver, Sender},
-};
+use crate::serve::lag_counting_broadcast::{Received, Receiver, Sender};
+use halfopen_core::render::events::{Form, Line};
 
-/// For how long an agent may take to answer.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
-/// For how long it may be silent: three of its heartbeats.
-const SILENT_FOR: Duration = Duration::from_secs(45);
-/// The longest refusal that is shown.
-const REFUSAL: usize = 500;
+/// How long an agent may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may send nothing: three of its heartbeats.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
+/// How much of a refusal is shown.
+const MAX_REFUSAL_BYTES: usize = 500;
 /// The longest line that an agent may send.
-const LONGEST: usize = 64 * 1024;
-/// Events that a reader may be behind.
-const BEHIND: usize = 16_384;
+const MAX_LINE_BYTES: usize = 64 * 1024;
+/// Events that wait for a slow reader.
+const MAX_QUEUED_EVENTS: usize = 16_384;
 
-/// What is asked of which agent.
+/// A request for events.
 pub struct Request {
     agent: Address,
     path: String,
 }
 
 impl Request {
-    /// As typed.
-    pub fn new(agent: &Address, args: &WatchArgs) -> Self {
+    /// The events of `config`, from this agent.
+    pub fn new(agent: &Address, config: &WatchConfig) -> Self {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("deaths", if args.deaths { "true" } else { "false" });
-        if args.since_start {
+        query.append_pair("deaths", if config.deaths { "true" } else { "false" });
+        if config.since_start {
             query.append_pair("since", "0");
         }
-        if !args.filter.typed.is_empty() {
-            query.append_pair("filter", &args.filter.typed);
+        if !config.filter_text.is_empty() {
+            query.append_pair("filter", &config.filter_text);
         }
         Self {
             agent: agent.clone(),
@@ -63,9 +63,9 @@ impl Request {
     }
 }
 
-/// Passes on what the agent tells, until it ends, nobody reads any more, or `stop`.
+/// Writes the agent's events until it ends, nobody reads any more, or `stop`.
 pub fn run(request: Request, mut output: Output, mut stop: Stop) -> anyhow::Result<()> {
-    let sender = Sender::new(BEHIND);
+    let sender = Sender::new(MAX_QUEUED_EVENTS);
     let mut receiver = sender.subscribe();
     let runtime = || {
         tokio::runtime::Builder::new_current_thread()
@@ -74,8 +74,7 @@ pub fn run(request: Request, mut output: Output, mut stop: Stop) -> anyhow::Resu
             .context("cannot start the runtime")
     };
     let reading = runtime()?;
-    // A thread of its own, which goes with the process: one that does not read what it asked for is cut
-    // off by the agent.
+    // A thread of its own keeps reading while output is blocked: the agent cuts off slow clients.
     let reader = thread::Builder::new()
         .name("agent".into())
         .spawn(move || reading.block_on(read(&request, &sender)))
@@ -86,46 +85,44 @@ pub fn run(request: Request, mut output: Output, mut stop: Stop) -> anyhow::Resu
     }
     reader.join().unwrap_or_else(|_| {
         Err(anyhow!(
-            "reading what the agent tells failed; this is a fault of halfopen, please report it"
+            "reading events from the agent failed; this is a bug in halfopen, please report it"
         ))
     })
 }
 
-impl Source for Receiver<Arc<Form>> {
+impl EventSource for Receiver<Arc<Form>> {
     async fn next(&mut self, output: &mut Output) -> anyhow::Result<bool> {
         let got = Self::next(self).await;
         write(output, got)
     }
 
     fn next_at_hand(&mut self, output: &mut Output) -> anyhow::Result<bool> {
-        let got = Self::next_at_hand(self);
+        let got = Self::try_next(self);
         write(output, got)
     }
 }
 
-fn write(output: &mut Output, got: Option<Got<Arc<Form>>>) -> anyhow::Result<bool> {
+fn write(output: &mut Output, got: Option<Received<Arc<Form>>>) -> anyhow::Result<bool> {
     match got {
         None => return Ok(false),
-        Some(Got::Value(form)) => output.event(&form)?,
-        Some(Got::Missed(events)) => output.dropped(events)?,
+        Some(Received::Value(form)) => output.event(&form)?,
+        Some(Received::Missed(events)) => output.dropped(events)?,
     }
     Ok(true)
 }
 
-/// Reads what the agent tells, and never ends well: an agent has no last event.
+/// Reads the agent's events. It ends with an error only: an agent has no last event.
 async fn read(request: &Request, sender: &Sender<Arc<Form>>) -> anyhow::Result<()> {
     let agent = &request.agent;
-    let mut body = timeout(ANSWERS_WITHIN, ask(request)).await.map_err(|_| {
+    let mut body = timeout(ANSWER_TIMEOUT, ask(request)).await.map_err(|_| {
         anyhow!(
-            "no answer from {agent} within {ANSWERS_WITHIN:?}; check that an agent answers there"
+            "no answer from {agent} within {ANSWER_TIMEOUT:?}; check that an agent answers there"
         )
     })??;
     let mut parser = Parser::default();
     loop {
-        let frame = timeout(SILENT_FOR, body.frame()).await.map_err(|_| {
-            anyhow!(
-                "the agent at {agent} has not been heard for {SILENT_FOR:?}; check that it runs"
-            )
+        let frame = timeout(SILENCE_TIMEOUT, body.frame()).await.map_err(|_| {
+            anyhow!("no data from the agent at {agent} for {SILENCE_TIMEOUT:?}; check that it runs")
         })?;
         let Some(frame) = frame else {
             bail!("the agent at {agent} has ended");
@@ -135,7 +132,9 @@ async fn read(request: &Request, sender: &Sender<Arc<Form>>) -> anyhow::Result<(
             continue;
         };
         let wrong = |reason| {
-            anyhow!("cannot understand what {agent} tells: {reason}; is it of another version?")
+            anyhow!(
+                "cannot parse events from {agent}: {reason}; is it another version of halfopen?"
+            )
         };
         for line in parser.take(&data).map_err(wrong)? {
             match Form::parse(&line).map_err(wrong)? {
@@ -146,7 +145,7 @@ async fn read(request: &Request, sender: &Sender<Arc<Form>>) -> anyhow::Result<(
     }
 }
 
-/// A connection to an agent, by whichever way.
+/// A connection to an agent, over TCP or a unix socket.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
@@ -175,7 +174,7 @@ async fn ask(request: &Request) -> anyhow::Result<Incoming> {
     let answer = sender
         .send_request(question)
         .await
-        .with_context(|| format!("{agent} does not answer as an agent does"))?;
+        .with_context(|| format!("{agent} does not answer like a halfopen agent"))?;
     let status = answer.status();
     if status != 200 {
         let said = refusal(answer).await;
@@ -188,17 +187,17 @@ async fn ask(request: &Request) -> anyhow::Result<Incoming> {
     Ok(answer.into_body())
 }
 
-/// The beginning of what stands in a refusal, without what a terminal might obey.
+/// The beginning of a refusal's text, its control characters escaped.
 async fn refusal(answer: Response<Incoming>) -> String {
     let mut body = answer.into_body();
     let mut said = Vec::new();
-    while said.len() < REFUSAL {
+    while said.len() < MAX_REFUSAL_BYTES {
         let Some(Ok(frame)) = body.frame().await else {
             break;
         };
         said.extend(frame.into_data().unwrap_or_default());
     }
-    said.truncate(REFUSAL);
+    said.truncate(MAX_REFUSAL_BYTES);
     let said = String::from_utf8_lossy(&said);
     let words: Vec<_> = said
         .split_whitespace()
@@ -222,8 +221,8 @@ impl Parser {
             Some(end) => self.rest.drain(..=end).collect(),
             None => Vec::new(),
         };
-        if self.rest.len() > LONGEST {
-            return Err(format!("a line has more than {LONGEST} bytes"));
+        if self.rest.len() > MAX_LINE_BYTES {
+            return Err(format!("a line has more than {MAX_LINE_BYTES} bytes"));
         }
         let text = String::from_utf8_lossy(&whole);
         let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
@@ -245,7 +244,7 @@ mod tests {
         check(b"ta: {\"a\":\"\xc3", &[]);
         check(b"\xa9\"}\n\ndata: 2\ndata: 3", &["{\"a\":\"é\"}", "2"]);
         check(b"\n", &["3"]);
-        let long = vec![b'x'; LONGEST + 1];
+        let long = vec![b'x'; MAX_LINE_BYTES + 1];
         assert!(parser.take(&long).unwrap_err().contains("65536 bytes"));
     }
 }

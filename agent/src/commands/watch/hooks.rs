@@ -1,5 +1,7 @@
 //! Events from hooks of our own.
-//! It must never keep hooks attached for longer than somebody watches.
+//!
+//! # Invariants
+//! The hooks are detached when the stream ends.
 
 use std::{
     sync::{
@@ -10,57 +12,54 @@ use std::{
 };
 
 use anyhow::Context;
+use halfopen_core::{filter::Filter, render::events::Form};
 use tracing::warn;
 
 use super::{
-    Stop, WatchArgs,
-    output::{Output, Source, pass_on},
+    config::WatchConfig,
+    output::{EventSource, Output, Stop, pass_on},
 };
 use crate::{
-    commands::agent::LOOK_EVERY,
-    filter::Filter,
+    collector::Monitor,
+    commands::suspects::CHECK_INTERVAL,
     host::cgroups,
-    kernel::{self, Monitor},
-    render::events::Form,
-    serve::{Feed, Heard, Watcher},
+    options::Options,
+    serve::{Feed, FeedItem, FeedWatcher},
 };
 
-/// What is to be watched.
+/// Hooks of our own, and which of their events to show.
 pub struct Hooks {
-    options: kernel::Options,
+    options: Options,
     filter: Filter,
     deaths: bool,
 }
 
 impl Hooks {
-    /// As typed.
-    pub fn new(args: &WatchArgs) -> anyhow::Result<Self> {
-        let mut filter = args.filter.filter.clone();
+    /// Finds the cgroups of the filter.
+    pub fn new(config: &WatchConfig) -> anyhow::Result<Self> {
+        let mut filter = config.filter.clone();
         filter.resolve_cgroups(cgroups::id)?;
         Ok(Self {
-            options: kernel::Options {
-                hooks: args.hooks.hooks.forced(),
-                without: args.hooks.without.clone(),
-                btf: args.hooks.btf.clone(),
+            options: Options {
                 bpf_stats: false,
-                ..kernel::Options::default()
+                ..config.kernel.clone()
             },
             filter,
-            deaths: args.deaths,
+            deaths: config.deaths,
         })
     }
 
-    /// Attaches the hooks and passes on what they tell, until `stop` or nobody reads any more.
+    /// Attaches the hooks and writes their events, until `stop` or nobody reads any more.
     pub fn run(self, mut output: Output, mut stop: Stop) -> anyhow::Result<()> {
         let feed = Feed::new(0);
-        // Before the hooks: nothing they tell is missed.
+        // Before the hooks, so that no event is missed.
         let watcher = feed.watch(!self.deaths, None);
         let monitor = Monitor::start_telling(&self.options, Arc::new(feed))?;
         let ended = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&ended);
-        let looking = thread::Builder::new()
+        let checking = thread::Builder::new()
             .name("answers".into())
-            .spawn(move || look_often(monitor, &seen))
+            .spawn(move || check_suspects(monitor, &seen))
             .context("cannot start a thread")?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
@@ -71,55 +70,58 @@ impl Hooks {
         };
         let result = runtime.block_on(pass_on(&mut source, &mut output, &mut stop));
         ended.store(true, Ordering::Relaxed);
-        looking.thread().unpark();
+        checking.thread().unpark();
         // A panic there has been reported by its hook already.
-        let _ = looking.join();
+        let _ = checking.join();
         result.map(drop)
     }
 }
 
 struct Filtered {
-    watcher: Watcher,
+    watcher: FeedWatcher,
     filter: Filter,
 }
 
 impl Filtered {
-    fn write(&self, output: &mut Output, heard: Option<Heard>) -> anyhow::Result<bool> {
-        match heard {
+    fn write(&self, output: &mut Output, item: Option<FeedItem>) -> anyhow::Result<bool> {
+        match item {
             None => return Ok(false),
-            Some(Heard::Event(event, number)) => {
+            Some(FeedItem::Event(event, number)) => {
                 if self.filter.matches_event(&event) {
                     output.event(&Form::new(&event, number))?;
                 }
             }
-            Some(Heard::Missed(events)) => output.dropped(events)?,
+            Some(FeedItem::Missed(events)) => output.dropped(events)?,
         }
         Ok(true)
     }
 }
 
-impl Source for Filtered {
+impl EventSource for Filtered {
     async fn next(&mut self, output: &mut Output) -> anyhow::Result<bool> {
-        let heard = self.watcher.next().await;
-        self.write(output, heard)
+        let item = self.watcher.next().await;
+        self.write(output, item)
     }
 
     fn next_at_hand(&mut self, output: &mut Output) -> anyhow::Result<bool> {
-        let heard = self.watcher.next_at_hand();
-        self.write(output, heard)
+        let item = self.watcher.try_next();
+        self.write(output, item)
     }
 }
 
-/// No hook sees an answer come: sockets are looked at.
-fn look_often(mut monitor: Monitor, ended: &AtomicBool) {
+/// No hook sees answers arrive: snapshots check the sockets for them.
+fn check_suspects(mut monitor: Monitor, ended: &AtomicBool) {
     for hook in monitor.snapshot().hooks {
         if hook.mechanism.is_none() {
             let (hook, purpose) = (hook.hook, hook.purpose);
-            warn!(hook, purpose, "not attached: `halfopen doctor` says why");
+            warn!(
+                hook,
+                purpose, "hook not attached; `halfopen doctor` says why"
+            );
         }
     }
     while !ended.load(Ordering::Relaxed) {
-        thread::park_timeout(LOOK_EVERY);
+        thread::park_timeout(CHECK_INTERVAL);
         drop(monitor.snapshot());
     }
 }

@@ -1,7 +1,11 @@
 //! `halfopen watch`: events as they happen, one line each.
-//! It must never hold up what it watches: what cannot be passed on in time is dropped, and said so.
+//!
+//! # Invariants
+//! A slow reader holds up no hook and no agent: events that cannot be written in time are dropped, and
+//! counted.
 
 mod address;
+mod config;
 mod follow;
 mod hooks;
 mod output;
@@ -9,74 +13,27 @@ mod output;
 use std::{io, process::ExitCode, thread, time::Duration};
 
 use anyhow::{Context, anyhow};
-use clap::{Args, ColorChoice};
-use jiff::tz::TimeZone;
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::{
     sync::{oneshot, watch},
     time::timeout,
 };
 
-use super::{agent::Signals, is_colored, list::FilterArg};
-use crate::{cli::HookArgs, render::events::Options};
-use address::Address;
+pub use address::Address;
+pub use config::WatchConfig;
+
+use super::signals::Signals;
 use output::Output;
 
-const EVENTS: &str = "\
-Events:
-  death           a connection ended other than by an orderly close; CAUSE is what killed it
-  recovery        the peer was heard again after probes or retransmissions had stayed unanswered
-  reset_sent, reset_received
-  probe, answer   keepalive and zero-window probes
-  timeout         the retransmission timer fired with data outstanding
-  dropped         so many events are missing here: more came than could be passed on
+/// How long a line that is being written may delay the end.
+const FINAL_WRITE_TIMEOUT: Duration = Duration::from_millis(500);
 
-Words of FILTER about how a connection fares, such as suspect, match no event; dropped is shown
-whatever FILTER asks for.
-Exit codes: 0 done, 1 failed, 2 usage, 4 missing privilege or kernel feature.";
-
-/// For how long a line that is being written may hold up the end.
-const LAST_WORDS: Duration = Duration::from_millis(500);
-
-/// The flags of `halfopen watch`.
-#[derive(Debug, Args)]
-#[command(after_long_help = EVENTS)]
-pub struct WatchArgs {
-    /// Which connections are meant.
-    #[command(flatten)]
-    pub filter: FilterArg,
-    /// Show deaths alone
-    #[arg(long)]
-    deaths: bool,
-    /// Begin with the deaths that the agent has kept since it began
-    #[arg(long, requires = "from")]
-    since_start: bool,
-    /// Watch by way of the agent that answers here, instead of attaching hooks: http://HOST:PORT, or the
-    /// path of its unix socket
-    #[arg(long, value_name = "URL|SOCKET", conflicts_with_all = ["hooks", "without", "btf"])]
-    from: Option<Address>,
-    /// One JSON object a line
-    #[arg(long)]
-    json: bool,
-    /// Leave out the titles of the columns
-    #[arg(long)]
-    no_header: bool,
-    /// When to colour events; auto does on a terminal unless NO_COLOR is set
-    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
-    color: ColorChoice,
-    #[command(flatten)]
-    hooks: HookArgs,
-}
-
-/// Becomes true when it is time to end.
-type Stop = watch::Receiver<bool>;
-
-/// Shows events until told to end, or until nobody reads them any more.
+/// Shows events until a signal, or until nobody reads them any more.
 ///
 /// # Errors
 /// When the hooks cannot be had, the agent does not answer, or the lines cannot be written.
-pub fn run(args: &WatchArgs) -> anyhow::Result<ExitCode> {
-    let output = Output::new(options(args), args.json);
+pub fn run(config: &WatchConfig) -> anyhow::Result<ExitCode> {
+    let output = Output::new(config.lines.clone(), config.json);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -84,15 +41,15 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<ExitCode> {
     let (stop, stopped) = watch::channel(false);
     let mut signals = {
         let _inside = runtime.enter();
-        Signals::new().context("cannot wait for signals")?
+        Signals::new().context("cannot install signal handlers")?
     };
-    let source: Box<dyn FnOnce() -> anyhow::Result<()> + Send> = match &args.from {
+    let source: Box<dyn FnOnce() -> anyhow::Result<()> + Send> = match &config.from {
         Some(from) => {
-            let request = follow::Request::new(from, args);
+            let request = follow::Request::new(from, config);
             Box::new(move || follow::run(request, output, stopped))
         }
         None => {
-            let hooks = hooks::Hooks::new(args)?;
+            let hooks = hooks::Hooks::new(config)?;
             Box::new(move || hooks.run(output, stopped))
         }
     };
@@ -102,15 +59,15 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         tokio::select! {
             result = &mut end => return result.unwrap_or_else(|_| {
-                Err(anyhow!("watching failed; this is a fault of halfopen, please report it"))
+                Err(anyhow!("watch failed; this is a bug in halfopen, please report it"))
             }),
             _ = signals.next() => {}
             Ok(()) = &mut gone => {}
         }
-        // If it fails just now, nobody hears.
+        // The receiver is gone if the stream has just failed.
         let _ = stop.send(true);
         // It may be waiting for a reader, and then goes with the process; the kernel detaches the hooks.
-        drop(timeout(LAST_WORDS, end).await);
+        drop(timeout(FINAL_WRITE_TIMEOUT, end).await);
         Ok(())
     })?;
     Ok(ExitCode::SUCCESS)
@@ -129,29 +86,20 @@ fn on_a_thread<T: Send + 'static>(
     Ok(end)
 }
 
-/// Returns when nobody can read standard output any more, which a silent stream would never learn.
+/// Returns when nobody can read standard output any more; without events, no write would notice.
 fn reader_gone() {
     let out = io::stdout();
     let lost = PollFlags::ERR | PollFlags::HUP;
     loop {
-        // Both are told without being asked for.
+        // Both are reported without being requested.
         let mut fds = [PollFd::new(&out, PollFlags::empty())];
         match poll(&mut fds, None) {
             Ok(_) if fds[0].revents().intersects(lost) => return,
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            // It cannot be told: writing will.
+            // Without poll, the next write notices.
             Err(_) => loop {
                 thread::park();
             },
         }
-    }
-}
-
-fn options(args: &WatchArgs) -> Options {
-    Options {
-        zone: TimeZone::system(),
-        date: args.since_start,
-        header: !args.no_header,
-        color: is_colored(args.color),
     }
 }

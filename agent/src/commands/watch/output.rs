@@ -1,20 +1,25 @@
 //! Lines to standard output, many at once where many are there.
-//! It must never take a reader that has gone for an error.
+//!
+//! # Invariants
+//! A closed standard output ends the stream, and is no error.
 
 use std::io::{self, Write};
 
 use anyhow::Context;
+use tokio::sync::watch;
 
-use super::Stop;
-use crate::render::events::{Form, Lines, Options, dropped_json};
+use halfopen_core::render::events::{Form, Lines, Options, dropped_json};
 
 /// What is gathered before it is written, where there is much.
-const FULL: usize = 64 * 1024;
+const FULL_BYTES: usize = 64 * 1024;
 /// Events that are looked at before that, many of which a filter may leave out.
 const BATCH: usize = 1_024;
 
+/// Becomes true when it is time to end.
+pub type Stop = watch::Receiver<bool>;
+
 /// Where events come from.
-pub trait Source {
+pub trait EventSource {
     /// Adds the next to the output, unless it is left out; whether there was one: if not, there will be
     /// no more. Nothing is lost if it is not waited for.
     async fn next(&mut self, output: &mut Output) -> anyhow::Result<bool>;
@@ -28,7 +33,7 @@ pub trait Source {
 /// # Errors
 /// When it cannot be written.
 pub async fn pass_on(
-    source: &mut impl Source,
+    source: &mut impl EventSource,
     output: &mut Output,
     stop: &mut Stop,
 ) -> anyhow::Result<bool> {
@@ -42,7 +47,7 @@ pub async fn pass_on(
                 break;
             }
         }
-        if output.flush()? == Reader::Gone {
+        if output.flush()? == Stdout::Closed {
             return Ok(false);
         }
         if !there {
@@ -58,13 +63,13 @@ pub struct Output {
     text: String,
 }
 
-/// Whether to go on.
+/// Whether somebody still reads standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
-    /// Somebody reads.
-    There,
-    /// Standard output was closed.
-    Gone,
+pub enum Stdout {
+    /// Somebody may read it.
+    Open,
+    /// Nobody can read it any more.
+    Closed,
 }
 
 impl Output {
@@ -107,22 +112,22 @@ impl Output {
 
     /// Whether it is time to write what was gathered.
     fn is_full(&self) -> bool {
-        self.text.len() >= FULL
+        self.text.len() >= FULL_BYTES
     }
 
     /// Writes what was gathered.
     ///
     /// # Errors
     /// When it cannot be written, for another reason than that nobody reads.
-    fn flush(&mut self) -> anyhow::Result<Reader> {
+    fn flush(&mut self) -> anyhow::Result<Stdout> {
         let mut out = io::stdout().lock();
         let written = out
             .write_all(self.text.as_bytes())
             .and_then(|()| out.flush());
         self.text.clear();
         match written {
-            Ok(()) => Ok(Reader::There),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+            Ok(()) => Ok(Stdout::Open),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Stdout::Closed),
             Err(error) => Err(error).context("cannot write events to standard output"),
         }
     }

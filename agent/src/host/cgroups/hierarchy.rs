@@ -1,5 +1,4 @@
 //! Where cgroups v2 are mounted.
-//! It must never prefer a mount that shows less.
 
 use std::{
     cmp::Reverse,

@@ -1,5 +1,7 @@
 //! Cgroups by the id that their sockets carry.
-//! It must never forget a cgroup that was asked for because it is gone: its sockets die after it.
+//!
+//! # Invariants
+//! A cgroup that was looked up stays known after it is removed: its sockets outlive it.
 
 use std::{
     collections::HashMap,
@@ -17,7 +19,8 @@ use std::{
 };
 
 use super::{Error, hierarchy::Hierarchy, tree};
-use crate::{kernel::handle, model::owner::Owner};
+use crate::host::cgroups::handle;
+use halfopen_core::model::owner::Owner;
 
 #[cfg(test)]
 mod tests;

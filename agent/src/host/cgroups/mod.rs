@@ -1,6 +1,9 @@
 //! Cgroups (v2): from their path to the id that a socket carries, and from that id to the path.
-//! It must never take a cgroup of v1, which has no part in sockets' ids, for one of v2.
+//!
+//! # Invariants
+//! Cgroups v1 are left out: sockets do not carry them.
 
+mod handle;
 mod hierarchy;
 mod lookup;
 mod tree;

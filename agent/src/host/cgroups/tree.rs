@@ -1,5 +1,7 @@
 //! The tree of cgroups, for those who may not open one by its id.
-//! It must never go on without end: somebody may be making cgroups faster than it reads.
+//!
+//! # Invariants
+//! The walk over the tree ends, however fast cgroups are made.
 
 use std::{
     fs,

@@ -1,5 +1,4 @@
 //! Names in directories as a kubelet, and as others, would leave them.
-//! It must never need a kubelet.
 
 use std::{
     ffi::OsStr,

@@ -1,49 +1,49 @@
-//! `/api/v1/connections`: connections read afresh and judged.
-//! It must never answer from an earlier reading.
+//! `/api/v1/connections`: reads the connections, and classifies them.
+//!
+//! # Invariants
+//! Each request reads the sockets again; nothing is cached.
 
-use hyper::StatusCode;
-
-use super::{Api, NOT_YET, Refusal, filter, flag};
-use crate::{
+use super::{
+    query::{filter, flag, limit},
+    state::Api,
+};
+use crate::serve::response::{HttpError, bad_request, internal_error, unavailable};
+use halfopen_core::{
     filter::Filter,
     model::{
+        assessed::{Assessed, ListOptions},
         connection::Connection,
-        judged::{Extent, Judged},
     },
     render::list::{self, Report},
 };
 
-/// Connections of one answer, where the question sets no limit.
+/// Connections in one response, if the query sets no limit.
 const DEFAULT_LIMIT: usize = 10_000;
-/// Connections of one answer at most: some 100 MB of JSON.
-const MOST: usize = 100_000;
+/// The largest limit: some 100 MB of JSON.
+const MAX_LIMIT: usize = 100_000;
 
 impl Api {
-    /// The connections that a query asks for, as JSON; blocks while they are read.
+    /// The connections that match a query, as JSON; blocks while they are read.
     ///
     /// # Errors
     /// When the query is wrong, or connections cannot be read.
-    pub fn connections(&self, query: &str) -> Result<String, Refusal> {
-        let question =
-            Question::parse(query).map_err(|reason| (StatusCode::BAD_REQUEST, reason))?;
-        let Some((lister, thresholds)) = self.lister.get() else {
-            return Err((StatusCode::SERVICE_UNAVAILABLE, NOT_YET.into()));
-        };
-        let Question {
+    pub fn connections(&self, query: &str) -> Result<String, HttpError> {
+        let query = ConnectionsQuery::parse(query).map_err(bad_request)?;
+        let (lister, thresholds) = self.lister()?;
+        let ConnectionsQuery {
             all,
             extent,
             filter,
-        } = question;
-        let judge_by = *thresholds;
+        } = query;
+        let classify_by = *thresholds;
         let wanted = move |connection: &Connection| {
-            let judged = Judged::new(connection.clone(), &judge_by);
+            let judged = Assessed::new(connection.clone(), &classify_by);
             (all || judged.is_noteworthy()) && filter.matches(&judged)
         };
-        let reading = lister(extent, Box::new(wanted))
-            .map_err(|reason| (StatusCode::SERVICE_UNAVAILABLE, reason))?;
+        let reading = lister(extent, Box::new(wanted)).map_err(unavailable)?;
         let judged = reading.connections.into_iter();
-        let mut rows: Vec<Judged> = judged.map(|c| Judged::new(c, thresholds)).collect();
-        rows.sort_by(Judged::worst_first);
+        let mut rows: Vec<Assessed> = judged.map(|c| Assessed::new(c, thresholds)).collect();
+        rows.sort_by(Assessed::worst_first);
         let report = Report {
             rows: &rows,
             total: reading.total,
@@ -55,23 +55,23 @@ impl Api {
             source: reading.source,
             thresholds: *thresholds,
         };
-        list::json(&report).map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+        list::json(&report).map_err(|error| internal_error(error.to_string()))
     }
 }
 
-/// What a query asks for.
+/// The parameters of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Question {
+struct ConnectionsQuery {
     all: bool,
-    extent: Extent,
+    extent: ListOptions,
     filter: Filter,
 }
 
-impl Question {
+impl ConnectionsQuery {
     fn parse(query: &str) -> Result<Self, String> {
-        let mut question = Self {
+        let mut parsed = Self {
             all: false,
-            extent: Extent {
+            extent: ListOptions {
                 netns: None,
                 most: DEFAULT_LIMIT,
                 processes: false,
@@ -81,27 +81,22 @@ impl Question {
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
                 "all" => {
-                    question.all = flag("all", &value)?;
+                    parsed.all = flag("all", &value)?;
                 }
                 "netns" => {
                     let number = value.parse().map_err(|_| {
                         "netns is the inode number of a network namespace, as `ls -L -i /proc/PID/ns/net` shows it"
                     })?;
-                    question.extent.netns = Some(number);
+                    parsed.extent.netns = Some(number);
                 }
                 "limit" => {
-                    let number = value
-                        .parse()
-                        .ok()
-                        .filter(|limit| (1..=MOST).contains(limit));
-                    question.extent.most =
-                        number.ok_or_else(|| format!("limit is a number from 1 to {MOST}"))?;
+                    parsed.extent.most = limit(&value, MAX_LIMIT)?;
                 }
                 "processes" => {
-                    question.extent.processes = flag("processes", &value)?;
+                    parsed.extent.processes = flag("processes", &value)?;
                 }
                 "filter" => {
-                    question.filter = filter(&value)?;
+                    parsed.filter = filter(&value)?;
                 }
                 other => {
                     return Err(format!(
@@ -110,7 +105,7 @@ impl Question {
                 }
             }
         }
-        Ok(question)
+        Ok(parsed)
     }
 }
 
@@ -119,21 +114,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn questions() {
+    fn queries() {
         let parsed =
-            Question::parse("all=true&netns=4026531840&limit=5&filter=state+established").unwrap();
+            ConnectionsQuery::parse("all=true&netns=4026531840&limit=5&filter=state+established")
+                .unwrap();
         assert!(parsed.all);
-        let extent = Extent {
+        let extent = ListOptions {
             netns: Some(4_026_531_840),
             most: 5,
             processes: false,
         };
         assert_eq!(parsed.extent, extent);
         assert_eq!(parsed.filter, Filter::parse("state established").unwrap());
-        assert_eq!(Question::parse("").unwrap().extent.most, DEFAULT_LIMIT);
+        assert_eq!(
+            ConnectionsQuery::parse("").unwrap().extent.most,
+            DEFAULT_LIMIT
+        );
         for (asked, expected) in [("processes", true), ("processes=1", true), ("all", false)] {
-            let question = Question::parse(asked).unwrap();
-            assert_eq!(question.extent.processes, expected, "{asked}");
+            let parsed = ConnectionsQuery::parse(asked).unwrap();
+            assert_eq!(parsed.extent.processes, expected, "{asked}");
         }
         for (wrong, said) in [
             ("all=yes", "all is"),
@@ -146,7 +145,7 @@ mod tests {
             ("filter=%ff%fe(", "filter, at"),
             ("fliter=x", "no parameter \"fliter\""),
         ] {
-            let reason = Question::parse(wrong).unwrap_err();
+            let reason = ConnectionsQuery::parse(wrong).unwrap_err();
             assert!(reason.contains(said), "{wrong}: {reason}");
         }
     }

@@ -1,5 +1,4 @@
-//! Sockets of TCP, bound to the addresses that a name has.
-//! It must never take fewer of them than there are, but for those that this machine lacks.
+//! TCP sockets, bound to every address of a host name that this machine has.
 
 use std::{
     io,
@@ -8,9 +7,10 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{BACKLOG, ListenAddress, ListenError};
+use super::{address::ListenAddress, error::ListenError};
+use crate::serve::limits::LISTEN_BACKLOG;
 
-/// Listens on a host's port: on one socket, or on several where a name has several addresses.
+/// Listens on a port of a host: one socket per address of its name; `None` is all addresses.
 pub fn bind(host: Option<&str>, port: u16) -> Result<Vec<TcpListener>, ListenError> {
     let Some(host) = host else {
         return bind_any(port).map(|listener| vec![listener]);
@@ -31,7 +31,7 @@ pub fn bind(host: Option<&str>, port: u16) -> Result<Vec<TcpListener>, ListenErr
     for &resolved in &resolved {
         match listen(resolved) {
             Ok(listener) => listeners.push(listener),
-            // A name such as localhost has an IPv6 address even where IPv6 is off.
+            // A name such as localhost has an IPv6 address even if IPv6 is off.
             Err(reason) if is_absent(&reason) => absent = Some(explain(resolved, reason)),
             Err(reason) => return Err(explain(resolved, reason)),
         }
@@ -60,13 +60,13 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         Some(Protocol::TCP),
     )?;
     if let SocketAddr::V6(v6) = address {
-        // The IPv6 any-address takes IPv4 too, whatever net.ipv6.bindv6only says.
+        // The unspecified address accepts IPv4 too, whatever net.ipv6.bindv6only says.
         socket.set_only_v6(!v6.ip().is_unspecified())?;
     }
-    // A restarted agent must not wait for connections in TIME_WAIT.
+    // A restarted agent does not wait for connections in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(LISTEN_BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_in_use_is_said_to_be() {
+    fn a_port_in_use_is_named() {
         let first = bind(None, 0).unwrap();
         let taken = first[0].local_addr().unwrap().port();
         let error = bind(Some("127.0.0.1"), taken).unwrap_err().to_string();

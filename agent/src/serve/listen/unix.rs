@@ -1,5 +1,7 @@
-//! Unix sockets: made where nobody listens any more, for their owner and group alone.
-//! It must never remove what is not a socket, nor one at which somebody answers.
+//! Unix sockets: bound for their owner and group only, in place of a stale socket.
+//!
+//! # Invariants
+//! Only a stale socket is removed: no other file, and no socket that a process listens on.
 
 use std::{
     fs::{self, DirBuilder, File, Permissions, TryLockError},
@@ -13,42 +15,46 @@ use std::{
     },
     path::{Path, PathBuf},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::net::sockopt::socket_peercred;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::{BACKLOG, SOCKET};
+use super::address::SOCKET;
+use crate::serve::limits::LISTEN_BACKLOG;
 
 /// Who may connect: the owner and the group of the agent.
 const MODE: u32 = 0o660;
 
-/// Of the folder that is made for the socket: all may look in, since the socket's own mode says who
-/// may connect, and its group could not reach it through a closed folder.
+/// The mode of the folder made for the socket: searchable for all, since the mode of the socket decides
+/// who may connect.
 const FOLDER_MODE: u32 = 0o755;
 
-/// For how long another agent may take to make its socket in the same folder.
-const LOCKED_FOR: Duration = Duration::from_secs(3);
+/// Time between attempts to lock a folder in which another agent binds a socket.
+const LOCK_RETRY: Duration = Duration::from_millis(20);
+
+/// Attempts to lock it: for 3 seconds.
+const LOCK_ATTEMPTS: u32 = 150;
 
 /// Why a unix socket cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// Somebody answers there.
+    /// Another process listens on it.
     #[error(
         "cannot listen on unix:{path}: the socket is in use by {holder}; stop it, or choose another path with --web.listen-address"
     )]
     InUse {
         /// The path of the socket.
         path: String,
-        /// Which process, where the kernel tells.
+        /// Which process, if known.
         holder: String,
     },
-    /// Something else has this name.
+    /// The file is not a socket.
     #[error(
-        "cannot listen on unix:{path}: this is no socket, and is left alone; remove it, or choose another path with --web.listen-address"
+        "cannot listen on unix:{path}: this is not a socket, and is left alone; remove it, or choose another path with --web.listen-address"
     )]
-    NoSocket {
+    NotASocket {
         /// The path of the file.
         path: String,
     },
@@ -59,25 +65,25 @@ pub enum SocketError {
     Other {
         /// The path of the socket.
         path: String,
-        /// What was tried.
+        /// The step that failed.
         tried: &'static str,
-        /// What the kernel said.
+        /// The error of the kernel.
         reason: io::Error,
     },
 }
 
-/// The file of a socket of ours; dropped, it is removed, unless another has taken its place.
+/// The file of a bound socket; removed on drop, unless another file has taken its place.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    /// Device and inode: names can be given to other files.
+    /// Device and inode: another file can get the same path.
     identity: (u64, u64),
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|found| found == self.identity) {
-            // What cannot be removed now is stale, and the next agent replaces it.
+            // If this fails, the next agent replaces the stale socket.
             drop(fs::remove_file(&self.path));
         }
     }
@@ -87,8 +93,16 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
-/// Listens at `path`, in place of a socket at which nobody answers any more.
+/// Listens at `path`, replacing a stale socket.
 pub fn bind(path: &Path) -> Result<(UnixListener, SocketFile), SocketError> {
+    bind_pausing(path, || thread::sleep(LOCK_RETRY))
+}
+
+/// `pause` is called between attempts to lock the folder.
+fn bind_pausing(
+    path: &Path,
+    pause: impl FnMut(),
+) -> Result<(UnixListener, SocketFile), SocketError> {
     let failed = |tried| {
         move |reason| SocketError::Other {
             path: path.display().to_string(),
@@ -101,9 +115,9 @@ pub fn bind(path: &Path) -> Result<(UnixListener, SocketFile), SocketError> {
     if path == Path::new(SOCKET) {
         make_folder(folder).map_err(failed("making its folder"))?;
     }
-    // Two agents must not both take the same socket for stale: the second would remove the first's.
+    // Without the lock two agents could both find a socket stale: the second would remove the first's.
     let folder = File::open(folder).map_err(failed("opening its folder"))?;
-    lock(&folder).map_err(failed("locking its folder"))?;
+    lock(&folder, pause).map_err(failed("locking its folder"))?;
     clear(path, &address)?;
     let socket =
         Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed("making a socket"))?;
@@ -112,9 +126,9 @@ pub fn bind(path: &Path) -> Result<(UnixListener, SocketFile), SocketError> {
         identity: identity(path).map_err(failed("looking at it"))?,
         path: path.to_owned(),
     };
-    // Nobody can connect before the socket listens, so the mode is never wider than this.
+    // No client can connect before listen(2), so the mode is never wider than this.
     fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(failed("setting its mode"))?;
-    socket.listen(BACKLOG).map_err(failed("listening"))?;
+    socket.listen(LISTEN_BACKLOG).map_err(failed("listening"))?;
     socket
         .set_nonblocking(true)
         .map_err(failed("setting it up"))?;
@@ -123,26 +137,23 @@ pub fn bind(path: &Path) -> Result<(UnixListener, SocketFile), SocketError> {
 
 fn make_folder(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
-        // The umask may have taken rights away.
+        // The umask may have cleared bits.
         Ok(()) => fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Locked until it is closed. Others may lock it too, so nobody is waited for without a limit.
-fn lock(folder: &File) -> io::Result<()> {
-    let began = Instant::now();
-    loop {
+/// Locked until closed. Any process may lock the folder, so the wait is limited.
+fn lock(folder: &File, mut pause: impl FnMut()) -> io::Result<()> {
+    for _ in 0..LOCK_ATTEMPTS {
         match folder.try_lock() {
             Ok(()) => return Ok(()),
             Err(TryLockError::Error(error)) => return Err(error),
-            Err(TryLockError::WouldBlock) if began.elapsed() > LOCKED_FOR => {
-                return Err(io::ErrorKind::ResourceBusy.into());
-            }
-            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
+            Err(TryLockError::WouldBlock) => pause(),
         }
     }
+    Err(io::ErrorKind::ResourceBusy.into())
 }
 
 /// Removes a stale socket.
@@ -157,19 +168,19 @@ fn clear(path: &Path, address: &SockAddr) -> Result<(), SocketError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed("looking at it", error)),
         Ok(found) if !found.file_type().is_socket() => {
-            return Err(SocketError::NoSocket { path: name });
+            return Err(SocketError::NotASocket { path: name });
         }
         Ok(_) => {}
     }
-    match answers(address) {
+    match holder(address) {
         Ok(Some(holder)) => Err(SocketError::InUse { path: name, holder }),
         Ok(None) => fs::remove_file(path).map_err(|error| failed("replacing a stale one", error)),
         Err(error) => Err(failed("asking whether another process listens", error)),
     }
 }
 
-/// Who listens at a socket; `None` where nobody does.
-fn answers(address: &SockAddr) -> io::Result<Option<String>> {
+/// Which process listens on a socket; `None` if none does.
+fn holder(address: &SockAddr) -> io::Result<Option<String>> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     match socket.connect(address) {
@@ -181,7 +192,7 @@ fn answers(address: &SockAddr) -> io::Result<Option<String>> {
             Ok(Some(holder))
         }
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(None),
-        // So many wait to be accepted that there is no room for one more.
+        // The backlog is full.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             Ok(Some("another process".to_owned()))
         }
@@ -191,7 +202,10 @@ fn answers(address: &SockAddr) -> io::Result<Option<String>> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::{UnixDatagram, UnixStream};
+    use std::{
+        os::unix::net::{UnixDatagram, UnixStream},
+        sync::mpsc,
+    };
 
     use tempfile::TempDir;
 
@@ -202,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_for_owner_and_group_and_goes_with_its_agent() {
+    fn a_socket_is_for_owner_and_group_and_is_removed_on_drop() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("own.sock");
         let (_listener, file) = bind(&path).unwrap();
@@ -217,7 +231,7 @@ mod tests {
     fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("own.sock");
-        // As a killed agent leaves it.
+        // As left by a killed agent.
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists());
         let (listener, file) = bind(&path).unwrap();
@@ -225,7 +239,7 @@ mod tests {
         let holder = format!("in use by process {}", std::process::id());
         assert!(said.contains(&holder), "{said}");
         UnixStream::connect(&path).unwrap();
-        // One that is busy is alive too.
+        // A full backlog does not make a socket stale.
         drop(listener);
         drop(file);
         let busy = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
@@ -236,18 +250,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_socket_of_this_kind_is_left_alone() {
+    fn other_files_are_left_alone() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, "precious").unwrap();
-        assert!(refused(&path).contains("this is no socket"));
+        assert!(refused(&path).contains("this is not a socket"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
-        // A link to a stale socket is no socket either.
+        // A link to a stale socket is not a socket.
         let target = folder.path().join("target.sock");
         drop(UnixListener::bind(&target).unwrap());
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&target, &link).unwrap();
-        assert!(refused(&link).contains("this is no socket"));
+        assert!(refused(&link).contains("this is not a socket"));
         let datagrams = folder.path().join("datagrams");
         let _alive = UnixDatagram::bind(&datagrams).unwrap();
         assert!(refused(&datagrams).contains("asking whether another process listens"));
@@ -255,11 +269,11 @@ mod tests {
     }
 
     #[test]
-    fn what_another_has_put_there_is_not_removed() {
+    fn a_file_that_replaced_the_socket_is_not_removed() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("own.sock");
         let (_listener, file) = bind(&path).unwrap();
-        // Kept under another name, so that the inode's number is not given to the next file.
+        // Kept under another name, so that the next file gets another inode number.
         fs::rename(&path, folder.path().join("moved")).unwrap();
         let _other = UnixListener::bind(&path).unwrap();
         drop(file);
@@ -283,9 +297,14 @@ mod tests {
         let stale = identity(&path).unwrap();
         let other = File::open(folder.path()).unwrap();
         other.lock().unwrap();
+        let (paused, pauses) = mpsc::channel();
         thread::scope(|scope| {
-            let bound = scope.spawn(|| bind(&path));
-            thread::sleep(Duration::from_millis(200));
+            let pause = move || {
+                paused.send(()).unwrap();
+                thread::sleep(LOCK_RETRY);
+            };
+            let bound = scope.spawn(|| bind_pausing(&path, pause));
+            pauses.recv().unwrap();
             assert_eq!(identity(&path).unwrap(), stale);
             assert!(!bound.is_finished());
             drop(other);
@@ -294,16 +313,20 @@ mod tests {
     }
 
     #[test]
-    fn one_who_keeps_the_folder_locked_is_not_waited_for() {
+    fn the_wait_for_a_locked_folder_is_limited() {
         let folder = TempDir::new().unwrap();
         let other = File::open(folder.path()).unwrap();
         other.lock().unwrap();
-        let said = refused(&folder.path().join("own.sock"));
+        let mut pauses = 0;
+        let said = bind_pausing(&folder.path().join("own.sock"), || pauses += 1)
+            .unwrap_err()
+            .to_string();
         assert!(said.contains("locking its folder failed"), "{said}");
+        assert_eq!(LOCK_RETRY * pauses, Duration::from_secs(3));
     }
 
     #[test]
-    fn of_many_at_once_one_wins() {
+    fn of_concurrent_binds_one_succeeds() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("own.sock");
         for _ in 0..20 {

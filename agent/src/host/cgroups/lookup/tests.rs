@@ -1,5 +1,4 @@
 //! Cgroups in a tree that only looks like theirs, by walks.
-//! It must never need the host to have any.
 
 use super::*;
 

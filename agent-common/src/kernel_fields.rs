@@ -1,0 +1,233 @@
+//! The one table of what is read of the running kernel's types.
+//!
+//! [`kernel_fields!`] hands the table to a macro of the caller's. [`crate::Kernel`] and
+//! [`crate::kernel::FIELDS`], which the agent resolves from BTF, are made from it, and so are the
+//! typed offsets of the kernel programs. A new field is one row here.
+
+/// Calls the macro that is named with the table.
+///
+/// `fields`: `name: type = Required("path")` or `Optional("path")`, by the structure that owns the
+/// field. The type says how many bytes the programs read, which may be less than the field has. A
+/// [`crate::Embedded`] is an embedded object of which only the address is used. `sizes` are structures,
+/// `values` are enumerators.
+#[macro_export]
+macro_rules! kernel_fields {
+    ($callback:ident) => {
+        $callback! {
+            fields {
+                sock {
+                    family: u16 = Required("__sk_common.skc_family");
+                    state: u8 = Required("__sk_common.skc_state");
+                    /// Network order.
+                    remote_port: u16 = Required("__sk_common.skc_dport");
+                    local4: [u8; 4] = Required("__sk_common.skc_rcv_saddr");
+                    remote4: [u8; 4] = Required("__sk_common.skc_daddr");
+                    local6: [u8; 16] = Optional("__sk_common.skc_v6_rcv_saddr");
+                    remote6: [u8; 16] = Optional("__sk_common.skc_v6_daddr");
+                    /// Pointer to net.
+                    net: u64 = Required("__sk_common.skc_net.net");
+                    flags: u64 = Required("__sk_common.skc_flags");
+                    /// The chain of its bucket; `next` is its first word.
+                    node: u64 = Required("__sk_common.skc_nulls_node");
+                    hash: u32 = Required("__sk_common.skc_hash");
+                    /// Host order; 0 once the port is released.
+                    local_port: u16 = Required("__sk_common.skc_num");
+                    cookie: u64 = Required("__sk_common.skc_cookie");
+                    /// 16 bits since 5.6; IPPROTO_MPTCP has IPPROTO_TCP as its low byte.
+                    protocol: u16 = Required("sk_protocol");
+                    /// An errno, 0 if none.
+                    err: u32 = Required("sk_err");
+                    shutdown: u8 = Required("sk_shutdown");
+                    uid: u32 = Required("sk_uid");
+                    /// A child inherits its listener's.
+                    max_ack_backlog: u32 = Required("sk_max_ack_backlog");
+                    /// Pointer to cgroup.
+                    cgroup: u64 = Optional("sk_cgrp_data.cgroup");
+                    owned: u32 = Required("sk_lock.owned");
+                    rmem_alloc: i32 = Required("sk_backlog.rmem_alloc");
+                    wmem_queued: i32 = Required("sk_wmem_queued");
+                    ack_backlog: u32 = Required("sk_ack_backlog");
+                    sock_type: u16 = Optional("sk_type");
+                }
+                inet_sock {
+                    /// Network order; outlives the port's release at close.
+                    inet_sport: u16 = Required("inet_sport");
+                    /// The interface that a passive IPv4 connection came in by.
+                    mc_index: u32 = Required("mc_index");
+                    /// Pointer to ipv6_pinfo.
+                    pinet6: u64 = Optional("pinet6");
+                }
+                ipv6_pinfo {
+                    /// The interface that a passive IPv6 connection came in by.
+                    mcast_oif: u32 = Optional("mcast_oif");
+                }
+                inet_connection_sock {
+                    /// One of [`crate::icsk_pending`].
+                    pending: u8 = Required("icsk_pending");
+                    retransmits: u8 = Required("icsk_retransmits");
+                    probes_out: u8 = Required("icsk_probes_out");
+                    backoff: u8 = Required("icsk_backoff");
+                    /// Milliseconds, 0 if unset.
+                    user_timeout: u32 = Required("icsk_user_timeout");
+                    /// Jiffies: data last received.
+                    lrcvtime: u32 = Required("icsk_ack.lrcvtime");
+                    /// Jiffies.
+                    rto: u32 = Required("icsk_rto");
+                }
+                tcp_sock {
+                    /// Jiffies: the last accepted ACK.
+                    rcv_tstamp: u32 = Required("rcv_tstamp");
+                    /// Jiffies: data last sent.
+                    lsndtime: u32 = Required("lsndtime");
+                    segs_out: u32 = Required("segs_out");
+                    packets_out: u32 = Required("packets_out");
+                    write_seq: u32 = Required("write_seq");
+                    snd_nxt: u32 = Required("snd_nxt");
+                    snd_una: u32 = Required("snd_una");
+                    snd_wnd: u32 = Required("snd_wnd");
+                    rcv_nxt: u32 = Required("rcv_nxt");
+                    copied_seq: u32 = Required("copied_seq");
+                    linger2: i32 = Required("linger2");
+                    /// Pointer to the request of a Fast Open child.
+                    fastopen_rsk: u64 = Required("fastopen_rsk");
+                    srtt_us: u32 = Required("srtt_us");
+                    /// Jiffies, 0 for the namespace's.
+                    keepalive_time: u32 = Required("keepalive_time");
+                    /// Jiffies, 0 for the namespace's.
+                    keepalive_intvl: u32 = Required("keepalive_intvl");
+                    /// 0 for the namespace's.
+                    keepalive_probes: u8 = Required("keepalive_probes");
+                    is_mptcp: u8 = Optional("is_mptcp");
+                    /// Milliseconds; in SYN_SENT, when the first SYN was sent.
+                    retrans_stamp: u32 = Required("retrans_stamp");
+                }
+                inet_timewait_sock {
+                    tw_substate: u8 = Optional("tw_substate");
+                    tw_timer: Embedded = Optional("tw_timer");
+                }
+                request_sock {
+                    num_retrans: u8 = Optional("num_retrans");
+                    rsk_timer: Embedded = Optional("rsk_timer");
+                    /// Pointer to the listener.
+                    rsk_listener: u64 = Optional("__req_common.skc_listener");
+                }
+                tcp_request_sock {
+                    /// Microseconds of CLOCK_MONOTONIC.
+                    snt_synack: u64 = Optional("snt_synack");
+                }
+                timer_list {
+                    timer_function: u64 = Required("function");
+                    timer_expires: u64 = Required("expires");
+                    /// Not 0 while it is pending.
+                    timer_pprev: u64 = Required("entry.pprev");
+                }
+                sk_buff {
+                    skb_head: u64 = Required("head");
+                    skb_transport: u16 = Required("transport_header");
+                    skb_network: u16 = Required("network_header");
+                    /// Pointer to net_device.
+                    skb_dev: u64 = Required("dev");
+                    skb_refdst: u64 = Required("_skb_refdst");
+                }
+                net_device {
+                    /// Pointer to net.
+                    dev_net: u64 = Required("nd_net.net");
+                }
+                rtable {
+                    /// 8 or 16 bits; the first byte serves.
+                    rt_type: u8 = Required("rt_type");
+                }
+                rt6_info {
+                    rt6_flags: u32 = Optional("rt6i_flags");
+                }
+                net {
+                    net_inum: u32 = Required("ns.inum");
+                    net_cookie: u64 = Optional("net_cookie");
+                    /// The list of all network namespaces.
+                    net_list: Embedded = Optional("list");
+                    net_ops: u64 = Optional("ns.ops");
+                    /// Pointer to inet_hashinfo; since 6.1.
+                    net_hashinfo: u64 = Optional("ipv4.tcp_death_row.hashinfo");
+                    /// Jiffies.
+                    sysctl_keepalive_time: u32 = Optional("ipv4.sysctl_tcp_keepalive_time");
+                    /// Jiffies.
+                    sysctl_keepalive_intvl: u32 = Optional("ipv4.sysctl_tcp_keepalive_intvl");
+                    sysctl_keepalive_probes: u8 = Optional("ipv4.sysctl_tcp_keepalive_probes");
+                    sysctl_retries2: u8 = Optional("ipv4.sysctl_tcp_retries2");
+                    sysctl_orphan_retries: u8 = Optional("ipv4.sysctl_tcp_orphan_retries");
+                    sysctl_syn_retries: u8 = Optional("ipv4.sysctl_tcp_syn_retries");
+                    sysctl_synack_retries: u8 = Optional("ipv4.sysctl_tcp_synack_retries");
+                    /// Jiffies.
+                    sysctl_fin_timeout: u32 = Optional("ipv4.sysctl_tcp_fin_timeout");
+                }
+                inet_hashinfo {
+                    ehash: u64 = Optional("ehash");
+                    ehash_mask: u32 = Optional("ehash_mask");
+                    lhash2: u64 = Optional("lhash2");
+                    lhash2_mask: u32 = Optional("lhash2_mask");
+                }
+                inet_listen_hashbucket {
+                    /// Absent where listeners are not chained there.
+                    listen_head: u64 = Optional("nulls_head");
+                }
+                cgroup {
+                    /// Pointer to kernfs_node.
+                    cgroup_kn: u64 = Optional("kn");
+                }
+                kernfs_node {
+                    kn_id: u64 = Optional("id");
+                }
+                task_struct {
+                    /// Pointer to nsproxy.
+                    task_nsproxy: u64 = Optional("nsproxy");
+                    /// Pointer to task_struct.
+                    task_leader: u64 = Optional("group_leader");
+                    task_comm: [u8; 16] = Optional("comm");
+                    /// Pointer to pid.
+                    task_pid: u64 = Optional("thread_pid");
+                }
+                nsproxy {
+                    /// Pointer to net.
+                    nsproxy_net: u64 = Optional("net_ns");
+                }
+                socket {
+                    /// Pointer to sock.
+                    socket_sk: u64 = Optional("sk");
+                }
+                pid {
+                    pid_level: u32 = Optional("level");
+                    /// A upid for each level.
+                    pid_numbers: Embedded = Optional("numbers");
+                }
+                upid {
+                    upid_number: u32 = Optional("nr");
+                }
+                mptcp_sock {
+                    /// The list of its subflows.
+                    mptcp_subflows: Embedded = Optional("conn_list");
+                }
+                mptcp_subflow_context {
+                    /// Its place in that list.
+                    subflow_node: Embedded = Optional("node");
+                    /// Pointer to sock.
+                    subflow_sock: u64 = Optional("tcp_sock");
+                }
+            }
+            sizes {
+                tcp_sock_size = "tcp_sock";
+                tcp6_sock_size = "tcp6_sock";
+                timewait_size = "tcp_timewait_sock";
+                request_size = "tcp_request_sock";
+                listen_bucket_size = "inet_listen_hashbucket";
+                upid_size = "upid";
+            }
+            values {
+                mib_keepalive = Required("LINUX_MIB_TCPKEEPALIVE");
+                mib_winprobe = Required("LINUX_MIB_TCPWINPROBE");
+                reason_state = Optional("SK_RST_REASON_TCP_STATE");
+                flag_dead = Required("SOCK_DEAD");
+                flag_keepopen = Required("SOCK_KEEPOPEN");
+            }
+        }
+    };
+}

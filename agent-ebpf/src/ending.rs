@@ -1,0 +1,81 @@
+//! Classifies what the running timer has done: how a change to CLOSE inside its run ended the connection,
+//! and, where only timers can be watched, whether it probed or retransmitted.
+
+use halfopen_common::{Ending, TimerContext, icsk_pending, state, timer_kind};
+
+use crate::{fields, sock::Sock};
+
+/// Which path a change to CLOSE inside this context is; the context keeps that it closed.
+#[inline(always)]
+pub fn of_timer(context: &mut TimerContext, sock: Sock) -> Option<Ending> {
+    context.closed = true;
+    let user_timeout = sock.get(fields::user_timeout())? != 0;
+    if context.kind == timer_kind::KEEPALIVE {
+        if context.state == state::FIN_WAIT2 && context.dead {
+            // tcp_time_wait() is orderly; only tcp_send_active_reset() + tcp_done() is an end.
+            return (context.resets != 0).then_some(Ending::OrphanFinWait2);
+        }
+        context.timed_out = true;
+        return Some(match (context.dead, user_timeout) {
+            (true, _) => Ending::Orphan,
+            (false, true) => Ending::KeepaliveUserTimeout,
+            (false, false) => Ending::Keepalive,
+        });
+    }
+    // tcp_write_err() sets sk_err before the state; tcp_out_of_resources(), of orphans alone, sets
+    // none. Whoever holds the socket may have read it meanwhile.
+    if context.dead && sock.get(fields::err())? == 0 {
+        return Some(Ending::OrphanMemory);
+    }
+    context.timed_out = true;
+    if context.dead {
+        return Some(Ending::Orphan);
+    }
+    Some(match context.state {
+        state::SYN_SENT => Ending::Connect,
+        state::SYN_RECV => Ending::Accept,
+        _ => match (context.pending, user_timeout) {
+            (icsk_pending::PROBE0, false) => Ending::WindowProbe,
+            (icsk_pending::PROBE0, true) => Ending::WindowProbeUserTimeout,
+            (icsk_pending::RETRANS, false) => Ending::Retransmission,
+            (icsk_pending::RETRANS, true) => Ending::RetransmissionUserTimeout,
+            _ if context.kind == timer_kind::RETRANSMIT => Ending::Retransmission,
+            _ => Ending::Timer,
+        },
+    })
+}
+
+/// Keepalive or window probes sent inside, by the change of `segs_out`, for kernels where only the
+/// timer can be watched: (keepalive, window).
+#[inline(always)]
+pub fn probes(context: &TimerContext, sock: Sock) -> Option<(u32, u32)> {
+    let sent = sock.get(fields::segs_out())?.wrapping_sub(context.segs_out);
+    let counted = sock.get(fields::probes_out())?;
+    if context.kind == timer_kind::KEEPALIVE {
+        // The socket is unlocked again here: a segment sent since must not pass for a probe.
+        let quiet = sock.get(fields::write_seq())? == context.write_seq
+            && sock.get(fields::rcv_nxt())? == context.rcv_nxt;
+        let sure = sent != 0 && (quiet || counted > context.probes_out);
+        return Some((if quiet { sent } else { u32::from(sure) }, 0));
+    }
+    // tcp_send_probe0() counts every probe, and starts over when data went out instead.
+    let probed = context.pending == icsk_pending::PROBE0
+        && !context.owned
+        && !context.sends_data
+        && sent != 0
+        && counted == context.probes_out.wrapping_add(1);
+    Some((0, u32::from(probed)))
+}
+
+/// Whether the retransmission timer fired inside with data outstanding, for such kernels.
+#[inline(always)]
+pub fn retransmitted(context: &TimerContext, sock: Sock) -> Option<bool> {
+    if context.kind != timer_kind::WRITE
+        || context.pending != icsk_pending::RETRANS
+        || context.owned
+        || !context.in_flight
+    {
+        return Some(false);
+    }
+    Some(context.timed_out || sock.get(fields::retransmits())? > context.retransmits)
+}

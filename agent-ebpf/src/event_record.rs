@@ -1,0 +1,254 @@
+//! Reports to the agent what has just happened, and how the socket looks now.
+//!
+//! # Invariants
+//! Nothing is counted here: an event that finds no room has been counted before.
+
+use halfopen_common::{
+    EventRecord, Loss, NetKey, Outstanding, Record, event_flags, event_kind, keepalive, state,
+    switch,
+};
+
+use crate::{
+    clock::{jiffies, now_ns, span_ns},
+    fields, identity,
+    kernel::kernel,
+    maps,
+    read::FieldReader,
+    segment::Segment,
+    sock::Sock,
+};
+
+/// What an event of a socket without a record starts from: too large for the stack.
+static NO_RECORD: Record = zerocopy::transmute!([0_u8; size_of::<Record>()]);
+
+/// Whether anybody watches events other than deaths.
+#[inline(always)]
+pub fn is_watched() -> bool {
+    maps::switched(switch::WATCHED)
+}
+
+/// Reports an event of a full socket, if anybody watches. `detail` stands in for a record: of a probe
+/// what is outstanding, of a reset sent its reason.
+#[inline(always)]
+pub fn report(kind: u8, sock: Sock, record: Option<*mut Record>, detail: u8) {
+    if is_watched() {
+        let record = record.map_or(core::ptr::null(), <*mut Record>::cast_const);
+        let state = sock.get(fields::state()).unwrap_or(state::CLOSE);
+        emit(kind, sock, record, detail, state);
+    }
+}
+
+/// Reports a death, whether anybody watches or not.
+#[inline(always)]
+pub fn death(sock: Sock, record: Option<*mut Record>, ending: u8, state: u8) {
+    let record = record.map_or(core::ptr::null(), <*mut Record>::cast_const);
+    emit(event_kind::DEATH, sock, record, ending, state);
+}
+
+/// Hands out one event of a full socket. `detail` and `state` stand in for a record's where there is
+/// none.
+#[inline(never)]
+fn emit(kind: u8, sock: Sock, record: *const Record, detail: u8, state: u8) {
+    let Some(mut entry) = maps::reserve_event() else {
+        lost(kind);
+        return;
+    };
+    let place = entry.as_mut_ptr();
+    // SAFETY: reserved memory of this type, which stays reserved until it is submitted.
+    let event = unsafe { &mut *place };
+    event.kind = kind;
+    event.sock = sock.0;
+    event.at_ns = now_ns();
+    event.flags = 0;
+    if record.is_null() {
+        event.record = NO_RECORD;
+        event.flags = event_flags::NO_RECORD;
+        // What cannot be read stays zero; the event is reported all the same.
+        let _ = identity::identify(sock, &mut event.record);
+        event.record.state = state;
+        match kind {
+            event_kind::DEATH => event.record.ending = detail,
+            event_kind::RESET_SENT => event.record.reset_reason = detail,
+            _ => event.record.outstanding = detail,
+        }
+    } else {
+        // SAFETY: points into a live map value.
+        event.record = unsafe { *record };
+    }
+    describe(sock, event);
+    maps::submit_event(entry);
+}
+
+/// What the socket looks like now. Without branches, each of which would double the verifier's work:
+/// a full socket can be read, and what this kernel does not have stays zero.
+#[inline(always)]
+fn describe(sock: Sock, event: &mut EventRecord) {
+    // One place each, used again and again: the stack has no room to spare.
+    let (mut word, mut half, mut byte) = (0_u64, 0_u32, 0_u8);
+    event.cookie = 0;
+    event.error = 0;
+    event.keepalive_idle = 0;
+    event.keepalive_interval = 0;
+    event.keepalive_probes = 0;
+    event.unacknowledged = 0;
+    event.unread = 0;
+    let mut reader = FieldReader::of(sock.0);
+    reader.field(&raw mut event.cookie, fields::cookie());
+    reader.field(&raw mut event.error, fields::err());
+    reader.field(&raw mut event.keepalive_idle, fields::keepalive_time());
+    reader.field(&raw mut event.keepalive_interval, fields::keepalive_intvl());
+    reader.field(&raw mut event.keepalive_probes, fields::keepalive_probes());
+    reader.field(&raw mut event.unacknowledged, fields::write_seq());
+    reader.field(&raw mut half, fields::snd_una());
+    event.unacknowledged = event.unacknowledged.wrapping_sub(half);
+    reader.field(&raw mut event.unread, fields::rcv_nxt());
+    reader.field(&raw mut half, fields::copied_seq());
+    event.unread = event.unread.wrapping_sub(half);
+    reader.field(&raw mut byte, fields::is_mptcp());
+    event.flags |= (byte & 1) * event_flags::MPTCP;
+    reader.field(&raw mut word, fields::flags());
+    let dead = (word >> (kernel!(flag_dead) & 63) & 1) as u8;
+    event.flags |= dead * event_flags::ORPHAN;
+    let on = (word >> (kernel!(flag_keepopen) & 63) & 1) as u8;
+    let own = event.keepalive_idle | event.keepalive_interval | u32::from(event.keepalive_probes);
+    // OFF, DEFAULT or CUSTOM.
+    event.keepalive = on + on * is_set(own);
+    let now = jiffies();
+    reader.field(&raw mut half, fields::rcv_tstamp());
+    let heard = now.wrapping_sub(half);
+    reader.field(&raw mut half, fields::lrcvtime());
+    let data = now.wrapping_sub(half);
+    let silence = span_ns(if heard < data { heard } else { data });
+    event.silence_ns = silence.unwrap_or(EventRecord::UNKNOWN);
+    reader.field(&raw mut word, fields::net());
+    event.established_ns = maps::established_at(sock.0);
+    // Those of the namespace where the socket has none.
+    let mut reader = FieldReader::of(word);
+    if event.keepalive_idle == 0 {
+        reader.field(
+            &raw mut event.keepalive_idle,
+            fields::sysctl_keepalive_time(),
+        );
+    }
+    if event.keepalive_interval == 0 {
+        reader.field(
+            &raw mut event.keepalive_interval,
+            fields::sysctl_keepalive_intvl(),
+        );
+    }
+    if event.keepalive_probes == 0 {
+        reader.field(
+            &raw mut event.keepalive_probes,
+            fields::sysctl_keepalive_probes(),
+        );
+    }
+    if event.record.state == state::SYN_SENT {
+        event.flags |= event_flags::UNHEARD;
+        event.silence_ns = EventRecord::UNKNOWN;
+        if let Some(elapsed) = sock.syn_sent_elapsed_ns() {
+            event.established_ns = event.at_ns.saturating_sub(elapsed);
+        }
+    }
+}
+
+/// 1 for all but 0.
+#[inline(always)]
+const fn is_set(word: u32) -> u8 {
+    ((word | word.wrapping_neg()) >> 31) as u8
+}
+
+/// Reports the end of a request socket; `record` has its owner, its beginning and how it ended.
+#[inline(never)]
+pub fn request_death(request: Sock, record: &Record) {
+    let Some(mut entry) = maps::reserve_event() else {
+        lost(event_kind::DEATH);
+        return;
+    };
+    let place = entry.as_mut_ptr();
+    // SAFETY: reserved memory of this type, which stays reserved until it is submitted.
+    let event = unsafe { &mut *place };
+    blank(
+        event,
+        event_kind::DEATH,
+        event_flags::REQUEST | event_flags::UNHEARD,
+    );
+    event.sock = request.0;
+    event.established_ns = record.first_ns;
+    event.record = *record;
+    FieldReader::of(request.0).field(&raw mut event.cookie, fields::cookie());
+    maps::submit_event(entry);
+}
+
+/// Reports a reset that answers a segment of no connection, if anybody watches.
+#[inline(always)]
+pub fn stray_reset(segment: Segment, net: &NetKey, reason: u32) {
+    if is_watched() {
+        emit_stray(segment, net, reason as u8);
+    }
+}
+
+#[inline(never)]
+fn emit_stray(segment: Segment, net: &NetKey, reason: u8) {
+    let Some(mut entry) = maps::reserve_event() else {
+        lost(event_kind::RESET_SENT);
+        return;
+    };
+    let place = entry.as_mut_ptr();
+    // SAFETY: reserved memory of this type, which stays reserved until it is submitted.
+    let event = unsafe { &mut *place };
+    blank(event, event_kind::RESET_SENT, event_flags::STRAY);
+    event.record = NO_RECORD;
+    event.record.net = *net;
+    event.record.reset_reason = reason;
+    // Without its addresses it is reported all the same.
+    let _ = segment.ends(&mut event.record);
+    maps::submit_event(entry);
+}
+
+/// Fills in an event of what is no full socket, its record apart.
+#[inline(always)]
+fn blank(event: &mut EventRecord, kind: u8, flags: u8) {
+    event.kind = kind;
+    event.flags = flags | event_flags::NO_RECORD;
+    event.at_ns = now_ns();
+    event.sock = 0;
+    event.cookie = 0;
+    event.established_ns = 0;
+    event.silence_ns = EventRecord::UNKNOWN;
+    event.keepalive_idle = 0;
+    event.keepalive_interval = 0;
+    event.unacknowledged = 0;
+    event.unread = 0;
+    event.error = 0;
+    event.keepalive_probes = 0;
+    event.keepalive = keepalive::UNKNOWN;
+}
+
+/// Counts what found no room.
+#[inline(always)]
+fn lost(kind: u8) {
+    maps::lose(Loss::EventsDropped);
+    if kind == event_kind::DEATH {
+        maps::lose(Loss::DeathRecordsLost);
+    }
+}
+
+/// Reports that the outstanding probe or retransmission was answered, if anybody watches: before the
+/// record forgets it, and once.
+#[inline(always)]
+pub fn answer(sock: Sock, record: *mut Record) {
+    if !is_watched() {
+        return;
+    }
+    // SAFETY: points into a live map value.
+    let answered = unsafe { &*record };
+    if answered.heard != 0 || !answered.is_waiting() {
+        return;
+    }
+    let kind = if answered.recovers() {
+        event_kind::RECOVERY
+    } else {
+        event_kind::ANSWER
+    };
+    emit(kind, sock, record, Outstanding::NONE, state::CLOSE);
+}

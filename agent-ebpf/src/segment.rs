@@ -1,0 +1,78 @@
+//! The segment that a reset answers.
+
+use halfopen_common::{NetKey, Record};
+
+use crate::{
+    fields,
+    read::{Offset, read},
+    sock::{AF_INET, AF_INET6, mapped, net_key},
+};
+
+/// RTN_LOCAL (include/uapi/linux/rtnetlink.h).
+const RTN_LOCAL: u8 = 2;
+/// RTF_LOCAL (include/uapi/linux/ipv6_route.h).
+const RTF_LOCAL: u32 = 0x8000_0000;
+
+/// A `struct sk_buff *`: the segment a reset answers.
+#[derive(Clone, Copy)]
+pub struct Segment(pub u64);
+
+impl Segment {
+    /// The namespace of the device it came in by.
+    #[inline(always)]
+    pub fn net(self) -> Option<NetKey> {
+        let device = read(self.0, fields::skb_dev())?;
+        net_key(read(device, fields::dev_net())?)
+    }
+
+    /// Its two ends, as a reset's that answers it: it was sent to the local one.
+    #[inline(always)]
+    pub fn ends(self, record: &mut Record) -> Option<()> {
+        let head = read(self.0, fields::skb_head())?;
+        let network = read(self.0, fields::skb_network())?;
+        let transport = read(self.0, fields::skb_transport())?;
+        let ip = head.wrapping_add(u64::from(network));
+        let tcp = head.wrapping_add(u64::from(transport));
+        record.remote_port = read(tcp, Offset::new(0)).map(u16::from_be)?;
+        record.local_port = read(tcp, Offset::new(2)).map(u16::from_be)?;
+        let version: u8 = read(ip, Offset::new(0))?;
+        // RFC 791 and RFC 8200: where the addresses stand in the header.
+        if version >> 4 == 6 {
+            record.family = AF_INET6;
+            record.remote = read(ip, Offset::new(8))?;
+            record.local = read(ip, Offset::new(24))?;
+        } else {
+            record.family = AF_INET;
+            record.remote = mapped(read(ip, Offset::new(12))?);
+            record.local = mapped(read(ip, Offset::new(16))?);
+        }
+        Some(())
+    }
+
+    /// Whether it is itself a reset: never answered.
+    #[inline(always)]
+    pub fn is_reset(self) -> Option<bool> {
+        let head = read(self.0, fields::skb_head())?;
+        let transport = read(self.0, fields::skb_transport())?;
+        let flags: u8 = read(head.wrapping_add(u64::from(transport)), Offset::new(13))?;
+        Some(flags & 0x04 != 0)
+    }
+
+    /// Whether its route is a local one, IPv4 (`skb_rtable(skb)->rt_type`).
+    #[inline(always)]
+    pub fn is_local4(self) -> Option<bool> {
+        Some(read(self.route()?, fields::rt_type())? == RTN_LOCAL)
+    }
+
+    /// Whether its route is a local one, IPv6 (`ipv6_unicast_destination`).
+    #[inline(always)]
+    pub fn is_local6(self) -> Option<bool> {
+        Some(read(self.route()?, fields::rt6_flags())? & RTF_LOCAL != 0)
+    }
+
+    /// `skb_dst`: the low bit only says who holds it (SKB_DST_NOREF).
+    #[inline(always)]
+    fn route(self) -> Option<u64> {
+        read(self.0, fields::skb_refdst()).map(|route| route & !1)
+    }
+}

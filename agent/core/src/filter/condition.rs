@@ -1,0 +1,206 @@
+//! One condition of a filter, held against one connection.
+//! It must never take what is unknown for a value: such a condition cannot be told.
+
+use std::{net::SocketAddr, ops::Not, time::Duration};
+
+use super::{
+    host::Host,
+    value::{self, Comparison},
+};
+use crate::model::{
+    assessed::Assessed,
+    connection::{Known, State},
+    detection::Detection,
+    liveness::{Evidence, Guard, Liveness},
+};
+
+/// Whether a condition holds, in Kleene's logic: *and* is the least, *or* the greatest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Truth {
+    No,
+    /// A fact it asks for is unknown.
+    Unknown,
+    Yes,
+}
+
+impl From<bool> for Truth {
+    fn from(holds: bool) -> Self {
+        if holds { Self::Yes } else { Self::No }
+    }
+}
+
+impl Not for Truth {
+    type Output = Self;
+
+    fn not(self) -> Self {
+        match self {
+            Self::No => Self::Yes,
+            Self::Unknown => Self::Unknown,
+            Self::Yes => Self::No,
+        }
+    }
+}
+
+/// Which end of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Local,
+    Remote,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    States(States),
+    Host(End, Host),
+    /// `None` is any port.
+    Port(End, Comparison, Option<u16>),
+    Cgroup {
+        path: String,
+        /// Its id, once it has been found out.
+        id: Option<u64>,
+    },
+    /// With any evidence, or this.
+    Suspect(Option<Evidence>),
+    Zombie,
+    Orphan,
+    Unguarded,
+    Embryonic,
+    ZeroWindow,
+    Idle(Comparison, Duration),
+    Silent(Comparison, Duration),
+    Detect(Comparison, Detection),
+    Memory(Comparison, u64),
+    /// A pattern.
+    Owner(String),
+    Netns(Comparison, u64),
+    Uid(Comparison, u64),
+}
+
+impl Condition {
+    pub fn truth(&self, judged: &Assessed) -> Truth {
+        let connection = &judged.connection;
+        match self {
+            Self::States(states) => states.hold(connection.state).into(),
+            Self::Host(end, host) => host.holds(end.of(judged)).into(),
+            Self::Port(end, comparison, port) => match port {
+                Some(port) => comparison.holds(&end.of(judged).port(), port).into(),
+                None => Truth::from(*comparison != Comparison::NotEqual),
+            },
+            Self::Cgroup { id, .. } => match (connection.cgroup, id) {
+                (Ok(cgroup), Some(id)) => Truth::from(cgroup == *id),
+                _ => Truth::Unknown,
+            },
+            Self::Suspect(evidence) => liveness(judged, |liveness| match liveness {
+                Liveness::Suspect(found) => evidence.is_none_or(|wanted| wanted == found),
+                _ => false,
+            }),
+            Self::Zombie => liveness(judged, Liveness::is_zombie),
+            Self::Orphan => {
+                let orphan = judged.verdict.liveness == Liveness::Orphan;
+                Truth::from(connection.orphaned || orphan)
+            }
+            Self::Unguarded => liveness(judged, |liveness| liveness == Liveness::Idle(Guard::None)),
+            Self::Embryonic => liveness(judged, |liveness| liveness == Liveness::Embryonic),
+            Self::ZeroWindow => liveness(judged, |liveness| liveness == Liveness::ZeroWindow),
+            Self::Idle(comparison, limit) => compare(*comparison, connection.idle(), limit),
+            Self::Silent(comparison, limit) => compare(*comparison, connection.silence(), limit),
+            Self::Detect(comparison, limit) => compare(*comparison, judged.detect_now(), limit),
+            Self::Memory(comparison, limit) => compare(*comparison, connection.memory, limit),
+            Self::Owner(pattern) => match &connection.owner {
+                Ok(owner) => value::glob(pattern, owner).into(),
+                Err(_) => Truth::Unknown,
+            },
+            Self::Netns(comparison, netns) => {
+                comparison.holds(&connection.netns.into(), netns).into()
+            }
+            Self::Uid(comparison, uid) => compare(*comparison, connection.uid.map(u64::from), uid),
+        }
+    }
+}
+
+impl End {
+    const fn of(self, judged: &Assessed) -> SocketAddr {
+        match self {
+            Self::Local => judged.connection.local,
+            Self::Remote => judged.connection.remote,
+        }
+    }
+}
+
+fn compare<T: Ord>(comparison: Comparison, fact: Known<T>, value: &T) -> Truth {
+    fact.map_or(Truth::Unknown, |fact| comparison.holds(&fact, value).into())
+}
+
+/// What a judgement says surely holds; what it denies is open where it had to do without a fact.
+fn liveness(judged: &Assessed, holds: impl Fn(Liveness) -> bool) -> Truth {
+    match (holds(judged.verdict.liveness), judged.verdict.unknown) {
+        (true, _) => Truth::Yes,
+        (false, Some(_)) => Truth::Unknown,
+        (false, None) => Truth::No,
+    }
+}
+
+/// A set of states.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct States(Vec<State>);
+
+impl States {
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    pub fn all() -> Self {
+        Self(State::ALL.to_vec())
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.0.extend_from_slice(&other.0);
+    }
+
+    pub fn remove(&mut self, other: &Self) {
+        self.0.retain(|state| !other.hold(*state));
+    }
+
+    fn hold(&self, state: State) -> bool {
+        self.0.contains(&state)
+    }
+
+    fn but(mut self, states: &[State]) -> Self {
+        self.0.retain(|state| !states.contains(state));
+        self
+    }
+
+    /// What `ss` calls by this name, or `/metrics`; with hyphens or underscores, in any case.
+    pub fn named(name: &str) -> Option<Self> {
+        let name: String = name
+            .chars()
+            .filter(|c| !matches!(c, '-' | '_'))
+            .map(|c| c.to_ascii_lowercase())
+            .collect();
+        let one = |state| Self(vec![state]);
+        Some(match name.as_str() {
+            "all" => Self::all(),
+            "connected" => Self::all().but(&[State::Listen, State::Close]),
+            "synchronized" => Self::all().but(&[State::Listen, State::Close, State::SynSent]),
+            "bucket" => Self(vec![State::TimeWait, State::SynRecv]),
+            "big" => Self::all().but(&[State::TimeWait, State::SynRecv]),
+            "established" | "estab" => one(State::Established),
+            "synsent" => one(State::SynSent),
+            "synrecv" | "synrcv" => one(State::SynRecv),
+            "finwait1" => one(State::FinWait1),
+            "finwait2" => one(State::FinWait2),
+            "timewait" => one(State::TimeWait),
+            "closed" | "close" | "unconn" => one(State::Close),
+            "closewait" => one(State::CloseWait),
+            "lastack" => one(State::LastAck),
+            "listening" | "listen" => one(State::Listen),
+            "closing" => one(State::Closing),
+            _ => return None,
+        })
+    }
+
+    /// The names for errors and help, as `ss` has them.
+    pub const NAMES: &str = "established, syn-sent, syn-recv, fin-wait-1, fin-wait-2, time-wait, \
+                             closed, close-wait, last-ack, listening, closing, or all, connected, \
+                             synchronized, bucket, big";
+}

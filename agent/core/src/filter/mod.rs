@@ -1,0 +1,162 @@
+//! FILTER: which connections are meant, in the grammar of `ss` and a few words of halfopen's own.
+//! It must never look anything up: no names, no files; what a filter needs to know it is told.
+//!
+//! ```text
+//! filter    = [ states [ "and" ] ] [ or ]        states at the front hold for the whole filter
+//! or        = and { ( "or" | "||" | "|" ) and }
+//! and       = not { [ "and" | "&&" | "&" ] not } conditions side by side must all hold
+//! not       = { "not" | "!" } ( "(" or ")" | condition )
+//! condition = states
+//!           | ( "src" | "dst" ) [ = | != ] HOST
+//!           | ( "sport" | "dport" ) [ COMPARISON ] PORT
+//!           | "cgroup" [ = | != ] PATH
+//!           | "owner" [ = | != ] GLOB | "netns" [ COMPARISON ] N | "uid" [ COMPARISON ] N
+//!           | "suspect" [ "keepalive" | "retransmission" | "window-probe" ]
+//!           | "zombie" | "orphan" | "unguarded" | "embryonic" | "zero-window"
+//!           | ( "idle" | "silent" ) COMPARISON DURATION | "memory" COMPARISON SIZE
+//!           | "detect" ( COMPARISON DURATION | [ = | != ] "never" )
+//! states    = ( "state" | "exclude" ) STATE { ( "state" | "exclude" ) STATE }
+//! ```
+//!
+//! Facts may be unknown, so conditions have three values: they hold, do not hold, or cannot be told.
+//! What cannot be told stays so under `not`; a connection matches only if the whole surely holds.
+//! `idle > 1h` and `not idle > 1h` therefore both leave out a connection whose idle time is unknown.
+//!
+//! Words end at blanks, parentheses and operators (`dport>=1024` needs no blanks); a backslash before
+//! one of these, or before a backslash, takes away its meaning.
+
+mod condition;
+mod error;
+mod host;
+mod lexer;
+mod parser;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::time::Duration;
+
+pub use error::FilterError;
+pub use value::glob;
+
+use crate::model::{assessed::Assessed, event::Event, liveness::Thresholds};
+use condition::{Condition, Truth};
+
+/// Which connections are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter(Expression);
+
+/// Conditions and how they are joined. Only `Not`, and parentheses, nest: the parser bounds both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Expression {
+    /// All hold; without any it always holds.
+    All(Vec<Self>),
+    /// At least one holds.
+    Any(Vec<Self>),
+    Not(Box<Self>),
+    Is(Condition),
+}
+
+/// The filter that everything passes.
+impl Default for Filter {
+    fn default() -> Self {
+        Self(Expression::All(Vec::new()))
+    }
+}
+
+impl Filter {
+    /// Parses a filter; an empty one lets everything pass.
+    ///
+    /// # Errors
+    /// When it is no filter: the error names the word, its position, and what may stand there.
+    pub fn parse(typed: &str) -> Result<Self, FilterError> {
+        parser::parse(typed).map(Self)
+    }
+
+    /// Parses the words of a command line; as with `ss`, quoting several as one makes no difference.
+    ///
+    /// # Errors
+    /// As for [`Filter::parse`]; positions count in the words with one blank between them.
+    pub fn of_words(words: &[String]) -> Result<Self, FilterError> {
+        Self::parse(&words.join(" "))
+    }
+
+    /// Whether the filter surely holds for this connection.
+    #[must_use]
+    pub fn matches(&self, judged: &Assessed) -> bool {
+        self.0.truth(judged) == Truth::Yes
+    }
+
+    /// Whether the filter surely holds for what an event tells of its connection. How the connection
+    /// fares is not told, so words such as `suspect` match no event.
+    #[must_use]
+    pub fn matches_event(&self, event: &Event) -> bool {
+        self.is_empty()
+            || self.matches(&Assessed::new(
+                event.connection.clone(),
+                &Thresholds::default(),
+            ))
+    }
+
+    /// Whether everything passes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Finds the ids of the cgroups that stand in the filter by their paths, by way of `id_of`.
+    /// Until then a condition on such a cgroup cannot be told.
+    ///
+    /// # Errors
+    /// The first error of `id_of`.
+    pub fn resolve_cgroups<E>(
+        &mut self,
+        mut id_of: impl FnMut(&str) -> Result<u64, E>,
+    ) -> Result<(), E> {
+        self.0.resolve_cgroups(&mut id_of)
+    }
+}
+
+impl Expression {
+    fn truth(&self, judged: &Assessed) -> Truth {
+        match self {
+            Self::All(all) => all
+                .iter()
+                .map(|each| each.truth(judged))
+                .min()
+                .unwrap_or(Truth::Yes),
+            Self::Any(any) => any
+                .iter()
+                .map(|each| each.truth(judged))
+                .max()
+                .unwrap_or(Truth::No),
+            Self::Not(inner) => !inner.truth(judged),
+            Self::Is(condition) => condition.truth(judged),
+        }
+    }
+
+    fn resolve_cgroups<E>(
+        &mut self,
+        id_of: &mut impl FnMut(&str) -> Result<u64, E>,
+    ) -> Result<(), E> {
+        match self {
+            Self::All(each) | Self::Any(each) => each
+                .iter_mut()
+                .try_for_each(|each| each.resolve_cgroups(id_of)),
+            Self::Not(inner) => inner.resolve_cgroups(id_of),
+            Self::Is(Condition::Cgroup { path, id, .. }) if id.is_none() => {
+                *id = Some(id_of(path)?);
+                Ok(())
+            }
+            Self::Is(_) => Ok(()),
+        }
+    }
+}
+
+/// Parses a duration: a whole number and one of `ms s m h d`, such as `5m`.
+///
+/// # Errors
+/// When it is none, or so long that it cannot be held.
+pub fn duration(typed: &str) -> Result<Duration, String> {
+    value::duration(typed).ok_or_else(|| value::DURATION.to_owned())
+}

@@ -1,0 +1,302 @@
+//! The metrics of the connections there are now: suspects from the hooks, the rest from the walk.
+//! It must never show what a walk found without its age, nor anything where none was done.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Kind, Metric, Section, Series,
+    group_labels::{GROUP, names, port},
+};
+use crate::model::{
+    census::Sums,
+    connection::State,
+    detection::Bucket,
+    group::Group,
+    liveness::{Evidence, Guard},
+    snapshot::{Snapshot, WalkStatus, Walked},
+};
+
+/// Every metric of connections.
+pub const CONNECTIONS: &[Metric<Snapshot>] = &[
+    Metric {
+        name: "halfopen_connections",
+        kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
+        help: "TCP sockets by state, as the latest walk found them.",
+        labels: &["owner", "direction", "port", "state"],
+        question: "How many connections are there, by state?",
+        query: "sum by (state) (METRIC)",
+        read: |snapshot, out| {
+            grouped(snapshot, out, |sums, add| {
+                for (state, count) in &sums.states {
+                    add(state.as_str(), *count);
+                }
+            });
+        },
+    },
+    Metric {
+        name: "halfopen_suspect_connections",
+        kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
+        help: "Connections that may be half-open now, by evidence; at most a second old.",
+        labels: &["owner", "direction", "port", "evidence"],
+        question: "Whose connections may be half-open now?",
+        query: "sum by (owner, evidence) (METRIC) > 0",
+        read: suspects,
+    },
+    Metric {
+        name: "halfopen_idle_connections",
+        kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
+        help: "Established connections without data for longer than the idle threshold, by what would detect a dead peer; guard none: nothing would.",
+        labels: &["owner", "direction", "port", "guard"],
+        question: "Whose idle connections would never notice a dead peer?",
+        query: r#"topk(10, sum by (owner) (METRIC{guard="none"}))"#,
+        read: |snapshot, out| {
+            grouped(snapshot, out, |sums, add| {
+                if !sums.states.contains_key(&State::Established) {
+                    return;
+                }
+                for guard in [Guard::Keepalive, Guard::None] {
+                    add(guard.as_str(), count(&sums.idle, &guard));
+                }
+                let unknown = count(&sums.idle, &Guard::Unknown);
+                if unknown != 0 {
+                    add(Guard::Unknown.as_str(), unknown);
+                }
+            });
+        },
+    },
+    Metric {
+        name: "halfopen_stale_close_wait_connections",
+        kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
+        help: "Connections in CLOSE_WAIT without data for longer than the threshold: the application has not closed them.",
+        labels: GROUP,
+        question: "Which owners do not close their connections?",
+        query: "sum by (owner) (METRIC) > 0",
+        read: |snapshot, out| {
+            single(snapshot, out, |sums| {
+                let has = [State::Established, State::CloseWait].iter();
+                let mut has = has.filter(|state| sums.states.contains_key(state));
+                has.next().map(|_| sums.stale_close_wait)
+            });
+        },
+    },
+    Metric {
+        name: "halfopen_orphaned_connections",
+        kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
+        help: "Connections that the application has closed and the kernel is still ending, by state.",
+        labels: &["state"],
+        question: "How many orphaned connections does each host have?",
+        query: "sum by (instance, state) (METRIC)",
+        read: |snapshot, out| {
+            let Some(walked) = walked(snapshot) else {
+                return;
+            };
+            let ending = [
+                State::FinWait1,
+                State::FinWait2,
+                State::LastAck,
+                State::Closing,
+            ];
+            let others = walked
+                .census
+                .orphaned
+                .keys()
+                .filter(|state| !ending.contains(state));
+            for state in ending.iter().chain(others) {
+                out.count([state.as_str()], count(&walked.census.orphaned, state));
+            }
+        },
+    },
+    Metric {
+        name: "halfopen_embryonic_connections",
+        kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
+        help: "Connections in SYN_RECV (embryonic, also called half-open).",
+        labels: GROUP,
+        question: "Where do handshakes pile up?",
+        query: "topk(5, sum by (owner, port) (METRIC))",
+        read: |snapshot, out| {
+            single(snapshot, out, |sums| {
+                let listens = sums.states.contains_key(&State::Listen);
+                (listens || sums.embryonic != 0).then_some(sums.embryonic)
+            });
+        },
+    },
+    Metric {
+        name: "halfopen_connection_memory_bytes",
+        kind: Kind::Gauge,
+        unit: "bytes",
+        section: Section::Connections,
+        help: "Kernel memory of sockets (socket objects and buffers), by liveness.",
+        labels: &["owner", "direction", "port", "liveness"],
+        question: "How much kernel memory do zombie connections hold?",
+        query: r#"sum by (instance) (METRIC{liveness=~"suspect|orphan|idle_unguarded|stale_close_wait"})"#,
+        read: |snapshot, out| {
+            grouped(snapshot, out, |sums, add| {
+                for (liveness, bytes) in &sums.memory {
+                    add(liveness, *bytes);
+                }
+            });
+        },
+    },
+    Metric {
+        name: "halfopen_keepalive_connections",
+        kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
+        help: "Connections in ESTABLISHED or CLOSE_WAIT, by keepalive setting.",
+        labels: &["owner", "direction", "port", "setting"],
+        question: "Which share of connections has keepalive off, by owner?",
+        query: r#"sum by (owner) (METRIC{setting="off"}) / sum by (owner) (METRIC)"#,
+        read: |snapshot, out| {
+            grouped(snapshot, out, |sums, add| {
+                for (setting, count) in &sums.keepalive {
+                    add(setting.as_str(), *count);
+                }
+            });
+        },
+    },
+    Metric {
+        name: "halfopen_detectable_connections",
+        kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
+        help: "Connections in ESTABLISHED or CLOSE_WAIT, by the time to notice a peer that vanishes now; buckets are disjoint.",
+        labels: &["owner", "direction", "port", "within"],
+        question: "How long would it take to notice that a peer has vanished?",
+        query: "sum by (within) (METRIC)",
+        read: |snapshot, out| {
+            grouped(snapshot, out, |sums, add| {
+                let known = Bucket::ALL.into_iter();
+                for bucket in known.filter(|bucket| sums.detectable.contains_key(bucket)) {
+                    add(bucket.as_str(), count(&sums.detectable, &bucket));
+                }
+            });
+        },
+    },
+    Metric {
+        name: "halfopen_walk_duration_seconds",
+        kind: Kind::Gauge,
+        unit: "seconds",
+        section: Section::Walk,
+        help: "Duration of the latest walk over all sockets, pauses included.",
+        labels: &[],
+        question: "On which hosts do walks take long?",
+        query: "topk(5, max by (instance) (METRIC))",
+        read: |snapshot, out| of_walk(snapshot, out, |walked| walked.duration.as_secs_f64()),
+    },
+    Metric {
+        name: "halfopen_walk_age_seconds",
+        kind: Kind::Gauge,
+        unit: "seconds",
+        section: Section::Walk,
+        help: "Time since the latest walk ended.",
+        labels: &[],
+        question: "How old is the data of the walk?",
+        query: "max by (instance) (METRIC)",
+        read: |snapshot, out| of_walk(snapshot, out, |walked| walked.age.as_secs_f64()),
+    },
+    Metric {
+        name: "halfopen_walk_connections",
+        kind: Kind::Gauge,
+        unit: "sockets",
+        section: Section::Walk,
+        help: "Sockets found by the latest walk, including listeners.",
+        labels: &[],
+        question: "How many sockets does each host have?",
+        query: "sum by (instance) (METRIC)",
+        read: |snapshot, out| of_walk(snapshot, out, |walked| walked.census.sockets as f64),
+    },
+    Metric {
+        name: "halfopen_walk_cut_short",
+        kind: Kind::Gauge,
+        unit: "places",
+        section: Section::Walk,
+        help: "Places where the latest walk may have missed sockets, because the kernel's tables changed during it.",
+        labels: &[],
+        question: "Did a walk possibly miss sockets?",
+        query: "sum by (instance) (METRIC) > 0",
+        read: |snapshot, out| of_walk(snapshot, out, |walked| walked.cut_short as f64),
+    },
+];
+
+fn walked(snapshot: &Snapshot) -> Option<&Walked> {
+    match &snapshot.walk {
+        WalkStatus::Done(walked) => Some(walked),
+        WalkStatus::NotYet | WalkStatus::Failed(_) => None,
+    }
+}
+
+/// One figure of the walk itself.
+fn of_walk(snapshot: &Snapshot, out: &mut Series, read: fn(&Walked) -> f64) {
+    if let Some(walked) = walked(snapshot) {
+        out.add([], read(walked));
+    }
+}
+
+fn count<K: Ord>(counts: &BTreeMap<K, u64>, key: &K) -> u64 {
+    counts.get(key).copied().unwrap_or(0)
+}
+
+/// A group appears once anything has happened in it, with every evidence, so that a suspect's end
+/// shows as 0.
+fn suspects(snapshot: &Snapshot, out: &mut Series) {
+    if snapshot.coverage.suspects.is_err() {
+        return;
+    }
+    let mut groups: BTreeMap<&Group, Option<&BTreeMap<Evidence, u64>>> = BTreeMap::new();
+    groups.extend(snapshot.groups.keys().map(|group| (group, None)));
+    groups.extend(
+        snapshot
+            .suspects
+            .iter()
+            .map(|(group, counts)| (group, Some(counts))),
+    );
+    for (group, counts) in groups {
+        if group.port.is_none() && counts.is_none() {
+            continue;
+        }
+        let [owner, direction] = names(group);
+        for evidence in Evidence::ALL {
+            let count = counts.map_or(0, |counts| count(counts, &evidence));
+            out.count([owner, direction, &port(group), evidence.as_str()], count);
+        }
+    }
+}
+
+/// One series a group and value of the last label.
+fn grouped(snapshot: &Snapshot, out: &mut Series, read: impl Fn(&Sums, &mut dyn FnMut(&str, u64))) {
+    let Some(walked) = walked(snapshot) else {
+        return;
+    };
+    for (group, sums) in &walked.census.groups {
+        let [owner, direction] = names(group);
+        let port = port(group);
+        read(sums, &mut |value, count| {
+            out.count([owner, direction, &port, value], count);
+        });
+    }
+}
+
+/// One series a group.
+fn single(snapshot: &Snapshot, out: &mut Series, read: impl Fn(&Sums) -> Option<u64>) {
+    let Some(walked) = walked(snapshot) else {
+        return;
+    };
+    for (group, sums) in &walked.census.groups {
+        if let Some(count) = read(sums) {
+            let [owner, direction] = names(group);
+            out.count([owner, direction, &port(group)], count);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The metrics of ends: connections that died, those that came back, and how long a peer was silent.
+//! It must never count an end whose hooks are missing as none.
+
+use halfopen_common::SILENCE_BOUNDS_S;
+
+use super::{
+    Kind, Metric, Section, Series,
+    group_labels::{names, port},
+};
+use crate::model::{death::Cause, liveness::Evidence, snapshot::Snapshot};
+
+/// Deaths, by cause.
+pub const DEATHS: Metric<Snapshot> = Metric {
+    name: "halfopen_deaths_total",
+    kind: Kind::Counter,
+    unit: "connections",
+    section: Section::Deaths,
+    help: "Connections that ended other than by an orderly close, by cause.",
+    labels: &["owner", "direction", "port", "cause"],
+    question: "Which owners lose connections, and by which cause?",
+    query: "sum by (owner, cause) (increase(METRIC[5m]))",
+    read: deaths,
+};
+
+/// Recoveries, by evidence.
+pub const RECOVERIES: Metric<Snapshot> = Metric {
+    name: "halfopen_recoveries_total",
+    kind: Kind::Counter,
+    unit: "connections",
+    section: Section::Deaths,
+    help: "Connections whose peer was heard again after unanswered probes or retransmissions, by evidence.",
+    labels: &["owner", "direction", "port", "evidence"],
+    question: "How many connections recovered after silence?",
+    query: "sum by (evidence) (increase(METRIC[5m]))",
+    read: recoveries,
+};
+
+/// Deaths without a known cause.
+pub const UNKNOWN_RATIO: Metric<Snapshot> = Metric {
+    name: "halfopen_deaths_unknown_ratio",
+    kind: Kind::Gauge,
+    unit: "ratio",
+    section: Section::Deaths,
+    help: "Share of deaths with unknown cause since the agent started; absent without deaths.",
+    labels: &[],
+    question: "Which hosts have many deaths of unknown cause?",
+    query: "METRIC > 0.05",
+    read: unknown_ratio,
+};
+
+/// Silences before deaths.
+pub const SILENCES: Metric<Snapshot> = Metric {
+    name: "halfopen_silence_before_death_seconds",
+    kind: Kind::Histogram,
+    unit: "seconds",
+    section: Section::Deaths,
+    help: "Time since the peer was last heard when a connection died; for a handshake, time since it started.",
+    labels: &["cause"],
+    question: "After how long a silence do 90 % of connections die, by cause?",
+    query: "histogram_quantile(0.9, sum by (le, cause) (rate(METRIC_bucket[5m])))",
+    read: silences,
+};
+
+fn deaths(snapshot: &Snapshot, out: &mut Series) {
+    if snapshot.coverage.deaths.is_err() {
+        return;
+    }
+    for (group, counts) in &snapshot.groups {
+        for (cause, deaths) in &counts.deaths {
+            let [owner, direction] = names(group);
+            out.count([owner, direction, &port(group), cause.as_str()], *deaths);
+        }
+    }
+}
+
+fn recoveries(snapshot: &Snapshot, out: &mut Series) {
+    for (group, counts) in &snapshot.groups {
+        for (evidence, recoveries) in &counts.recoveries {
+            let (seen, occasions) = match evidence {
+                Evidence::Keepalive => {
+                    (&snapshot.coverage.keepalive_probes, counts.keepalive_probes)
+                }
+                Evidence::WindowProbe => (&snapshot.coverage.window_probes, counts.window_probes),
+                Evidence::Retransmission => (
+                    &snapshot.coverage.retransmission_timeouts,
+                    counts.retransmission_timeouts,
+                ),
+            };
+            // A 0 where nothing was ever outstanding would cost three series a group.
+            if seen.is_ok() && occasions != 0 {
+                let [owner, direction] = names(group);
+                out.count(
+                    [owner, direction, &port(group), evidence.as_str()],
+                    *recoveries,
+                );
+            }
+        }
+    }
+}
+
+fn unknown_ratio(snapshot: &Snapshot, out: &mut Series) {
+    if snapshot.coverage.deaths.is_err() {
+        return;
+    }
+    let (mut all, mut unknown) = (0, 0);
+    for (cause, deaths) in snapshot.groups.values().flat_map(|counts| &counts.deaths) {
+        all += deaths;
+        if *cause == Cause::Unknown {
+            unknown += deaths;
+        }
+    }
+    if all != 0 {
+        out.add([], unknown as f64 / all as f64);
+    }
+}
+
+fn silences(snapshot: &Snapshot, out: &mut Series) {
+    let bounds = SILENCE_BOUNDS_S.map(f64::from);
+    for (cause, silence) in &snapshot.silences {
+        out.histogram(
+            [cause.as_str()],
+            &bounds,
+            &silence.deaths,
+            silence.sum.as_secs_f64(),
+        );
+    }
+}

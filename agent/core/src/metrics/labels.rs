@@ -1,0 +1,161 @@
+//! What the labels of metrics mean, and the values that they can have.
+//! It must never repeat a value: each comes from the type that has it.
+
+use super::scrapes::CODES;
+use crate::model::{
+    accounting::KernelCounter,
+    connection::{Direction, Setting, State},
+    death::Cause,
+    detection::Bucket,
+    hook::Mechanism,
+    liveness::{Evidence, Guard, Liveness},
+};
+
+/// A label, whichever metrics carry it.
+pub struct Label {
+    /// Its name.
+    pub name: &'static str,
+    /// What it tells.
+    pub meaning: &'static str,
+    /// What its value can be.
+    pub values: Values,
+}
+
+/// What the value of a label can be.
+pub enum Values {
+    /// One of these, each of which may be absent.
+    OneOf(fn() -> Vec<String>),
+    /// Too many to name, or the kernel's to choose: in words.
+    Such(&'static str),
+}
+
+/// In their own order; several may have one name.
+fn strings<T, const N: usize>(all: [T; N], name: impl Fn(T) -> &'static str) -> Vec<String> {
+    let mut names: Vec<_> = all
+        .into_iter()
+        .map(|value| name(value).to_owned())
+        .collect();
+    names.dedup();
+    names
+}
+
+/// Every label but `le`, which histograms have of themselves.
+pub const LABELS: &[Label] = &[
+    Label {
+        name: "owner",
+        meaning: "Owner of the connections.",
+        values: Values::Such(
+            "a unit (`nginx.service`), a container's id, `pod` and its uid, the path of a cgroup; `NAMESPACE/POD/CONTAINER` with `--kubernetes-names`; `other` for groups not shown by name; empty for sockets without an owner",
+        ),
+    },
+    Label {
+        name: "direction",
+        meaning: "Who opened the connection: `inbound` the peer, `outbound` this host.",
+        values: Values::OneOf(|| strings(Direction::ALL, Direction::as_str)),
+    },
+    Label {
+        name: "port",
+        meaning: "The service's port: the local one if inbound, the remote one if outbound.",
+        values: Values::Such(
+            "a number; `none` without a connection, or if `--group-by` leaves out the port",
+        ),
+    },
+    Label {
+        name: "cause",
+        meaning: "Why the connection died.",
+        values: Values::OneOf(|| strings(Cause::ALL, Cause::as_str)),
+    },
+    Label {
+        name: "evidence",
+        meaning: "What stayed unanswered.",
+        values: Values::OneOf(|| strings(Evidence::ALL, Evidence::as_str)),
+    },
+    Label {
+        name: "reason",
+        meaning: "Why the kernel sent a reset: `enum sk_rst_reason`, in lower case.",
+        values: Values::Such(
+            "such as `tcp_keepalive_timeout`, `tcp_abort_on_close`, `tcp_abort_on_linger`, `no_socket`; `unknown` where the kernel reports none and none can be inferred",
+        ),
+    },
+    Label {
+        name: "state",
+        meaning: "TCP state.",
+        values: Values::OneOf(|| strings(State::ALL, State::as_str)),
+    },
+    Label {
+        name: "guard",
+        meaning: "What would detect a dead peer of an idle connection; `none`: nothing would.",
+        values: Values::OneOf(|| strings(Guard::ALL, Guard::as_str)),
+    },
+    Label {
+        name: "liveness",
+        meaning: "Health verdict.",
+        values: Values::OneOf(|| strings(Liveness::ALL, Liveness::as_str)),
+    },
+    Label {
+        name: "setting",
+        meaning: "Keepalive: off, on with the sysctls of the network namespace, or on with the application's own settings.",
+        values: Values::OneOf(|| strings(Setting::ALL, Setting::as_str)),
+    },
+    Label {
+        name: "within",
+        meaning: "Upper bound of the time to notice a peer that vanishes now; each bucket excludes the shorter ones. `longer` is finite, `never` is not.",
+        values: Values::OneOf(|| strings(Bucket::ALL, Bucket::as_str)),
+    },
+    Label {
+        name: "counter",
+        meaning: "The kernel's SNMP counter, as in `/proc/net/netstat` and `/proc/net/snmp`.",
+        values: Values::OneOf(|| strings(KernelCounter::ALL, KernelCounter::as_str)),
+    },
+    Label {
+        name: "hook",
+        meaning: "The hook.",
+        values: Values::Such(
+            "name of a kernel function or tracepoint, such as `tcp_keepalive_timer`",
+        ),
+    },
+    Label {
+        name: "mechanism",
+        meaning: "How the hook is attached.",
+        values: Values::OneOf(|| {
+            let mut values = strings(Mechanism::ALL, Mechanism::as_str);
+            values.push("none".into());
+            values
+        }),
+    },
+    Label {
+        name: "map",
+        meaning: "The BPF map.",
+        values: Values::Such("`births`, `groups`, `namespaces` or `sockets`"),
+    },
+    Label {
+        name: "seen",
+        meaning: "Whether the network namespace could be entered.",
+        values: Values::OneOf(|| strings(["yes", "no"], |value| value)),
+    },
+    Label {
+        name: "code",
+        meaning: "HTTP status code.",
+        values: Values::OneOf(|| CODES.iter().map(ToString::to_string).collect()),
+    },
+    Label {
+        name: "encoding",
+        meaning: "Content encoding of the response.",
+        values: Values::OneOf(|| strings(["gzip", "identity"], |value| value)),
+    },
+    Label {
+        name: "version",
+        meaning: "Version of halfopen.",
+        values: Values::Such("such as `0.1.0`"),
+    },
+    Label {
+        name: "revision",
+        meaning: "Source revision of the build.",
+        values: Values::Such("a Git revision, or `unknown`"),
+    },
+    Label {
+        name: "kernel",
+        meaning: "Kernel release.",
+        values: Values::Such("as in `uname -r`"),
+    },
+];

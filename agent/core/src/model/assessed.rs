@@ -1,0 +1,189 @@
+//! Connections with what is thought of them, and the reading they come from.
+
+use std::cmp::Ordering;
+
+use super::{
+    connection::{Connection, Known},
+    detection::{Detection, Paths, detect},
+    liveness::{Liveness, Thresholds, Verdict, classify},
+};
+
+/// One connection and its judgement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assessed {
+    /// The facts.
+    pub connection: Connection,
+    /// Whether it lives.
+    pub verdict: Verdict,
+    /// How long it would take to notice that its peer has vanished.
+    pub detection: Paths,
+}
+
+impl Assessed {
+    /// Judges a connection.
+    #[must_use]
+    pub fn new(connection: Connection, thresholds: &Thresholds) -> Self {
+        Self {
+            verdict: classify(&connection, thresholds),
+            detection: detect(&connection),
+            connection,
+        }
+    }
+
+    /// Whether it is worth worrying about: a zombie (suspects are), or stopped by a closed window.
+    #[must_use]
+    pub fn is_noteworthy(&self) -> bool {
+        let liveness = self.verdict.liveness;
+        liveness.is_zombie() || liveness == Liveness::ZeroWindow
+    }
+
+    /// Time to detect on the path it is on: with data in flight, or without.
+    ///
+    /// # Errors
+    /// When that figure is unknown, or the path is and the two differ.
+    pub fn detect_now(&self) -> Known<Detection> {
+        self.detection.now(&self.connection)
+    }
+
+    /// The order in which to worry: the worst judgement first, then the longest silence, then the
+    /// most memory, where an unknown figure comes after all others; then by address, so that two
+    /// readings show the same order.
+    #[must_use]
+    pub fn worst_first(a: &Self, b: &Self) -> Ordering {
+        let figures = |judged: &Self| {
+            (
+                judged.verdict.liveness.severity(),
+                judged.connection.silence().ok(),
+                judged.connection.memory.ok(),
+            )
+        };
+        let place = |judged: &Self| {
+            let connection = &judged.connection;
+            (
+                connection.local,
+                connection.remote,
+                connection.netns,
+                connection.sock,
+            )
+        };
+        figures(b)
+            .cmp(&figures(a))
+            .then_with(|| place(a).cmp(&place(b)))
+    }
+}
+
+/// Which connections a reading is to have.
+pub type Predicate = Box<dyn Fn(&Connection) -> bool + Send>;
+
+/// How much a reading is to bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListOptions {
+    /// Only this network namespace, by its inode number.
+    pub netns: Option<u32>,
+    /// Connections at most.
+    pub most: usize,
+    /// Whether the processes that hold them are to be named, which takes a look at every descriptor
+    /// of every process.
+    pub processes: bool,
+}
+
+/// What one look at the kernel's sockets brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionList {
+    /// The connections read; the reader may have left out those that cannot matter to the question.
+    pub connections: Vec<Connection>,
+    /// Network namespaces known to exist that could not be seen.
+    pub unseen_namespaces: u64,
+    /// Connections found, those left out included.
+    pub total: u64,
+    /// Wanted connections that were left out, since there were more than asked for.
+    pub left_out: u64,
+    /// Times the reader lost its place, as tables changed under it: each time it may have missed a
+    /// few connections.
+    pub cut_short: u64,
+    /// Where the facts come from.
+    pub source: ReadMethod,
+}
+
+/// Where facts about connections come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReadMethod {
+    /// The kernel's own tables of sockets, read by BPF.
+    Tables,
+    /// sock_diag (netlink), the fallback.
+    SockDiag,
+}
+
+impl ReadMethod {
+    /// Its name, for programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tables => "bpf",
+            Self::SockDiag => "sock_diag",
+        }
+    }
+
+    /// What it cannot tell of any connection, in a sentence.
+    #[must_use]
+    pub const fn blind_spot(self) -> Option<&'static str> {
+        match self {
+            Self::Tables => None,
+            // struct inet_diag_msg and its attributes (include/uapi/linux/inet_diag.h) hold none of it.
+            Self::SockDiag => Some(
+                "read by sock_diag, which does not tell SO_KEEPALIVE, its settings and \
+                 TCP_USER_TIMEOUT: what guards a connection, and the time to detect, stay unknown",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        connection::Unknown,
+        liveness::fixture::{established, seconds},
+    };
+
+    fn judged(change: impl FnOnce(&mut Connection)) -> Assessed {
+        Assessed::new(established().with(change), &Thresholds::default())
+    }
+
+    #[test]
+    fn worst_first() {
+        let ordered = [
+            judged(|it| it.orphaned = true),
+            judged(|_| ()).with_silence(Ok(seconds(9))),
+            judged(|_| ()).with_silence(Ok(seconds(8))),
+            judged(|it| it.memory = Ok(9)).with_silence(Err(Unknown::NotInSockDiag)),
+            judged(|it| it.memory = Ok(8)).with_silence(Err(Unknown::NotInSockDiag)),
+            judged(|it| it.memory = Err(Unknown::NotInSockDiag))
+                .with_silence(Err(Unknown::NotInSockDiag)),
+        ];
+        for pair in ordered.windows(2) {
+            assert_eq!(Assessed::worst_first(&pair[0], &pair[1]), Ordering::Less);
+            assert_eq!(Assessed::worst_first(&pair[1], &pair[0]), Ordering::Greater);
+        }
+        assert_eq!(
+            Assessed::worst_first(&ordered[0], &ordered[0]),
+            Ordering::Equal
+        );
+    }
+
+    #[test]
+    fn equals_are_told_apart_by_address() {
+        let near = judged(|_| ());
+        let far = judged(|it| it.remote.set_port(50_001));
+        assert_eq!(Assessed::worst_first(&near, &far), Ordering::Less);
+    }
+
+    impl Assessed {
+        /// With the same judgement after another silence.
+        fn with_silence(mut self, silence: Known<std::time::Duration>) -> Self {
+            self.connection.last_ack = silence;
+            self.connection.last_received = silence;
+            self
+        }
+    }
+}

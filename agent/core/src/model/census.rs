@@ -1,0 +1,116 @@
+//! The census: what all connections of one walk add up to.
+//! It must never count a connection twice, nor one whose facts are unknown as if they were known.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    connection::{Connection, Direction, Known, Setting, State, Unknown},
+    detection::{Bucket, detect},
+    group::Group,
+    liveness::{Evidence, Guard, Liveness, Thresholds, classify},
+};
+
+/// The label of owners that could not be told. No owner has this name: those of units have a suffix,
+/// those of paths begin with `/`.
+pub const UNKNOWN_OWNER: &str = "unknown";
+
+/// What the connections of one group add up to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// By state.
+    pub states: BTreeMap<State, u64>,
+    /// Suspects, by evidence.
+    pub suspects: BTreeMap<Evidence, u64>,
+    /// ESTABLISHED and idle, by guard.
+    pub idle: BTreeMap<Guard, u64>,
+    /// CLOSE_WAIT for longer than the threshold.
+    pub stale_close_wait: u64,
+    /// Handshakes not complete on our side (SYN_RECV).
+    pub embryonic: u64,
+    /// Kernel memory, bytes, by liveness.
+    pub memory: BTreeMap<&'static str, u64>,
+    /// Connections that data can cross, by keepalive setting.
+    pub keepalive: BTreeMap<Setting, u64>,
+    /// The same, by the time they would take to notice a peer that vanished now.
+    pub detectable: BTreeMap<Bucket, u64>,
+}
+
+/// What all connections add up to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Census {
+    /// By group.
+    pub groups: BTreeMap<Group, Sums>,
+    /// Orphans, by state.
+    pub orphaned: BTreeMap<State, u64>,
+    /// By network namespace (inode number) and state.
+    pub namespaces: BTreeMap<u32, BTreeMap<State, u64>>,
+    /// Sockets, listeners included.
+    pub sockets: u64,
+    /// Why keepalive settings are not known, where they are not.
+    pub settings_unknown: Option<Unknown>,
+}
+
+impl Census {
+    /// Adds `count` connections that do not differ in what is judged, which hold `memory` bytes
+    /// together. Returns how they were judged.
+    pub fn add(
+        &mut self,
+        connection: &Connection,
+        count: u64,
+        memory: u64,
+        thresholds: &Thresholds,
+    ) -> Liveness {
+        let liveness = classify(connection, thresholds).liveness;
+        self.sockets += count;
+        let state = connection.state;
+        let states = self.namespaces.entry(connection.netns).or_default();
+        *states.entry(state).or_default() += count;
+        if liveness == Liveness::Orphan {
+            *self.orphaned.entry(state).or_default() += count;
+        }
+        let sums = self.groups.entry(group(connection)).or_default();
+        *sums.states.entry(state).or_default() += count;
+        match liveness {
+            Liveness::Suspect(evidence) => *sums.suspects.entry(evidence).or_default() += count,
+            Liveness::Idle(guard) => *sums.idle.entry(guard).or_default() += count,
+            Liveness::StaleCloseWait => sums.stale_close_wait += count,
+            Liveness::Embryonic if state == State::SynRecv => sums.embryonic += count,
+            _ => {}
+        }
+        *sums.memory.entry(liveness.as_str()).or_default() += memory;
+        if !matches!(state, State::Established | State::CloseWait) {
+            return liveness;
+        }
+        match connection.keepalive {
+            Ok(keepalive) => *sums.keepalive.entry(keepalive.setting).or_default() += count,
+            Err(unknown) => self.settings_unknown = Some(unknown),
+        }
+        if let Ok(detection) = detect(connection).now(connection) {
+            *sums.detectable.entry(detection.bucket()).or_default() += count;
+        }
+        liveness
+    }
+}
+
+/// The label of an owner: [`UNKNOWN_OWNER`] where it could not be told, nothing where there is none.
+#[must_use]
+pub fn owner_label(owner: &Known<Arc<str>>) -> String {
+    match owner {
+        Ok(owner) => owner.to_string(),
+        Err(Unknown::NotOfThisKind) => String::new(),
+        Err(_) => UNKNOWN_OWNER.to_owned(),
+    }
+}
+
+/// The group of a connection.
+#[must_use]
+pub fn group(connection: &Connection) -> Group {
+    Group {
+        owner: owner_label(&connection.owner),
+        direction: connection.direction,
+        port: match connection.direction {
+            Direction::None => None,
+            _ => Some(connection.service_port()),
+        },
+    }
+}

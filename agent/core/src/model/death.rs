@@ -1,0 +1,185 @@
+//! The cause of a death, from the code path that ended the connection.
+//!
+//! # Invariants
+//! errno plays no part: `sk_err` may be an ICMP error or have been read already.
+
+use halfopen_common::Ending;
+
+/// What killed a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// Keepalive probes stayed unanswered (TCP_KEEPCNT).
+    Keepalive,
+    /// TCP_USER_TIMEOUT ran out, on the idle path or with data in flight.
+    UserTimeout,
+    /// Retransmissions stayed unanswered (tcp_retries2).
+    Retransmission,
+    /// Zero-window probes stayed unanswered.
+    WindowProbe,
+    /// The SYN stayed unanswered.
+    ConnectTimeout,
+    /// The peer, or something in its name, reset it.
+    ResetReceived,
+    /// We reset it: unread data, linger 0, no memory; the reason is in `resets_sent`.
+    ResetSent,
+    /// An orphan, closed by its application, timed out.
+    Orphan,
+    /// The peer refused the connection.
+    Refused,
+    /// An administrator killed it (`ss -K`).
+    Administrative,
+    /// None of the above could be established.
+    Unknown,
+}
+
+impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Keepalive,
+        Self::UserTimeout,
+        Self::Retransmission,
+        Self::WindowProbe,
+        Self::ConnectTimeout,
+        Self::ResetReceived,
+        Self::ResetSent,
+        Self::Orphan,
+        Self::Refused,
+        Self::Administrative,
+        Self::Unknown,
+    ];
+
+    /// The label value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Keepalive => "keepalive",
+            Self::UserTimeout => "user_timeout",
+            Self::Retransmission => "retransmission",
+            Self::WindowProbe => "window_probe",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::ResetReceived => "reset_received",
+            Self::ResetSent => "reset_sent",
+            Self::Orphan => "orphan",
+            Self::Refused => "refused",
+            Self::Administrative => "administrative",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// On which path of the kernel a connection ended: tells apart what has one cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Path {
+    /// Its keepalive timer: nothing was in flight.
+    Idle,
+    /// Its retransmission timer: data was in flight.
+    Data,
+    /// Its zero-window probe timer.
+    ZeroWindow,
+    /// Before the handshake's end.
+    Handshake,
+    /// A timer, after its application had closed it.
+    Orphan,
+    /// A timer, since memory or the number of orphans had run out.
+    Memory,
+    /// A reset from the peer.
+    ResetReceived,
+    /// A reset of ours.
+    ResetSent,
+    /// `tcp_abort`: an administrator.
+    Abort,
+    /// Its listener was closed before it was accepted.
+    ListenerClosed,
+    /// None that was seen.
+    Unseen,
+}
+
+impl Path {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Data => "data",
+            Self::ZeroWindow => "zero_window",
+            Self::Handshake => "handshake",
+            Self::Orphan => "orphan",
+            Self::Memory => "memory",
+            Self::ResetReceived => "reset_received",
+            Self::ResetSent => "reset_sent",
+            Self::Abort => "abort",
+            Self::ListenerClosed => "listener_closed",
+            Self::Unseen => "unseen",
+        }
+    }
+}
+
+/// Names the cause.
+#[must_use]
+pub const fn cause(ending: Ending) -> Option<Cause> {
+    Some(match ending {
+        Ending::None => return None,
+        Ending::Keepalive => Cause::Keepalive,
+        Ending::KeepaliveUserTimeout
+        | Ending::RetransmissionUserTimeout
+        | Ending::WindowProbeUserTimeout => Cause::UserTimeout,
+        Ending::Retransmission => Cause::Retransmission,
+        Ending::WindowProbe => Cause::WindowProbe,
+        // On the accepting side the SYN-ACK stays unanswered: a request's, or a Fast Open child's.
+        Ending::Connect | Ending::Accept | Ending::RequestExpired => Cause::ConnectTimeout,
+        Ending::Orphan
+        | Ending::OrphanMemory
+        | Ending::OrphanFinWait2
+        | Ending::RequestAbandoned => Cause::Orphan,
+        Ending::ResetReceived => Cause::ResetReceived,
+        // ICMP says that the host, the port or the way there is closed.
+        Ending::Refused | Ending::ConnectError => Cause::Refused,
+        Ending::ResetSent | Ending::ResetSentLive => Cause::ResetSent,
+        Ending::Abort => Cause::Administrative,
+        Ending::Timer | Ending::Unexplained => Cause::Unknown,
+    })
+}
+
+/// Names the path.
+#[must_use]
+pub const fn path(ending: Ending) -> Option<Path> {
+    Some(match ending {
+        Ending::None => return None,
+        Ending::Keepalive | Ending::KeepaliveUserTimeout => Path::Idle,
+        Ending::Retransmission | Ending::RetransmissionUserTimeout => Path::Data,
+        Ending::WindowProbe | Ending::WindowProbeUserTimeout => Path::ZeroWindow,
+        Ending::Connect
+        | Ending::Accept
+        | Ending::RequestExpired
+        | Ending::Refused
+        | Ending::ConnectError => Path::Handshake,
+        Ending::Orphan | Ending::OrphanFinWait2 => Path::Orphan,
+        Ending::OrphanMemory => Path::Memory,
+        Ending::ResetReceived => Path::ResetReceived,
+        Ending::ResetSent | Ending::ResetSentLive => Path::ResetSent,
+        Ending::Abort => Path::Abort,
+        Ending::RequestAbandoned => Path::ListenerClosed,
+        Ending::Timer | Ending::Unexplained => Path::Unseen,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_ending_has_a_cause() {
+        for ending in Ending::ALL {
+            assert!(cause(ending).is_some(), "{ending:?}");
+            assert!(path(ending).is_some(), "{ending:?}");
+        }
+        assert_eq!((cause(Ending::None), path(Ending::None)), (None, None));
+    }
+
+    #[test]
+    fn endings_are_numbered_as_listed() {
+        for (index, ending) in Ending::ALL.into_iter().enumerate() {
+            assert_eq!(ending as usize, index + 1, "{ending:?}");
+        }
+    }
+}

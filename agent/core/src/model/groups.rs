@@ -1,0 +1,232 @@
+//! Groups: the hooks' counters as figures a view can show.
+//! It must never let a figure that was shown go backwards.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use halfopen_common::{
+    Ending, Event, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Outstanding, Record,
+    ResetReason, direction,
+};
+
+use super::{
+    census::owner_label,
+    connection::{Direction, Known},
+    death,
+    group::{Counts, Group, OTHER},
+    liveness::Evidence,
+};
+
+/// Names of the reasons of resets, by the index the hooks count under.
+#[derive(Debug, Clone)]
+pub struct Reasons(Vec<Arc<str>>);
+
+impl Reasons {
+    /// From the kernel's own enumeration, in lower case without prefix; inferred reasons carry the
+    /// name the kernel gives them where it tells.
+    #[must_use]
+    pub fn new(told: &HashMap<u32, String>) -> Self {
+        let name = |index: u32| {
+            let inferred = match index {
+                ResetReason::KEEPALIVE_TIMEOUT => "tcp_keepalive_timeout",
+                ResetReason::ABORT_ON_CLOSE => "tcp_abort_on_close",
+                ResetReason::ABORT_ON_LINGER => "tcp_abort_on_linger",
+                ResetReason::ABORT_ON_MEMORY => "tcp_abort_on_memory",
+                ResetReason::STATE => "tcp_state",
+                _ => told.get(&index).map_or("unknown", String::as_str),
+            };
+            Arc::from(inferred)
+        };
+        Self((0_u32..).take(ResetReason::COUNT).map(name).collect())
+    }
+
+    /// The name of the reason with this index.
+    #[must_use]
+    pub fn name(&self, index: u8) -> Arc<str> {
+        let name = self.0.get(usize::from(index)).or(self.0.last());
+        name.map_or_else(|| Arc::from("unknown"), Arc::clone)
+    }
+}
+
+/// Answers the hooks have not counted yet: probes outstanding whose peer was found heard, by group.
+pub type PendingAnswers = BTreeMap<GroupKey, GroupAnswers>;
+
+/// Answers not counted yet in one group, by the event that the hooks will count.
+pub type GroupAnswers = [u64; Event::COUNT];
+
+/// Adds a record's pending answer, if it has one.
+pub fn add_pending(pending: &mut PendingAnswers, record: &Record) {
+    if record.heard == 0 {
+        return;
+    }
+    let (answer, recovery) = match record.outstanding {
+        Outstanding::KEEPALIVE => (Some(Event::KeepaliveAnswered), Event::KeepaliveRecovery),
+        Outstanding::WINDOW => (Some(Event::WindowAnswered), Event::WindowRecovery),
+        Outstanding::RETRANSMISSION => (None, Event::RetransmissionRecovery),
+        _ => return,
+    };
+    let recovery = record.recovers().then_some(recovery);
+    let answers = pending.entry(record.group()).or_default();
+    for event in [answer, recovery].into_iter().flatten() {
+        answers[event as usize] += 1;
+    }
+}
+
+/// Keeps what was shown of each of the kernel's groups.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    known: BTreeMap<GroupKey, Entry>,
+    /// Counts of keys that the kernel has forgotten, by the group they were shown in.
+    retained: BTreeMap<Group, Counts>,
+}
+
+/// What is known of one of the kernel's groups.
+#[derive(Debug)]
+struct Entry {
+    /// Where it is shown. It stays so: counts that change their group would go backwards in one.
+    group: Group,
+    shown: GroupAnswers,
+    /// Whether an answer was shown that the hooks are still to count.
+    owes: bool,
+    /// The sum of all counters when they last changed.
+    sum: u64,
+    /// When that was.
+    changed: Duration,
+}
+
+impl Ledger {
+    /// The groups as views show them; `owner` tells the name of a cgroup's owner, and is asked once for
+    /// each of the kernel's groups. The pending answers must have been read *after* the counters, never
+    /// before: an answer the hooks count in between is then in neither, and what was shown before
+    /// stands, where the other order would count it twice for good.
+    pub fn show(
+        &mut self,
+        counters: &BTreeMap<GroupKey, GroupCounts>,
+        pending: &PendingAnswers,
+        reasons: &Reasons,
+        owner: impl Fn(u64) -> Known<Arc<str>>,
+        now: Duration,
+    ) -> BTreeMap<Group, Counts> {
+        let mut groups = self.retained.clone();
+        for (key, counters) in counters {
+            let pending = pending.get(key).copied().unwrap_or_default();
+            let entry = self.known.entry(*key).or_insert_with(|| Entry {
+                group: group(key, &owner),
+                shown: GroupAnswers::default(),
+                owes: false,
+                sum: 0,
+                changed: now,
+            });
+            let shown = &mut entry.shown;
+            for ((shown, counted), pending) in shown.iter_mut().zip(counters.events).zip(pending) {
+                *shown = (*shown).max(counted + pending);
+            }
+            let mut events = entry.shown.iter().zip(counters.events);
+            entry.owes = events.any(|(shown, counted)| *shown > counted);
+            let sum = sum(counters);
+            if sum != entry.sum {
+                entry.sum = sum;
+                entry.changed = now;
+            }
+            if sum != 0 {
+                let counts = groups.entry(entry.group.clone()).or_default();
+                add(counts, entry.shown, counters, reasons);
+            }
+        }
+        groups
+    }
+
+    /// Groups of the kernel in which nothing has happened for so long, and nothing is still to be counted
+    /// that was shown: counted in a group that begins anew, it would be shown twice.
+    pub fn stale(&self, age: Duration, now: Duration) -> impl Iterator<Item = GroupKey> {
+        let is_stale = move |entry: &Entry| !entry.owes && now.saturating_sub(entry.changed) > age;
+        let known = self.known.iter();
+        known
+            .filter(move |(_, entry)| is_stale(entry))
+            .map(|(key, _)| *key)
+    }
+
+    /// Takes over the counts of one that the kernel is made to forget, what was counted since they were
+    /// last shown included.
+    pub fn retire(&mut self, key: &GroupKey, counters: &GroupCounts, reasons: &Reasons) {
+        if let Some(mut entry) = self.known.remove(key) {
+            for (shown, counted) in entry.shown.iter_mut().zip(counters.events) {
+                *shown = (*shown).max(counted);
+            }
+            let counts = self.retained.entry(entry.group).or_default();
+            add(counts, entry.shown, counters, reasons);
+        }
+    }
+
+    /// Gives away what is retained of groups that are gone, and of which the kernel knows nothing more.
+    pub fn depart(&mut self, is_gone: impl Fn(&Group) -> bool) -> Vec<(Group, Counts)> {
+        let live: BTreeSet<&Group> = self.known.values().map(|entry| &entry.group).collect();
+        let departs = |group: &&Group| !live.contains(group) && is_gone(group);
+        let gone: Vec<Group> = self.retained.keys().filter(departs).cloned().collect();
+        let gone = gone.into_iter();
+        gone.filter_map(|group| self.retained.remove_entry(&group))
+            .collect()
+    }
+}
+
+fn add(counts: &mut Counts, shown: GroupAnswers, counters: &GroupCounts, reasons: &Reasons) {
+    let event = |event: Event| shown[event as usize];
+    counts.keepalive_probes += event(Event::KeepaliveProbe);
+    counts.keepalive_probes_answered += event(Event::KeepaliveAnswered);
+    counts.window_probes += event(Event::WindowProbe);
+    counts.window_probes_answered += event(Event::WindowAnswered);
+    counts.retransmission_timeouts += event(Event::RetransmissionTimeout);
+    counts.resets_received += event(Event::ResetReceived);
+    for (evidence, recovery) in [
+        (Evidence::Keepalive, Event::KeepaliveRecovery),
+        (Evidence::Retransmission, Event::RetransmissionRecovery),
+        (Evidence::WindowProbe, Event::WindowRecovery),
+    ] {
+        *counts.recoveries.entry(evidence).or_default() += event(recovery);
+    }
+    for (count, name) in counters
+        .resets_sent
+        .iter()
+        .zip(&reasons.0)
+        .filter(|(count, _)| **count != 0)
+    {
+        *counts.resets_sent.entry(name.to_string()).or_default() += count;
+    }
+    for ending in Ending::ALL {
+        let count = counters.endings[ending as usize];
+        if let Some(cause) = death::cause(ending).filter(|_| count != 0) {
+            *counts.deaths.entry(cause).or_default() += count;
+        }
+    }
+}
+
+/// It changes with any of them.
+fn sum(counters: &GroupCounts) -> u64 {
+    let counters = counters
+        .events
+        .iter()
+        .chain(&counters.resets_sent)
+        .chain(&counters.endings);
+    counters.fold(0, |sum, count| sum.wrapping_add(*count))
+}
+
+fn group(key: &GroupKey, owner: impl Fn(u64) -> Known<Arc<str>>) -> Group {
+    let named = || owner_label(&owner(key.cgroup));
+    let (owner, direction, port) = match key.direction {
+        direction::INBOUND => (named(), Direction::Inbound, Some(key.port)),
+        direction::OUTBOUND => (named(), Direction::Outbound, Some(key.port)),
+        GROUP_OVERFLOW_DIRECTION => (OTHER.to_owned(), Direction::None, None),
+        _ => (String::new(), Direction::None, None),
+    };
+    Group {
+        owner,
+        direction,
+        port,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! Whether a connection lives: the heart of halfopen, a pure function of its facts.
+//! It must never ask anything but what it is given: the facts of one moment and the thresholds.
+
+use std::time::Duration;
+
+use super::connection::{Connection, State, TimerKind, Unknown};
+
+mod classify;
+#[cfg(any(test, feature = "fixtures"))]
+pub mod fixture;
+pub(crate) mod span;
+#[cfg(test)]
+mod tests;
+
+pub use classify::classify;
+
+/// For how long a keepalive probe may be on its way, and its answer on the way back, before it
+/// counts as unanswered: else each healthy connection would be a suspect for a round trip after each
+/// probe.
+pub const KEEPALIVE_GRACE: Duration = Duration::from_millis(500);
+
+/// The same for a window probe that is not the first since the peer was last heard.
+pub const WINDOW_PROBE_GRACE: Duration = Duration::from_millis(500);
+
+/// The same for the first window probe: a peer sends no two ACKs within 500 ms for segments that it
+/// does not accept (tcp_invalid_ratelimit; tcp_oow_rate_limited() in net/ipv4/tcp_input.c), so the
+/// answer to an early one may never come.
+pub const FIRST_WINDOW_PROBE_GRACE: Duration = Duration::from_secs(1);
+
+/// So many window probes that the age of the latest says nothing: the ones before it are at least
+/// 0.4 s apart (TCP_RTO_MIN, doubled once: tcp_probe0_when() in include/net/tcp.h), and a limit of
+/// 500 ms hides two of them at most.
+pub const WINDOW_PROBES_BEYOND_DOUBT: u32 = 4;
+
+/// From when on silence means something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thresholds {
+    /// An ESTABLISHED connection without data either way for this long is idle.
+    pub idle: Duration,
+    /// A CLOSE_WAIT without data either way for this long is stale: leaked by its application.
+    pub close_wait: Duration,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(300),
+            close_wait: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What makes a connection a suspect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Evidence {
+    /// Keepalive probes unanswered.
+    Keepalive,
+    /// Retransmitting into silence.
+    Retransmission,
+    /// Zero-window probes unanswered.
+    WindowProbe,
+}
+
+impl Evidence {
+    /// All of them, in label order.
+    pub const ALL: [Self; 3] = [Self::Keepalive, Self::Retransmission, Self::WindowProbe];
+
+    /// The label value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Keepalive => "keepalive",
+            Self::Retransmission => "retransmission",
+            Self::WindowProbe => "window_probe",
+        }
+    }
+}
+
+/// What would find a dead peer of an idle connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Guard {
+    /// Keepalive.
+    Keepalive,
+    /// Nothing, ever. TCP_USER_TIMEOUT alone is nothing here: without data it has no timer.
+    None,
+    /// It is not known whether keepalive is on.
+    Unknown,
+}
+
+impl Guard {
+    /// All of them, in label order.
+    pub const ALL: [Self; 3] = [Self::Keepalive, Self::None, Self::Unknown];
+
+    /// The label value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Keepalive => "keepalive",
+            Self::None => "none",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// How a connection fares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Liveness {
+    /// Nothing speaks against it.
+    Healthy,
+    /// ESTABLISHED and idle.
+    Idle(Guard),
+    /// May be half-open now.
+    Suspect(Evidence),
+    /// The peer's window is closed, and the peer answers probes.
+    ZeroWindow,
+    /// One side has ended its half: CLOSE_WAIT, or FIN_WAIT2 held by its application.
+    HalfClosed,
+    /// CLOSE_WAIT for longer than the threshold: its application has forgotten it.
+    StaleCloseWait,
+    /// Closed by its application and not yet ended (SOCK_DEAD).
+    Orphan,
+    /// The handshake is not complete.
+    Embryonic,
+    /// On its way out in good order.
+    Closing,
+    /// A listener: no connection.
+    Listening,
+}
+
+impl Liveness {
+    /// All of them, in label order. The three kinds of suspect share a label: [`Evidence`] has its
+    /// own.
+    pub const ALL: [Self; 14] = [
+        Self::Closing,
+        Self::Embryonic,
+        Self::HalfClosed,
+        Self::Healthy,
+        Self::Idle(Guard::Unknown),
+        Self::Idle(Guard::Keepalive),
+        Self::Idle(Guard::None),
+        Self::Listening,
+        Self::Orphan,
+        Self::StaleCloseWait,
+        Self::Suspect(Evidence::Keepalive),
+        Self::Suspect(Evidence::Retransmission),
+        Self::Suspect(Evidence::WindowProbe),
+        Self::ZeroWindow,
+    ];
+
+    /// The label value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Idle(Guard::Keepalive) => "idle_guarded",
+            Self::Idle(Guard::None) => "idle_unguarded",
+            Self::Idle(Guard::Unknown) => "idle_guard_unknown",
+            Self::Suspect(_) => "suspect",
+            Self::ZeroWindow => "zero_window",
+            Self::HalfClosed => "half_closed",
+            Self::StaleCloseWait => "stale_close_wait",
+            Self::Orphan => "orphan",
+            Self::Embryonic => "embryonic",
+            Self::Closing => "closing",
+            Self::Listening => "listening",
+        }
+    }
+
+    /// How much it matters, to put the worst first: bigger is worse, equals are equally bad.
+    #[must_use]
+    pub const fn severity(self) -> u8 {
+        match self {
+            Self::Suspect(Evidence::Keepalive | Evidence::Retransmission) => 12,
+            // A peer may still be there behind its closed window, slow to answer.
+            Self::Suspect(Evidence::WindowProbe) => 11,
+            Self::StaleCloseWait => 10,
+            Self::Idle(Guard::None) => 9,
+            Self::Orphan => 8,
+            Self::ZeroWindow => 7,
+            Self::HalfClosed => 6,
+            // Not known to be unguarded: where nothing tells, it must not bury what is known.
+            Self::Idle(Guard::Unknown) => 5,
+            Self::Embryonic => 4,
+            Self::Idle(Guard::Keepalive) => 3,
+            Self::Closing => 2,
+            Self::Healthy => 1,
+            Self::Listening => 0,
+        }
+    }
+
+    /// Whether it holds memory that nobody may ever use again: a suspect, an orphan, an idle
+    /// connection known to have no guard, or a stale CLOSE_WAIT.
+    #[must_use]
+    pub const fn is_zombie(self) -> bool {
+        match self {
+            Self::Suspect(_) | Self::Orphan | Self::Idle(Guard::None) | Self::StaleCloseWait => {
+                true
+            }
+            Self::Healthy
+            | Self::Idle(Guard::Keepalive | Guard::Unknown)
+            | Self::ZeroWindow
+            | Self::HalfClosed
+            | Self::Embryonic
+            | Self::Closing
+            | Self::Listening => false,
+        }
+    }
+}
+
+/// A judgement and what it rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// How it fares.
+    pub liveness: Liveness,
+    /// Why, for people: "2 keepalive probes unanswered, silent for 11 s".
+    pub why: String,
+    /// What could not be known and might have changed the judgement.
+    pub unknown: Option<Unknown>,
+}
+
+/// Whether no application holds the connection any more. A FIN_WAIT2 kept as a TIME_WAIT socket
+/// (tcp_time_wait() in net/ipv4/tcp_minisocks.c) has no flags that could say so, nor an application.
+pub(super) const fn is_orphan(connection: &Connection) -> bool {
+    let kept_as_time_wait = matches!(connection.state, State::FinWait2)
+        && matches!(
+            connection.timer,
+            Ok(Some(timer)) if matches!(timer.kind, TimerKind::TimeWait)
+        );
+    connection.orphaned || kept_as_time_wait
+}

@@ -1,0 +1,19 @@
+//! What the facts mean: pure functions from readings to figures.
+
+pub mod accounting;
+pub mod assessed;
+pub mod budget;
+pub mod census;
+pub mod connection;
+pub mod coverage;
+pub mod death;
+pub mod deaths;
+pub mod detection;
+pub mod event;
+pub mod group;
+pub mod groups;
+pub mod hook;
+pub mod liveness;
+pub mod owner;
+pub mod silences;
+pub mod snapshot;

@@ -1,0 +1,225 @@
+//! Compares what a scenario must show with what the kernel and the agent counted.
+//!
+//! # Invariants
+//!
+//! A count that is too high is never excused.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::{
+    classify::{
+        assessment::{Assessment, Exactness},
+        expectations::{AgentFigure, COMPARED, Expectations, KernelFigure, OPEN, SideExpectation},
+    },
+    observe::{deaths::DeathRecord, exposition::AgentCounts, snmp::Counters},
+};
+
+/// The kernel keeps the time of a peer's last segment in jiffies. On an emulated machine these may fall behind
+/// the clock that ages are taken from.
+const COARSE_MS: u64 = 500;
+
+/// What is known of one side of a connection.
+#[derive(Debug, Clone, Default)]
+pub struct SideCounts {
+    /// What its namespace counted.
+    pub kernel: Counters,
+    /// What the agent counted.
+    pub agent: AgentCounts,
+    /// The agent's death records.
+    pub records: Vec<DeathRecord>,
+}
+
+impl SideCounts {
+    /// Where this mechanism cannot tell the cause, `unknown` counts for the expected one.
+    fn with_cause(mut self, expected: &Expectations) -> Self {
+        let keys = expected.client.agent.iter().map(|(key, _)| *key);
+        let Some((key, cause)) = keys.filter_map(|key| Some((key, cause_of(key)?))).next() else {
+            return self;
+        };
+        if let Some(unknown) = self.agent.remove("deaths{unknown}") {
+            *self.agent.entry(key.to_owned()).or_default() += unknown;
+        }
+        for record in &mut self.records {
+            if record.cause == "unknown" {
+                cause.clone_into(&mut record.cause);
+            }
+        }
+        self
+    }
+}
+
+/// Expectations put in place of the table's, by side and key: to see that a wrong one is noticed.
+pub type Falsified = BTreeMap<String, u64>;
+
+/// Compares one scenario's kernel counters alone.
+#[must_use]
+pub fn classify_kernel(expected: &Expectations, counters: &[Counters; 2]) -> Assessment {
+    let mut assessment = Assessment::default();
+    for (name, side, counters) in [
+        ("outbound", &expected.client, &counters[0]),
+        ("inbound", &expected.server, &counters[1]),
+    ] {
+        let unnamed = COMPARED
+            .iter()
+            .filter(|name| side.kernel.iter().all(|(named, _)| named != *name));
+        let zero = unnamed.map(|name| (*name, KernelFigure::Exactly(0)));
+        for (counter, figure) in zero.chain(side.kernel.iter().copied()) {
+            let count = counters.get(counter);
+            let key = format!("{name} {counter}");
+            if let Err(must) = figure.check(count) {
+                assessment.wrong.push(format!(
+                    "{key}: the kernel counted {count}, the table says {must}"
+                ));
+            }
+            assessment.kernel.insert(key, count.into());
+        }
+    }
+    assessment
+}
+
+/// Compares one scenario, the client's side first.
+#[must_use]
+pub fn classify(
+    expected: &Expectations,
+    sides: &[SideCounts; 2],
+    exactness: Exactness,
+    falsified: &Falsified,
+) -> Assessment {
+    let mut assessment = classify_kernel(
+        expected,
+        &[sides[0].kernel.clone(), sides[1].kernel.clone()],
+    );
+    let sides = if exactness == Exactness::NeverOver && expected.functions_only {
+        &sides.clone().map(|counts| counts.with_cause(expected))
+    } else {
+        sides
+    };
+    for (name, side, counts) in [
+        ("outbound", &expected.client, &sides[0]),
+        ("inbound", &expected.server, &sides[1]),
+    ] {
+        let figures = expectations(side);
+        let keys: BTreeSet<&str> = figures
+            .keys()
+            .copied()
+            .chain(counts.agent.keys().map(String::as_str))
+            .chain(
+                falsified
+                    .keys()
+                    .filter_map(|key| key.strip_prefix(name)?.strip_prefix(' ')),
+            )
+            .collect();
+        for key in keys {
+            let counted = counts.agent.get(key).copied().unwrap_or(0);
+            let named = format!("{name} {key}");
+            assessment.counted.insert(named.clone(), counted.into());
+            let falsified = falsified.get(&named).copied().map(AgentFigure::Exactly);
+            let from_table = figures
+                .get(key)
+                .copied()
+                .unwrap_or_else(|| unnamed(key, counts));
+            let must: Value = match falsified.unwrap_or(from_table) {
+                AgentFigure::Exactly(exact) => {
+                    assessment.compare(&named, exact, counted, exactness);
+                    exact.into()
+                }
+                AgentFigure::Kernel(counter) => {
+                    let exact = counts.kernel.get(counter);
+                    assessment.compare(&named, exact, counted, exactness);
+                    // What the kernel leaves at 0 says nothing in a report.
+                    if exact == 0 {
+                        0.into()
+                    } else {
+                        format!("={counter}").into()
+                    }
+                }
+                AgentFigure::Open => OPEN.into(),
+            };
+            assessment.expected.insert(named, must);
+        }
+        check_deaths(&mut assessment, expected, (name, side), counts, exactness);
+    }
+    assessment
+}
+
+/// Each death has one record, with the cause it is counted under and the probes that the kernel counted.
+fn check_deaths(
+    assessment: &mut Assessment,
+    expected: &Expectations,
+    (name, side): (&str, &SideExpectation),
+    counts: &SideCounts,
+    exactness: Exactness,
+) {
+    let mut causes: BTreeMap<String, u64> = BTreeMap::new();
+    for record in &counts.records {
+        *causes.entry(record.cause.clone()).or_default() += 1;
+    }
+    for (key, count) in side.agent {
+        if let (Some(cause), AgentFigure::Exactly(exact)) = (cause_of(key), count) {
+            let certified = causes.remove(cause).unwrap_or(0);
+            assessment.compare(
+                &format!("{name} certificates{{{cause}}}"),
+                *exact,
+                certified,
+                exactness,
+            );
+        }
+    }
+    for (cause, certified) in causes {
+        assessment.compare(
+            &format!("{name} certificates{{{cause}}}"),
+            0,
+            certified,
+            exactness,
+        );
+    }
+    // A side is one connection: what its namespace counted is what it did.
+    let [record] = counts.records.as_slice() else {
+        return;
+    };
+    for (what, counter, recorded) in [
+        ("keepalive probes", "TCPKeepAlive", record.keepalive_probes),
+        ("window probes", "TCPWinProbe", record.window_probes),
+    ] {
+        if let Some(recorded) = recorded {
+            let key = format!("{name} certified {what}");
+            assessment.compare(&key, counts.kernel.get(counter), recorded, exactness);
+        }
+    }
+    let least = expected.silence_s * 1000;
+    let silent = record.silence_ms.unwrap_or(0);
+    let age = record.age_ms.unwrap_or(u64::MAX - COARSE_MS);
+    if name == "outbound" && (silent < least || age + COARSE_MS < silent) {
+        assessment.wrong.push(format!(
+            "{name} certificate: silent for {silent} ms at an age of {age} ms, {least} ms at least expected"
+        ));
+    }
+}
+
+/// What the table does not name is 0. But a slow machine may time a segment out that is answered then:
+/// where the kernel has counted a timeout there may be a recovery, which it does not count.
+fn unnamed(key: &str, counts: &SideCounts) -> AgentFigure {
+    if key == "recoveries{retransmission}" && counts.kernel.get("TCPTimeouts") > 0 {
+        AgentFigure::Open
+    } else {
+        AgentFigure::Exactly(0)
+    }
+}
+
+fn cause_of(key: &str) -> Option<&str> {
+    key.strip_prefix("deaths{")?.strip_suffix('}')
+}
+
+fn expectations(side: &SideExpectation) -> BTreeMap<&'static str, AgentFigure> {
+    let mut expected = BTreeMap::from([(
+        "retransmission_timeouts",
+        AgentFigure::Kernel("TCPTimeouts"),
+    )]);
+    expected.extend(side.agent.iter().copied());
+    expected
+}
+
+#[cfg(test)]
+mod tests;

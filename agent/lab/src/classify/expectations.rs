@@ -1,0 +1,92 @@
+//! What a scenario must show: of the kernel's counters, of the agent's counts, and of its verdicts.
+
+use crate::classify::liveness::LivenessRule;
+
+/// Stands in place of a figure that nothing but the agent fixes.
+pub(crate) const OPEN: &str = "any";
+
+/// What a kernel counter must show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KernelFigure {
+    /// This and nothing else.
+    Exactly(u64),
+    /// This or more: it depends on how fast the machine is.
+    AtLeast(u64),
+}
+
+impl KernelFigure {
+    /// Compares a count with it; the figure in words if they differ.
+    pub(crate) fn check(self, count: u64) -> Result<(), String> {
+        match self {
+            Self::Exactly(exact) if count != exact => Err(exact.to_string()),
+            Self::AtLeast(least) if count < least => Err(format!("at least {least}")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What the agent must have counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentFigure {
+    /// This and nothing else.
+    Exactly(u64),
+    /// What this counter of the same side's namespace shows.
+    Kernel(&'static str),
+    /// Not fixed by anything but the agent.
+    Open,
+}
+
+/// What one side of the connection must show.
+#[derive(Debug, Clone, Copy)]
+pub struct SideExpectation {
+    /// The namespace's counters that the scenario fixes; of the [`COMPARED`] ones those not named are 0.
+    pub kernel: &'static [(&'static str, KernelFigure)],
+    /// The agent's counts, `deaths{cause}`, `resets_sent{reason}` and `recoveries{evidence}` in this
+    /// form; those not named are 0, but `retransmission_timeouts`, which equals TCPTimeouts.
+    pub agent: &'static [(&'static str, AgentFigure)],
+}
+
+/// What one scenario must show.
+#[derive(Debug, Clone, Copy)]
+pub struct Expectations {
+    /// The connecting side.
+    pub client: SideExpectation,
+    /// The accepting side.
+    pub server: SideExpectation,
+    /// The agent's verdicts meanwhile; no end may have another.
+    pub liveness: &'static [LivenessRule],
+    /// Silence before the client's death at least, in whole seconds.
+    pub silence_s: u64,
+    /// Whether only hooks on functions can tell its cause.
+    pub functions_only: bool,
+}
+
+/// The counters that every scenario fixes.
+pub const COMPARED: [&str; 4] = [
+    "TCPKeepAlive",
+    "TCPWinProbe",
+    "TCPAbortOnTimeout",
+    "OutRsts",
+];
+
+/// A side at which nothing happens.
+pub const QUIET: SideExpectation = SideExpectation {
+    kernel: &[],
+    agent: &[],
+};
+
+/// What a kernel counts that gives data in flight up.
+pub(crate) const GIVEN_UP: &[(&str, KernelFigure)] = &[
+    ("TCPTimeouts", KernelFigure::AtLeast(2)),
+    ("TCPAbortOnTimeout", KernelFigure::Exactly(1)),
+    ("EstabResets", KernelFigure::Exactly(1)),
+];
+
+/// A side that accepts a reset.
+pub const RESET: SideExpectation = SideExpectation {
+    kernel: &[("EstabResets", KernelFigure::Exactly(1))],
+    agent: &[
+        ("resets_received", AgentFigure::Exactly(1)),
+        ("deaths{reset_received}", AgentFigure::Exactly(1)),
+    ],
+};

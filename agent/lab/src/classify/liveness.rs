@@ -1,0 +1,123 @@
+//! How the agent must report a scenario's connection while it is played.
+
+mod compare;
+
+use std::fmt;
+
+pub use compare::compare;
+
+use crate::{
+    classify::observed::ObservedLiveness,
+    net::end::End,
+    observe::{agent_client::AgentThresholds, connections::DetectionTime},
+};
+
+pub(crate) const HEALTHY: ExpectedLiveness = any_of(&["healthy"]);
+pub(crate) const IDLE_GUARDED: ExpectedLiveness = any_of(&["idle_guarded"]);
+pub(crate) const IDLE_UNGUARDED: ExpectedLiveness = any_of(&["idle_unguarded"]);
+pub(crate) const EMBRYONIC: ExpectedLiveness = any_of(&["embryonic"]);
+pub(crate) const ZERO_WINDOW: ExpectedLiveness = any_of(&["zero_window"]);
+pub(crate) const HALF_CLOSED: ExpectedLiveness = any_of(&["half_closed"]);
+pub(crate) const STALE: ExpectedLiveness = any_of(&["stale_close_wait"]);
+
+/// A verdict on a connection: any of some words, and the evidence of a suspect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpectedLiveness {
+    any_of: &'static [&'static str],
+    evidence: Option<&'static str>,
+}
+
+/// A verdict by one of these words.
+#[must_use]
+pub const fn any_of(any_of: &'static [&'static str]) -> ExpectedLiveness {
+    ExpectedLiveness {
+        any_of,
+        evidence: None,
+    }
+}
+
+/// A suspect, by this evidence.
+#[must_use]
+pub const fn suspect(evidence: &'static str) -> ExpectedLiveness {
+    ExpectedLiveness {
+        any_of: &["suspect"],
+        evidence: Some(evidence),
+    }
+}
+
+impl ExpectedLiveness {
+    /// Whether this is what the agent said.
+    #[must_use]
+    pub fn is_met_by(&self, observed: &ObservedLiveness, thresholds: AgentThresholds) -> bool {
+        let word = |word: &&str| {
+            observed.liveness == **word || thresholds.before(word) == Some(&observed.liveness)
+        };
+        self.any_of.iter().any(word) && self.evidence == observed.evidence.as_deref()
+    }
+}
+
+impl fmt::Display for ExpectedLiveness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.any_of.join(" or "))?;
+        self.evidence
+            .map_or(Ok(()), |evidence| write!(f, "/{evidence}"))
+    }
+}
+
+/// A line of the scenario table about verdicts.
+#[derive(Debug, Clone, Copy)]
+pub struct LivenessRule {
+    end: End,
+    expected: ExpectedLiveness,
+    detect: Option<DetectionTime>,
+    /// How many looks must have found it; 0 where none has to.
+    looks: u64,
+}
+
+impl End {
+    /// This end must have this verdict at some moment.
+    #[must_use]
+    pub const fn is(self, expected: ExpectedLiveness) -> LivenessRule {
+        LivenessRule {
+            end: self,
+            expected,
+            detect: None,
+            looks: 1,
+        }
+    }
+
+    /// This end may have this verdict, on its way.
+    #[must_use]
+    pub const fn may_be(self, expected: ExpectedLiveness) -> LivenessRule {
+        let mut rule = self.is(expected);
+        rule.looks = 0;
+        rule
+    }
+}
+
+impl LivenessRule {
+    /// With this time to detect while idle, in seconds.
+    #[must_use]
+    pub const fn found_within(mut self, seconds: u64) -> Self {
+        self.detect = Some(DetectionTime::Millis(seconds * 1000));
+        self
+    }
+
+    /// While idle it never finds its peer dead.
+    #[must_use]
+    pub const fn never_found(mut self) -> Self {
+        self.detect = Some(DetectionTime::Never);
+        self
+    }
+
+    /// At so many looks.
+    #[must_use]
+    pub const fn looks(mut self, looks: u64) -> Self {
+        self.looks = looks;
+        self
+    }
+
+    fn is_met_by(&self, observed: &ObservedLiveness, thresholds: AgentThresholds) -> bool {
+        observed.end == self.end && self.expected.is_met_by(observed, thresholds)
+    }
+}

@@ -1,0 +1,79 @@
+//! Compares the verdicts of the scenario table with those that the agent gave.
+//!
+//! # Invariants
+//!
+//! A verdict that is missing fails, as does one that the table does not have.
+
+use super::LivenessRule;
+use crate::{
+    classify::observed::ObservedLiveness, net::end::End, observe::agent_client::AgentThresholds,
+};
+
+/// What is wrong with what was reported: every verdict that is due must be there, and no other.
+#[must_use]
+pub fn compare(
+    table: &[LivenessRule],
+    seen: &[ObservedLiveness],
+    thresholds: AgentThresholds,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for rule in table {
+        let (end, expected) = (rule.end, rule.expected);
+        let met: Vec<_> = seen
+            .iter()
+            .filter(|seen| rule.is_met_by(seen, thresholds))
+            .collect();
+        let looks: u64 = met.iter().map(|seen| seen.looks).sum();
+        if looks < rule.looks {
+            let end = end.as_str();
+            wrong.push(format!(
+                "{end}: reported {expected} at {looks} looks, {} are due; seen: {}",
+                rule.looks,
+                describe(seen, rule.end)
+            ));
+        }
+        for seen in met {
+            if rule.detect.is_some() && seen.detect.iter().any(|detect| *detect != rule.detect) {
+                wrong.push(format!(
+                    "{}: {}, with times to detect {:?} where the table says {:?}",
+                    end.as_str(),
+                    seen.word(),
+                    seen.detect,
+                    rule.detect
+                ));
+            }
+        }
+    }
+    for seen in seen {
+        let end = seen.end.as_str();
+        if !table.iter().any(|rule| rule.is_met_by(seen, thresholds)) {
+            wrong.push(format!(
+                "{end}: reported {} at {} looks ({}), which the table does not have",
+                seen.word(),
+                seen.looks,
+                seen.why
+            ));
+        }
+        if seen.direction != seen.end.direction() {
+            wrong.push(format!("{end}: reported {}", seen.direction));
+        }
+    }
+    wrong
+}
+
+/// What was seen of one end, for people.
+fn describe(seen: &[ObservedLiveness], end: End) -> String {
+    let words: Vec<String> = seen
+        .iter()
+        .filter(|seen| seen.end == end)
+        .map(|seen| format!("{} ×{} ({})", seen.word(), seen.looks, seen.why))
+        .collect();
+    if words.is_empty() {
+        "nothing".to_owned()
+    } else {
+        words.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests;

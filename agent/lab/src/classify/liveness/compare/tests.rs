@@ -1,0 +1,127 @@
+//! Verdicts made by hand beside rules of the scenario table.
+
+use super::{
+    super::{any_of, suspect},
+    *,
+};
+use crate::{observe::connections::DetectionTime, scenario::table};
+
+fn seen(end: End, word: &str, detect: Option<DetectionTime>) -> ObservedLiveness {
+    let (liveness, evidence) = match word.split_once('/') {
+        Some((liveness, evidence)) => (liveness, Some(evidence.to_owned())),
+        None => (word, None),
+    };
+    ObservedLiveness {
+        end,
+        liveness: liveness.to_owned(),
+        evidence,
+        direction: end.direction().to_owned(),
+        detect: vec![detect],
+        looks: 1,
+        why: "it is so".to_owned(),
+    }
+}
+
+fn rules(number: u16) -> &'static [LivenessRule] {
+    let mut all = table::all();
+    all.find(|scenario| scenario.number == number)
+        .unwrap()
+        .liveness
+}
+
+fn check(
+    table: &[LivenessRule],
+    seen: &[ObservedLiveness],
+    thresholds: AgentThresholds,
+    expected: usize,
+) {
+    let wrong = compare(table, seen, thresholds);
+    assert_eq!(wrong.len(), expected, "{seen:?} {thresholds:?} {wrong:#?}");
+}
+
+const IN_14_S: Option<DetectionTime> = Some(DetectionTime::Millis(14_000));
+
+fn right() -> Vec<ObservedLiveness> {
+    vec![
+        seen(End::Client, "idle_guarded", IN_14_S),
+        seen(End::Client, "suspect/keepalive", IN_14_S),
+    ]
+}
+
+#[test]
+fn what_the_table_says_passes() {
+    check(rules(7), &right(), AgentThresholds::Ours, 0);
+    check(rules(7), &right()[1..], AgentThresholds::Ours, 0);
+    check(rules(17), &[], AgentThresholds::Ours, 0);
+}
+
+#[test]
+fn a_verdict_that_is_missing_is_wrong() {
+    check(rules(7), &[], AgentThresholds::Ours, 1);
+    check(rules(7), &right()[..1], AgentThresholds::Ours, 1);
+    let wrong = compare(rules(7), &right()[..1], AgentThresholds::Ours);
+    assert!(
+        wrong[0].ends_with("seen: idle_guarded ×1 (it is so)"),
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn a_verdict_that_is_not_in_the_table_is_wrong() {
+    for other in ["suspect/retransmission", "orphan", "idle_unguarded"] {
+        let mut all = right();
+        all.push(seen(End::Client, other, IN_14_S));
+        check(rules(7), &all, AgentThresholds::Ours, 1);
+        check(rules(7), &all, AgentThresholds::Theirs, 1);
+    }
+    let mut all = right();
+    all.push(seen(End::Server, "healthy", None));
+    check(rules(7), &all, AgentThresholds::Ours, 1);
+    check(
+        rules(17),
+        &[seen(End::Client, "healthy", None)],
+        AgentThresholds::Ours,
+        1,
+    );
+}
+
+#[test]
+fn a_falsified_table_fails() {
+    const OTHER: &[LivenessRule] = &[
+        End::Client.is(suspect("window_probe")),
+        End::Client.may_be(any_of(&["idle_guarded"])),
+    ];
+    check(OTHER, &right(), AgentThresholds::Ours, 2);
+    const LATER: &[LivenessRule] = &[
+        End::Client.is(suspect("keepalive")).found_within(15),
+        End::Client.may_be(any_of(&["idle_guarded"])),
+    ];
+    check(LATER, &right(), AgentThresholds::Ours, 1);
+    const NEVER: &[LivenessRule] = &[
+        End::Client.is(suspect("keepalive")).never_found(),
+        End::Client.may_be(any_of(&["idle_guarded"])),
+    ];
+    check(NEVER, &right(), AgentThresholds::Ours, 1);
+    const OFTEN: &[LivenessRule] = &[
+        End::Client.is(suspect("keepalive")).looks(2),
+        End::Client.may_be(any_of(&["idle_guarded"])),
+    ];
+    check(OFTEN, &right(), AgentThresholds::Ours, 1);
+}
+
+#[test]
+fn an_unknown_threshold_may_not_be_reached() {
+    let healthy = [seen(End::Client, "healthy", Some(DetectionTime::Never))];
+    check(rules(6), &healthy, AgentThresholds::Ours, 1);
+    check(rules(6), &healthy, AgentThresholds::Theirs, 0);
+    let half_closed = [seen(End::Client, "half_closed", Some(DetectionTime::Never))];
+    check(rules(22), &half_closed, AgentThresholds::Ours, 1);
+    check(rules(22), &half_closed, AgentThresholds::Theirs, 0);
+}
+
+#[test]
+fn the_opener_is_told_from_the_other() {
+    let mut all = right();
+    all[1].direction = "inbound".to_owned();
+    check(rules(7), &all, AgentThresholds::Ours, 1);
+}

@@ -1,0 +1,118 @@
+//! What the agent reported of one end of a connection, look by look.
+
+use serde::{Serialize, Serializer};
+
+use crate::{
+    net::end::End,
+    observe::connections::{DetectionTime, ListedConnection},
+};
+
+/// What the agent reported of one end, as often as it reported the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ObservedLiveness {
+    /// Of which end.
+    pub end: End,
+    /// The verdict.
+    pub liveness: String,
+    /// What makes it a suspect.
+    pub evidence: Option<String>,
+    /// Who opened it.
+    pub direction: String,
+    /// Time to detect while idle, each that was reported.
+    #[serde(rename = "detect_idle_ms", serialize_with = "in_words")]
+    pub detect: Vec<Option<DetectionTime>>,
+    /// How many looks found it.
+    pub looks: u64,
+    /// The agent's reason, the latest.
+    pub why: String,
+}
+
+/// Some states count a timer down: what it counts is not kept.
+const DETECTS_KEPT: usize = 3;
+
+impl ObservedLiveness {
+    /// One look.
+    #[must_use]
+    pub fn of(end: End, connection: ListedConnection) -> Self {
+        Self {
+            end,
+            detect: vec![connection.detect()],
+            liveness: connection.liveness,
+            evidence: connection.evidence,
+            direction: connection.direction,
+            looks: 1,
+            why: connection.why,
+        }
+    }
+
+    /// Adds a look to what was seen before, in the order of first sight.
+    pub(crate) fn add(self, all: &mut Vec<Self>) {
+        let same = |other: &&mut Self| {
+            (
+                other.end,
+                &other.liveness,
+                &other.evidence,
+                &other.direction,
+            ) == (self.end, &self.liveness, &self.evidence, &self.direction)
+        };
+        let Some(before) = all.iter_mut().find(same) else {
+            all.push(self);
+            return;
+        };
+        before.looks += self.looks;
+        before.why = self.why;
+        for detect in self.detect {
+            if before.detect.len() < DETECTS_KEPT && !before.detect.contains(&detect) {
+                before.detect.push(detect);
+            }
+        }
+    }
+
+    /// As it is written in reports.
+    #[must_use]
+    pub fn word(&self) -> String {
+        let evidence = self.evidence.as_ref().map(|word| format!("/{word}"));
+        format!("{}{}", self.liveness, evidence.unwrap_or_default())
+    }
+}
+
+fn in_words<S: Serializer>(
+    detect: &[Option<DetectionTime>],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(detect.iter().map(|detect| match detect {
+        None => serde_json::Value::Null,
+        Some(DetectionTime::Millis(ms)) => (*ms).into(),
+        Some(DetectionTime::Never) => "never".into(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(end: End, detect: Option<DetectionTime>) -> ObservedLiveness {
+        ObservedLiveness {
+            end,
+            liveness: "suspect".to_owned(),
+            evidence: Some("keepalive".to_owned()),
+            direction: "outbound".to_owned(),
+            detect: vec![detect],
+            looks: 1,
+            why: "it is so".to_owned(),
+        }
+    }
+
+    #[test]
+    fn looks_add_up() {
+        const SOON: Option<DetectionTime> = Some(DetectionTime::Millis(14_000));
+        let mut all = Vec::new();
+        for detect in [SOON, Some(DetectionTime::Never), SOON, None, SOON] {
+            seen(End::Client, detect).add(&mut all);
+            seen(End::Server, None).add(&mut all);
+        }
+        assert_eq!(all.len(), 2);
+        assert_eq!((all[0].looks, all[1].looks), (5, 5));
+        assert_eq!(all[0].detect, [SOON, Some(DetectionTime::Never), None]);
+    }
+}

@@ -1,0 +1,200 @@
+//! Compares the host's totals: what all the lab's namespaces counted with what the agent reports that the
+//! kernel counted, that it counted, and that it missed. Other namespaces may add to the agent's totals.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    classify::assessment::{Assessment, Exactness},
+    observe::exposition::Metrics,
+};
+
+/// A compared counter's sums over the lab's namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LabTotals {
+    /// What the kernel counted.
+    pub kernel: u64,
+    /// What the agent counted on the lab's ports.
+    pub counted: u64,
+}
+
+/// The agent's totals of one counter, as grown while the scenarios were played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct AgentTotals {
+    kernel: u64,
+    counted: u64,
+    unaccounted: u64,
+    overcounted: u64,
+}
+
+/// What the agent must never lose where every event reaches it.
+const LOST: [&str; 3] = [
+    "halfopen_map_full_total",
+    "halfopen_events_unreadable_total",
+    "halfopen_records_stale_total",
+];
+
+/// Compares the totals between two readings.
+#[must_use]
+pub fn classify(
+    lab: &BTreeMap<&'static str, LabTotals>,
+    before: &Metrics,
+    after: &Metrics,
+    exactness: Exactness,
+) -> Assessment {
+    let mut assessment = Assessment::default();
+    for metric in LOST {
+        let lost = after
+            .sum(metric, &[])
+            .saturating_sub(before.sum(metric, &[]));
+        if lost > 0 && exactness == Exactness::Exact {
+            assessment.wrong.push(format!("{metric} grew by {lost}"));
+        }
+    }
+    for (counter, lab) in lab {
+        let grown = |metric: &str| {
+            let labels = [("counter", *counter)];
+            after
+                .sum(metric, &labels)
+                .saturating_sub(before.sum(metric, &labels))
+        };
+        let host = AgentTotals {
+            kernel: grown("halfopen_kernel_events_total"),
+            counted: grown("halfopen_hook_events_total"),
+            unaccounted: grown("halfopen_unaccounted_events_total"),
+            overcounted: grown("halfopen_overcounted_events_total"),
+        };
+        assessment
+            .expected
+            .insert((*counter).to_owned(), lab.kernel.into());
+        assessment
+            .kernel
+            .insert((*counter).to_owned(), host.kernel.into());
+        assessment
+            .counted
+            .insert((*counter).to_owned(), host.counted.into());
+        if let Err(why) = compare(*lab, host, exactness) {
+            assessment.wrong.push(format!("{counter}: {why}"));
+        } else if host.unaccounted > 0 {
+            let AgentTotals {
+                kernel,
+                counted,
+                unaccounted,
+                ..
+            } = host;
+            assessment.short.push(format!(
+                "{counter}: {counted} of {kernel}, {unaccounted} unaccounted"
+            ));
+        }
+    }
+    assessment
+}
+
+fn compare(lab: LabTotals, host: AgentTotals, exactness: Exactness) -> Result<(), String> {
+    if host.kernel < lab.kernel {
+        return Err(format!(
+            "the lab's namespaces have {}, the agent read only {}: it misses namespaces",
+            lab.kernel, host.kernel
+        ));
+    }
+    if host.overcounted > 0 {
+        return Err(format!("{} counted that never happened", host.overcounted));
+    }
+    if host.counted + host.unaccounted != host.kernel {
+        return Err(format!(
+            "{} counted and {} unaccounted do not make the kernel's {}",
+            host.counted, host.unaccounted, host.kernel
+        ));
+    }
+    // Where the rows are over, they say so themselves.
+    let short = lab.kernel.saturating_sub(lab.counted);
+    let elsewhere = host.kernel - lab.kernel;
+    let allowed = match exactness {
+        Exactness::Exact => 0..=0,
+        Exactness::NeverOver => short..=short + elsewhere,
+    };
+    if allowed.contains(&host.unaccounted) {
+        return Ok(());
+    }
+    Err(format!(
+        "{} unaccounted, from {} to {} would be right: {short} are missing in the rows above",
+        host.unaccounted,
+        allowed.start(),
+        allowed.end()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(lab: (u64, u64), host: (u64, u64, u64), exactness: Exactness, right: bool) {
+        let totals = LabTotals {
+            kernel: lab.0,
+            counted: lab.1,
+        };
+        let of = |(kernel, counted, unaccounted)| AgentTotals {
+            kernel,
+            counted,
+            unaccounted,
+            overcounted: 0,
+        };
+        let result = compare(totals, of(host), exactness);
+        assert_eq!(
+            result.is_ok(),
+            right,
+            "{lab:?} {host:?} {exactness:?} {result:?}"
+        );
+    }
+
+    #[test]
+    fn exact_means_nothing_unaccounted() {
+        check((5, 5), (5, 5, 0), Exactness::Exact, true);
+        check((5, 5), (7, 7, 0), Exactness::Exact, true);
+        check((5, 4), (5, 4, 1), Exactness::Exact, false);
+        check((5, 5), (4, 4, 0), Exactness::Exact, false);
+        check((5, 5), (5, 4, 0), Exactness::Exact, false);
+    }
+
+    #[test]
+    fn a_shortfall_is_accounted_for() {
+        check((5, 3), (5, 3, 2), Exactness::NeverOver, true);
+        check((5, 3), (5, 5, 0), Exactness::NeverOver, false);
+        check((5, 3), (5, 4, 1), Exactness::NeverOver, false);
+        check((5, 5), (5, 4, 1), Exactness::NeverOver, false);
+        check((5, 4), (6, 4, 2), Exactness::NeverOver, true);
+        check((5, 4), (6, 3, 3), Exactness::NeverOver, false);
+    }
+
+    #[test]
+    fn readings_are_compared_by_what_they_grew() {
+        let text = |kernel, counted| {
+            Metrics::parse(&format!(
+                "halfopen_kernel_events_total{{counter=\"OutRsts\"}} {kernel}\n\
+                 halfopen_hook_events_total{{counter=\"OutRsts\"}} {counted}\n\
+                 halfopen_unaccounted_events_total{{counter=\"OutRsts\"}} 0\n"
+            ))
+            .unwrap()
+        };
+        let lab = BTreeMap::from([(
+            "OutRsts",
+            LabTotals {
+                kernel: 2,
+                counted: 2,
+            },
+        )]);
+        let assessed = classify(&lab, &text(10, 10), &text(12, 12), Exactness::Exact);
+        assert_eq!(assessed.wrong, [""; 0]);
+        assert_eq!(
+            classify(&lab, &text(10, 10), &text(12, 11), Exactness::Exact)
+                .wrong
+                .len(),
+            1
+        );
+        assert_eq!(
+            classify(&lab, &text(10, 10), &text(11, 11), Exactness::Exact)
+                .wrong
+                .len(),
+            1
+        );
+    }
+}

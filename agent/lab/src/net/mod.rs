@@ -1,0 +1,9 @@
+//! Network namespaces, the veth pair between two of them, and the sockets opened in them.
+
+pub mod destroy;
+pub mod end;
+pub mod host;
+pub mod icmp;
+pub mod locked_socket;
+pub mod open;
+pub mod pair;

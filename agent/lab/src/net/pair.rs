@@ -1,0 +1,246 @@
+//! Two hosts joined by a veth pair, and the ways to cut it. Their addresses are routed nowhere.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    path::Path,
+    time::Duration,
+};
+
+use crate::{
+    Error,
+    net::host::{Host, NetnsLifetime},
+    wait::{self, Awaited, LIMIT},
+};
+
+/// The type of service of packets that [`Pair::drop_marked`] drops: DSCP 46, as it stands in the
+/// header's byte.
+pub(crate) const MARK: u32 = 46 << 2;
+
+/// Drops the packets of sockets that have set [`MARK`], IPv4 alone.
+const NO_MARKED: &str = "policy accept; ip dscp 46 drop;";
+
+/// The name of each host's end of the cable.
+const LINK: &str = "lab0";
+
+/// Of datagrams only.
+const ECHO_PORT: u16 = 7;
+
+/// Drops TCP in one direction; neighbour discovery goes on, as it does behind a dead firewall.
+const NO_TCP: &str = "policy drop; meta l4proto != tcp accept;";
+
+/// Answers TCP as a router does that finds no way to the host.
+const UNREACHABLE: &str =
+    "policy accept; meta l4proto tcp reject with icmpx type host-unreachable;";
+
+/// Drops all of TCP but the opening of a connection.
+const ONLY_SYN: &str = "policy accept; tcp flags & syn == 0 drop;";
+
+/// Which addresses a connection has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// TEST-NET-1 (RFC 5737).
+    Ipv4,
+    /// Unique local addresses (RFC 4193).
+    Ipv6,
+    /// Those of [`Family::Ipv4`] in sockets of IPv6 (RFC 4291, 2.5.5.2).
+    Mapped,
+}
+
+impl Family {
+    /// As it is written in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+            Self::Mapped => "ipv4-mapped",
+        }
+    }
+
+    /// What goes over the cable.
+    const fn wire(self) -> Self {
+        match self {
+            Self::Ipv4 | Self::Mapped => Self::Ipv4,
+            Self::Ipv6 => Self::Ipv6,
+        }
+    }
+
+    /// The client's address.
+    #[must_use]
+    pub const fn client(self) -> IpAddr {
+        self.address(1)
+    }
+
+    /// The server's address.
+    #[must_use]
+    pub const fn server(self) -> IpAddr {
+        self.address(2)
+    }
+
+    const fn address(self, host: u8) -> IpAddr {
+        let v4 = Ipv4Addr::new(192, 0, 2, host);
+        match self {
+            Self::Ipv4 => IpAddr::V4(v4),
+            Self::Mapped => IpAddr::V6(v4.to_ipv6_mapped()),
+            Self::Ipv6 => IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, host as u16)),
+        }
+    }
+
+    fn setup(self, address: IpAddr) -> String {
+        let (prefix, flags) = match self {
+            Self::Ipv4 | Self::Mapped => (24, ""),
+            // Duplicate detection would hold the address back for a second.
+            Self::Ipv6 => (64, " nodad"),
+        };
+        format!(
+            "link set lo up\naddr add {address}/{prefix} dev {LINK}{flags}\nlink set {LINK} up\n"
+        )
+    }
+}
+
+/// Two hosts and the cable between them.
+#[derive(Debug)]
+pub struct Pair {
+    /// The host that connects.
+    pub client: Host,
+    /// The host that is connected to.
+    pub server: Host,
+    wire: Family,
+}
+
+impl Pair {
+    /// Makes both hosts and joins them.
+    ///
+    /// # Errors
+    /// Without the right or the means to.
+    pub fn new(name: &str, family: Family, client: NetnsLifetime) -> Result<Self, Error> {
+        if family != Family::Ipv4 && !Path::new("/proc/sys/net/ipv6").exists() {
+            return Err(Error::Unsupported("the kernel has no IPv6".to_owned()));
+        }
+        let wire = family.wire();
+        let client = Host::new(&format!("{name}c"), client)?;
+        let server = Host::new(&format!("{name}s"), NetnsLifetime::Thread)?;
+        let peer = server.path().display();
+        client.ip(&format!(
+            "link add {LINK} type veth peer name {LINK} netns {peer}\n"
+        ))?;
+        client.ip(&wire.setup(wire.client()))?;
+        server.ip(&wire.setup(wire.server()))?;
+        let pair = Self {
+            client,
+            server,
+            wire,
+        };
+        pair.warm_up()?;
+        Ok(pair)
+    }
+
+    /// Sends datagrams until one comes back. A fresh cable loses packets until the kernel has
+    /// noticed it, and a lost SYN would raise the retransmission timeout of all that follows.
+    fn warm_up(&self) -> Result<(), Error> {
+        let to = SocketAddr::new(self.wire.server(), ECHO_PORT);
+        let from = SocketAddr::new(self.wire.client(), ECHO_PORT);
+        let failed = |source| Error::socket(format!("exchange datagrams with {to}"), source);
+        let server = self.server.run(move || bound(to))?.map_err(failed)?;
+        let client = self.client.run(move || bound(from))?.map_err(failed)?;
+        wait::until("a datagram to pass between two namespaces", LIMIT, || {
+            let passed = client
+                .send_to(b"x", to)
+                .and_then(|_| server.recv_from(&mut [0]))
+                .and_then(|_| server.send_to(b"x", from))
+                .and_then(|_| client.recv_from(&mut [0]));
+            Ok(match passed {
+                Ok(_) => Awaited::Done(()),
+                Err(error) => Awaited::NotYet(error.to_string()),
+            })
+        })
+    }
+
+    /// The server's end of the cable goes down: the client's packets reach nobody.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub fn unplug_server(&self) -> Result<(), Error> {
+        self.server.ip(&format!("link set {LINK} down\n"))
+    }
+
+    /// The server's firewall swallows what arrives.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn drop_at_server(&self) -> Result<(), Error> {
+        self.server.nft(&filter("input", NO_TCP))
+    }
+
+    /// The server's firewall lets everything pass again.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn restore_server(&self) -> Result<(), Error> {
+        self.server.nft("delete table inet halfopen_lab\n")
+    }
+
+    /// Somebody says by ICMP that the server cannot be reached.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn unreachable_server(&self) -> Result<(), Error> {
+        self.server.nft(&filter("input", UNREACHABLE))
+    }
+
+    /// The server's firewall lets connections begin, and swallows what follows.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn only_syn_at_server(&self) -> Result<(), Error> {
+        self.server.nft(&filter("input", ONLY_SYN))
+    }
+
+    /// The client's own firewall swallows what the server sends.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn drop_inbound_at_client(&self) -> Result<(), Error> {
+        self.client.nft(&filter("input", NO_TCP))
+    }
+
+    /// Both firewalls swallow what arrives from sockets that have set their type of service to
+    /// [`MARK`]: each socket can fall silent by itself, while others still connect.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub(crate) fn drop_marked(&self) -> Result<(), Error> {
+        let rules = filter("input", NO_MARKED);
+        self.client.nft(&rules)?;
+        self.server.nft(&rules)
+    }
+
+    /// The client's own firewall swallows what it sends.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn drop_at_client(&self) -> Result<(), Error> {
+        self.client.nft(&filter("output", NO_TCP))
+    }
+
+    /// The client's own route to the server becomes a blackhole.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub fn blackhole_at_client(&self) -> Result<(), Error> {
+        self.client
+            .ip(&format!("route add blackhole {}\n", self.wire.server()))
+    }
+}
+
+fn bound(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(address)?;
+    socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+    Ok(socket)
+}
+
+fn filter(hook: &str, rules: &str) -> String {
+    let chain = format!("chain {hook} {{\ntype filter hook {hook} priority 0; {rules}\n}}");
+    format!("table inet halfopen_lab {{\n{chain}\n}}\n")
+}

@@ -1,0 +1,121 @@
+//! What a scenario is: what is done, in which namespaces, and what must then be counted.
+
+use crate::{
+    Error,
+    classify::{
+        expectations::{Expectations, SideExpectation},
+        liveness::LivenessRule,
+    },
+    net::pair::Family,
+    scenario::stage::{ClientPlace, Stage},
+};
+
+/// Which connections a scenario is played with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScenarioForm {
+    /// Their addresses.
+    pub family: Family,
+    /// Where their client sits.
+    pub place: ClientPlace,
+}
+
+/// IPv4 in a plain pair.
+pub const IPV4: ScenarioForm = ScenarioForm {
+    family: Family::Ipv4,
+    place: ClientPlace::Plain,
+};
+pub(crate) const IPV6: ScenarioForm = ScenarioForm {
+    family: Family::Ipv6,
+    place: ClientPlace::Plain,
+};
+const SECOND: ScenarioForm = ScenarioForm {
+    family: Family::Ipv4,
+    place: ClientPlace::Second,
+};
+
+const MAPPED: ScenarioForm = ScenarioForm {
+    family: Family::Mapped,
+    place: ClientPlace::Plain,
+};
+
+pub(crate) const V4_ONLY: &[ScenarioForm] = &[IPV4];
+pub(crate) const EVERYWHERE: &[ScenarioForm] = &[IPV4, IPV6, SECOND, MAPPED];
+
+/// While a process holds its socket the kernel only marks the retransmission timer as due.
+pub(crate) const DEFERRED: u16 = 29;
+/// ICMP lets the kernel retransmit at once (RFC 6069), or give up.
+pub(crate) const BY_ICMP: u16 = 31;
+
+/// One way for a connection to die, hang or live on.
+#[derive(Debug, Clone, Copy)]
+pub struct Scenario {
+    /// Its number in the scenario table.
+    pub number: u16,
+    /// Which of several with that number; empty for the first.
+    pub variant: &'static str,
+    /// Sets its ports apart from those of its variants.
+    pub offset: u16,
+    /// What happens in it.
+    pub title: &'static str,
+    /// Where it is played.
+    pub forms: &'static [ScenarioForm],
+    /// The connecting side.
+    pub client: SideExpectation,
+    /// The accepting side.
+    pub server: SideExpectation,
+    /// The verdicts that an agent must give meanwhile; no end may have another.
+    pub liveness: &'static [LivenessRule],
+    /// Makes it happen, and returns when the kernel says that it has.
+    pub trigger: fn(&Stage) -> Result<(), Error>,
+}
+
+impl Scenario {
+    /// Number and variant, as written in reports.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self.variant {
+            "" => self.number.to_string(),
+            variant => format!("{}-{variant}", self.number),
+        }
+    }
+
+    /// What it must show.
+    #[must_use]
+    pub const fn expectations(&self) -> Expectations {
+        Expectations {
+            client: self.client,
+            server: self.server,
+            liveness: self.liveness,
+            silence_s: self.silence_s(),
+            functions_only: self.is_told_by_functions_alone(),
+        }
+    }
+
+    /// Silence before the client's death at least, in whole seconds, from its settings: nothing is
+    /// heard after the handshake where it has any.
+    const fn silence_s(&self) -> u64 {
+        match self.number {
+            7 => 5 + 3 * 3,
+            8 => 1 + 11,
+            9 => 1 + 2 * 11,
+            10 => 1 + 3 * 11,
+            // 0.2 s, doubled five times: 200 ms + 400 + 800 + 1,600 + 3,200 + 6,400.
+            11 => 12,
+            12 => 10,
+            20 => 1 + 3 * 4,
+            _ => 0,
+        }
+    }
+
+    /// Whether only hooks on functions can tell its cause: deferred timers, and what ICMP sets off, are
+    /// out of tracepoints' reach.
+    const fn is_told_by_functions_alone(&self) -> bool {
+        matches!(self.number, DEFERRED | BY_ICMP)
+    }
+
+    /// The server's port in the form with this index.
+    #[must_use]
+    pub fn port(&self, form: usize) -> u16 {
+        7000 + 10 * self.number + self.offset + u16::try_from(form).unwrap_or(9)
+    }
+}

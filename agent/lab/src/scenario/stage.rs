@@ -1,0 +1,344 @@
+//! Where one scenario is played: a pair of hosts, real connections between them, and waiting.
+
+mod connection;
+mod observe;
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use socket2::Socket;
+
+pub use connection::SocketPair;
+
+use crate::{
+    Error,
+    classify::observed::ObservedLiveness,
+    net::{
+        destroy,
+        end::End,
+        host::{Host, NetnsLifetime},
+        open::{self, Accept, Timeouts},
+        pair::{Family, Pair},
+    },
+    observe::{agent_client::AgentClient, snmp::Counters},
+    wait::{self, Awaited, LIMIT},
+};
+
+/// Where the client sits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientPlace {
+    /// In a namespace lifetime by a thread, alone.
+    Plain,
+    /// In a namespace lifetime by a bind mount, while another connection with the same four-tuple lives
+    /// in another pair of namespaces.
+    Second,
+}
+
+/// A pair of hosts for one scenario.
+#[derive(Debug)]
+pub struct Stage {
+    /// The hosts.
+    pub pair: Pair,
+    twin: Option<Pair>,
+    client: SocketAddr,
+    server: SocketAddr,
+    family: Family,
+    agent_client: Option<Arc<AgentClient>>,
+    /// What the agent reported, in the order of first sight.
+    observed: Mutex<Vec<ObservedLiveness>>,
+    /// What stays open until the counts are compared: closing it would add to them.
+    kept: Mutex<Vec<Socket>>,
+}
+
+impl Stage {
+    /// Builds the hosts.
+    ///
+    /// # Errors
+    /// Without the right or the means to.
+    pub fn new(port: u16, family: Family, place: ClientPlace) -> Result<Self, Error> {
+        let name = format!("lab{port}");
+        let lifetime = if place == ClientPlace::Plain {
+            NetnsLifetime::Thread
+        } else {
+            NetnsLifetime::Mount
+        };
+        let stage = Self {
+            pair: Pair::new(&name, family, lifetime)?,
+            twin: match place {
+                ClientPlace::Plain => None,
+                ClientPlace::Second => Some(Pair::new(
+                    &format!("{name}t"),
+                    family,
+                    NetnsLifetime::Thread,
+                )?),
+            },
+            client: SocketAddr::new(family.client(), port + 20_000),
+            server: SocketAddr::new(family.server(), port),
+            family,
+            agent_client: None,
+            observed: Mutex::default(),
+            kept: Mutex::default(),
+        };
+        if let Some(twin) = &stage.twin {
+            let idle = stage.connect_in(twin, Timeouts::default())?;
+            stage.keep([idle.client, idle.server]);
+        }
+        Ok(stage)
+    }
+
+    /// The same, observed by an agent.
+    #[must_use]
+    pub fn observed_by(mut self, agent_client: Option<Arc<AgentClient>>) -> Self {
+        self.agent_client = agent_client;
+        self
+    }
+
+    /// The addresses in use.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Every host, the watched client first and its server second.
+    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
+        [Some(&self.pair), self.twin.as_ref()]
+            .into_iter()
+            .flatten()
+            .flat_map(|pair| [&pair.client, &pair.server])
+    }
+
+    /// Connects the client with the server. Keepalive is prepared, but off.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn connect(&self, timeouts: Timeouts) -> Result<SocketPair, Error> {
+        self.connect_in(&self.pair, timeouts)
+    }
+
+    /// Connects by MPTCP (RFC 8684), with one subflow. Keepalive is off.
+    ///
+    /// # Errors
+    /// When the system refuses, or has no MPTCP.
+    pub fn connect_multipath(&self) -> Result<SocketPair, Error> {
+        let (from, to) = (self.client, self.server);
+        let refused = |source: io::Error| match source.raw_os_error() {
+            Some(open::NO_SUCH_PROTOCOL | open::NOT_SWITCHED_ON) => {
+                Error::Unsupported("the kernel has no MPTCP, or it is switched off".to_owned())
+            }
+            _ => self.failed("connect by MPTCP")(source),
+        };
+        let listener = self
+            .pair
+            .server
+            .run(move || open::listen_multipath(to))?
+            .map_err(refused)?;
+        let client = self
+            .pair
+            .client
+            .run(move || open::connect_multipath(from, to))?
+            .map_err(refused)?;
+        let (server, _) = listener.accept().map_err(self.failed("accept"))?;
+        self.keep([listener]);
+        Ok(SocketPair { client, server })
+    }
+
+    fn connect_in(&self, pair: &Pair, timeouts: Timeouts) -> Result<SocketPair, Error> {
+        let listener = self.listen_in(pair, Accept::AtOnce)?;
+        let (from, to) = (self.client, self.server);
+        let client = pair
+            .client
+            .run(move || open::connect(from, to, timeouts))?
+            .map_err(self.failed("connect"))?;
+        let (server, _) = listener.accept().map_err(self.failed("accept"))?;
+        self.keep([listener]);
+        Ok(SocketPair { client, server })
+    }
+
+    /// Lets the server listen.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn listen(&self, accept: Accept) -> Result<Socket, Error> {
+        self.listen_in(&self.pair, accept)
+    }
+
+    fn listen_in(&self, pair: &Pair, accept: Accept) -> Result<Socket, Error> {
+        let at = self.server;
+        pair.server
+            .run(move || open::listen(at, accept))?
+            .map_err(self.failed("listen"))
+    }
+
+    /// Sends the client's SYN and does not wait for an answer. Keepalive is on, and
+    /// TCP_USER_TIMEOUT guards the SYN.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn send_syn(&self, timeouts: Timeouts) -> Result<Socket, Error> {
+        let (from, to) = (self.client, self.server);
+        self.pair
+            .client
+            .run(move || open::send_syn(from, to, timeouts))?
+            .map_err(self.failed("begin to connect"))
+    }
+
+    /// Sends a byte with the client's SYN (RFC 7413), and leaves it at that.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn send_syn_with_data(&self) -> Result<Socket, Error> {
+        let (from, to) = (self.client, self.server);
+        self.pair
+            .client
+            .run(move || open::send_syn_with_data(from, to))?
+            .map_err(self.failed("begin to connect with data in the SYN"))
+    }
+
+    /// The connection of a client that was not waited for.
+    ///
+    /// # Errors
+    /// When the server's end does not come up by itself, the client having said something.
+    pub fn accepted(&self, listener: &Socket, client: Socket) -> Result<SocketPair, Error> {
+        (&client)
+            .write_all(b"x")
+            .map_err(self.failed("write to the client's socket"))?;
+        let (server, _) = listener.accept().map_err(self.failed("accept"))?;
+        Ok(SocketPair { client, server })
+    }
+
+    fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> Error + use<> {
+        let (from, to) = (self.client, self.server);
+        move |source| Error::socket(format!("{what} ({from} to {to})"), source)
+    }
+
+    /// Connects to the server's port while nobody listens there, and is refused.
+    ///
+    /// # Errors
+    /// When that ends in any other way.
+    pub fn refused(&self) -> Result<(), Error> {
+        let (from, to) = (self.client, self.server);
+        let outcome = self
+            .pair
+            .client
+            .run(move || open::connect(from, to, Timeouts::default()))?;
+        let other = match outcome {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(()),
+            Err(error) => error,
+            Ok(_) => io::Error::other("somebody listens"),
+        };
+        Err(self.failed("be refused at a port without a listener")(
+            other,
+        ))
+    }
+
+    /// Leaves sockets open until the counts are compared.
+    pub fn keep(&self, sockets: impl IntoIterator<Item = Socket>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend(sockets);
+    }
+
+    /// Kills the connection from the client's side, as an administrator would.
+    ///
+    /// # Errors
+    /// When the kernel cannot, or refuses.
+    pub fn kill(&self) -> Result<(), Error> {
+        let (local, remote) = (self.client, self.server);
+        self.pair
+            .client
+            .run(move || destroy::destroy(local, remote))?
+    }
+
+    /// Waits until the client's counter has reached a number.
+    ///
+    /// # Errors
+    /// When it never does.
+    pub fn client_counts(&self, counter: &str, least: u64) -> Result<Counters, Error> {
+        reach(&self.pair.client, "client", counter, least, || Ok(()))
+    }
+
+    /// The same while an agent looks at the client again and again.
+    ///
+    /// # Errors
+    /// When it never does.
+    pub fn client_counts_while_observed(
+        &self,
+        counter: &str,
+        least: u64,
+    ) -> Result<Counters, Error> {
+        reach(&self.pair.client, "client", counter, least, || {
+            self.look(End::Client).map(drop)
+        })
+    }
+
+    /// Waits until the server's counter has reached a number.
+    ///
+    /// # Errors
+    /// When it never does.
+    pub fn server_counts(&self, counter: &str, least: u64) -> Result<Counters, Error> {
+        reach(&self.pair.server, "server", counter, least, || Ok(()))
+    }
+
+    /// Writes until the server's window is closed and this many window probes went out, while an agent
+    /// looks at the client again and again. It looks from the window's closing on: where time stands
+    /// still for seconds, a client with no data left to send is idle, as any other.
+    ///
+    /// # Errors
+    /// When they never do.
+    pub fn close_window(&self, connection: &SocketPair, probes: u64) -> Result<(), Error> {
+        connection
+            .client
+            .set_nonblocking(true)
+            .map_err(|e| Error::socket("set O_NONBLOCK", e))?;
+        reach(&self.pair.client, "client", "TCPWinProbe", probes, || {
+            connection.fill_window()?;
+            if self.is_persisting(End::Client)? {
+                self.look(End::Client)?;
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+}
+
+impl Drop for Stage {
+    /// Left to themselves, connections with a silent peer would live on for minutes, and their
+    /// namespaces with them; an agent would count how they die under the ports of the next lab.
+    fn drop(&mut self) {
+        let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for socket in kept.drain(..) {
+            // A listener, and what has ended, need none.
+            let _ = socket.set_linger(Some(Duration::ZERO));
+        }
+        // What an interrupted scenario has closed meanwhile, which nobody holds any more.
+        for (host, local, remote) in [
+            (&self.pair.client, self.client, self.server),
+            (&self.pair.server, self.server, self.client),
+        ] {
+            // Where there is none, or no way to, there is nothing more to be done.
+            let _ = host.run(move || destroy::destroy(local, remote));
+        }
+    }
+}
+
+fn reach(
+    host: &Host,
+    side: &str,
+    counter: &str,
+    least: u64,
+    mut meanwhile: impl FnMut() -> Result<(), Error>,
+) -> Result<Counters, Error> {
+    wait::until(&format!("{counter} = {least} at the {side}"), LIMIT, || {
+        meanwhile()?;
+        let counters = host.counters()?;
+        let count = counters.get(counter);
+        Ok(if count >= least {
+            Awaited::Done(counters)
+        } else {
+            Awaited::NotYet(format!("it is {count}"))
+        })
+    })
+}

@@ -1,0 +1,62 @@
+//! The scenario table.
+//!
+//! # Invariants
+//!
+//! No figure was read off the agent: they come from the scenario table of the design, measured on
+//! kernels, and from the kernel's own counters.
+
+mod alive;
+mod halves;
+mod handshakes;
+mod idle;
+mod resets;
+mod revivals;
+mod unanswered;
+mod unframed;
+
+use crate::scenario::definition::Scenario;
+
+/// Every scenario, by number.
+pub fn all() -> impl Iterator<Item = &'static Scenario> {
+    let groups: [&'static [Scenario]; 8] = [
+        handshakes::SCENARIOS,
+        idle::SCENARIOS,
+        unanswered::SCENARIOS,
+        alive::SCENARIOS,
+        halves::SCENARIOS,
+        resets::SCENARIOS,
+        revivals::SCENARIOS,
+        unframed::SCENARIOS,
+    ];
+    let mut scenarios: Vec<&Scenario> = groups.into_iter().flatten().collect();
+    scenarios.sort_by_key(|scenario| (scenario.number, scenario.offset));
+    scenarios.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_form_has_a_port_and_a_label_of_its_own() {
+        let ports: Vec<u16> = all()
+            .flat_map(|scenario| (0..scenario.forms.len()).map(|form| scenario.port(form)))
+            .collect();
+        assert_eq!(
+            ports.iter().collect::<BTreeSet<_>>().len(),
+            ports.len(),
+            "{ports:?}"
+        );
+        let labels: BTreeSet<String> = all().map(Scenario::label).collect();
+        assert_eq!(labels.len(), all().count());
+    }
+
+    #[test]
+    fn the_whole_table_is_there() {
+        let numbers: BTreeSet<u16> = all().map(|scenario| scenario.number).collect();
+        // Those of the table, and eleven beyond it.
+        assert_eq!(Vec::from_iter(numbers), Vec::from_iter(1..=31));
+    }
+}

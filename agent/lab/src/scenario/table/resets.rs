@@ -1,0 +1,138 @@
+//! Connections that one side resets: the peer of each gets exactly one RST.
+
+use std::{io::Write, mem::MaybeUninit, time::Duration};
+
+use crate::{
+    Error,
+    classify::expectations::{AgentFigure, KernelFigure, RESET, SideExpectation},
+    net::open::Timeouts,
+    scenario::{
+        definition::{IPV4, IPV6, Scenario, V4_ONLY},
+        stage::{SocketPair, Stage},
+    },
+};
+
+const ONE: AgentFigure = AgentFigure::Exactly(1);
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        number: 17,
+        variant: "",
+        offset: 0,
+        title: "close with unread data",
+        forms: V4_ONLY,
+        client: SideExpectation {
+            kernel: &[
+                ("OutRsts", KernelFigure::Exactly(1)),
+                ("TCPAbortOnClose", KernelFigure::Exactly(1)),
+                ("TCPAbortOnData", KernelFigure::Exactly(0)),
+            ],
+            agent: &[
+                ("resets_sent{tcp_abort_on_close}", ONE),
+                ("deaths{reset_sent}", ONE),
+            ],
+        },
+        server: RESET,
+        liveness: &[],
+        trigger: unread,
+    },
+    Scenario {
+        number: 18,
+        variant: "",
+        offset: 0,
+        title: "close with SO_LINGER 0",
+        forms: V4_ONLY,
+        client: SideExpectation {
+            kernel: &[
+                ("OutRsts", KernelFigure::Exactly(1)),
+                ("TCPAbortOnData", KernelFigure::Exactly(1)),
+                ("TCPAbortOnClose", KernelFigure::Exactly(0)),
+            ],
+            agent: &[("resets_sent{tcp_state}", ONE), ("deaths{reset_sent}", ONE)],
+        },
+        server: RESET,
+        liveness: &[],
+        trigger: linger,
+    },
+    Scenario {
+        number: 19,
+        variant: "",
+        offset: 0,
+        title: "killed by an administrator (SOCK_DESTROY)",
+        forms: V4_ONLY,
+        client: SideExpectation {
+            kernel: &[
+                ("OutRsts", KernelFigure::Exactly(1)),
+                ("EstabResets", KernelFigure::Exactly(1)),
+                ("TCPAbortOnClose", KernelFigure::Exactly(0)),
+                ("TCPAbortOnData", KernelFigure::Exactly(0)),
+            ],
+            agent: &[
+                ("resets_sent{tcp_state}", ONE),
+                ("deaths{administrative}", ONE),
+            ],
+        },
+        server: RESET,
+        liveness: &[],
+        trigger: killed,
+    },
+    // Beyond the table: the one reset that belongs to no connection of its sender.
+    Scenario {
+        number: REFUSED,
+        variant: "",
+        offset: 0,
+        title: "refused: nobody listens",
+        forms: &[IPV4, IPV6],
+        client: SideExpectation {
+            kernel: &[("AttemptFails", KernelFigure::Exactly(1))],
+            agent: &[("resets_received", ONE), ("deaths{refused}", ONE)],
+        },
+        server: SideExpectation {
+            kernel: &[("OutRsts", KernelFigure::Exactly(1))],
+            agent: &[],
+        },
+        liveness: &[],
+        trigger: refused,
+    },
+];
+
+/// The number after the table's last.
+const REFUSED: u16 = 21;
+
+fn unread(stage: &Stage) -> Result<(), Error> {
+    let SocketPair { client, server } = stage.connect(Timeouts::default())?;
+    (&server)
+        .write_all(b"x")
+        .and_then(|()| client.peek(&mut [MaybeUninit::uninit()]))
+        .map_err(|source| Error::socket("send a byte that nobody reads", source))?;
+    stage.keep([server]);
+    drop(client);
+    has_reset(stage)
+}
+
+fn linger(stage: &Stage) -> Result<(), Error> {
+    let SocketPair { client, server } = stage.connect(Timeouts::default())?;
+    client
+        .set_linger(Some(Duration::ZERO))
+        .map_err(|source| Error::socket("set SO_LINGER to 0", source))?;
+    stage.keep([server]);
+    drop(client);
+    has_reset(stage)
+}
+
+fn killed(stage: &Stage) -> Result<(), Error> {
+    let SocketPair { client, server } = stage.connect(Timeouts::default())?;
+    stage.keep([client, server]);
+    stage.kill()?;
+    has_reset(stage)
+}
+
+fn refused(stage: &Stage) -> Result<(), Error> {
+    stage.refused()?;
+    stage.server_counts("OutRsts", 1).map(drop)
+}
+
+fn has_reset(stage: &Stage) -> Result<(), Error> {
+    stage.client_counts("OutRsts", 1)?;
+    stage.server_counts("EstabResets", 1).map(drop)
+}

@@ -1,0 +1,295 @@
+//! The hooks: for each, what it is there for and every way to attach it.
+
+use halfopen_common::switch;
+
+use halfopen_core::model::hook::Mechanism::{self, Fentry, Kprobe, Tracepoint};
+
+/// A program of the object and what it attaches to, in the order of attaching: exits first, so that
+/// no entry is left without its exit.
+pub type Attachment = (&'static str, &'static str);
+
+/// One way to attach a hook.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Way {
+    /// By which mechanism.
+    pub mechanism: Mechanism,
+    /// All of these, or it is not attached.
+    pub programs: &'static [Attachment],
+    /// Bits of [`switch`] it needs.
+    pub switches: u32,
+}
+
+/// What depends on a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Frames the keepalive timer.
+    KeepaliveTimer,
+    /// Frames the retransmission and zero-window timers.
+    WriteTimer,
+    /// Counts retransmission timeouts.
+    Retransmissions,
+    /// Counts probes.
+    Probes,
+    /// Counts resets sent of our own accord.
+    ActiveResets,
+    /// Counts resets that answer a segment.
+    ReplyResets,
+    /// Counts resets received.
+    ResetsReceived,
+    /// Tells deaths.
+    States,
+    /// Forgets sockets at their end.
+    Ends,
+    /// Tells when a handshake was given up.
+    Requests,
+}
+
+impl Role {
+    /// Whether the kernel itself publishes the event, as a tracepoint of that very meaning.
+    pub const fn is_published(self) -> bool {
+        matches!(
+            self,
+            Self::ActiveResets
+                | Self::ReplyResets
+                | Self::ResetsReceived
+                | Self::States
+                | Self::Ends
+        )
+    }
+}
+
+/// One hook.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// The kernel function or tracepoint.
+    pub name: &'static str,
+    /// In a few words.
+    pub purpose: &'static str,
+    /// What depends on it.
+    pub role: Role,
+    /// Every way, best first.
+    pub ways: &'static [Way],
+}
+
+const fn way(mechanism: Mechanism, programs: &'static [Attachment]) -> Way {
+    Way {
+        mechanism,
+        programs,
+        switches: 0,
+    }
+}
+
+const fn shared(programs: &'static [Attachment], switches: u32) -> Way {
+    Way {
+        mechanism: Tracepoint,
+        programs,
+        switches,
+    }
+}
+
+const TIMERS: &[Attachment] = &[
+    ("tp_timer_expire_exit", "timer_expire_exit"),
+    ("tp_timer_expire_entry", "timer_expire_entry"),
+];
+const BOTH_TIMERS: u32 = switch::TIMER_KEEPALIVE | switch::TIMER_WRITE;
+const TRACE_RESETS: &[Attachment] = &[("tp_send_reset", "tcp_send_reset")];
+
+// They must not take the series of groups.
+const _: () = assert!(HOOKS.len() <= halfopen_core::model::budget::MOST_HOOKS);
+
+/// All hooks, in the order in which they are attached: what counts probes and retransmissions
+/// decides how the timers can be framed.
+pub const HOOKS: [Hook; 10] = [
+    Hook {
+        name: "tcp_xmit_probe_skb",
+        purpose: "keepalive and window probes",
+        role: Role::Probes,
+        ways: &[
+            way(
+                Fentry,
+                &[
+                    ("fexit_xmit_probe", "tcp_xmit_probe_skb"),
+                    ("fentry_xmit_probe", "tcp_xmit_probe_skb"),
+                ],
+            ),
+            way(
+                Kprobe,
+                &[
+                    ("kretprobe_xmit_probe", "tcp_xmit_probe_skb"),
+                    ("kprobe_xmit_probe", "tcp_xmit_probe_skb"),
+                ],
+            ),
+            way(
+                Fentry,
+                &[
+                    ("fexit_write_wakeup", "tcp_write_wakeup"),
+                    ("fentry_write_wakeup", "tcp_write_wakeup"),
+                ],
+            ),
+            way(
+                Kprobe,
+                &[
+                    ("kretprobe_write_wakeup", "tcp_write_wakeup"),
+                    ("kprobe_write_wakeup", "tcp_write_wakeup"),
+                ],
+            ),
+            shared(TIMERS, BOTH_TIMERS | switch::TIMER_PROBES),
+        ],
+    },
+    Hook {
+        name: "tcp_retransmit_timer",
+        purpose: "retransmission timeouts",
+        role: Role::Retransmissions,
+        ways: &[
+            way(
+                Fentry,
+                &[
+                    ("fexit_retransmit_timer", "tcp_retransmit_timer"),
+                    ("fentry_retransmit_timer", "tcp_retransmit_timer"),
+                ],
+            ),
+            way(
+                Kprobe,
+                &[
+                    ("kretprobe_retransmit_timer", "tcp_retransmit_timer"),
+                    ("kprobe_retransmit_timer", "tcp_retransmit_timer"),
+                ],
+            ),
+            shared(TIMERS, BOTH_TIMERS | switch::TIMER_RETRANSMISSIONS),
+        ],
+    },
+    Hook {
+        name: "tcp_keepalive_timer",
+        purpose: "deaths by keepalive",
+        role: Role::KeepaliveTimer,
+        ways: &[
+            way(
+                Fentry,
+                &[
+                    ("fexit_keepalive_timer", "tcp_keepalive_timer"),
+                    ("fentry_keepalive_timer", "tcp_keepalive_timer"),
+                ],
+            ),
+            way(
+                Kprobe,
+                &[
+                    ("kretprobe_keepalive_timer", "tcp_keepalive_timer"),
+                    ("kprobe_keepalive_timer", "tcp_keepalive_timer"),
+                ],
+            ),
+            shared(TIMERS, switch::TIMER_KEEPALIVE),
+        ],
+    },
+    Hook {
+        name: "tcp_write_timer_handler",
+        purpose: "deaths by retransmission and zero window",
+        role: Role::WriteTimer,
+        ways: &[
+            way(
+                Fentry,
+                &[
+                    ("fexit_write_timer", "tcp_write_timer_handler"),
+                    ("fentry_write_timer", "tcp_write_timer_handler"),
+                ],
+            ),
+            way(
+                Kprobe,
+                &[
+                    ("kretprobe_write_timer", "tcp_write_timer_handler"),
+                    ("kprobe_write_timer", "tcp_write_timer_handler"),
+                ],
+            ),
+            shared(TIMERS, switch::TIMER_WRITE),
+        ],
+    },
+    Hook {
+        name: "tcp_send_active_reset",
+        purpose: "resets we send of our own accord, and why",
+        role: Role::ActiveResets,
+        ways: &[
+            way(
+                Fentry,
+                &[("fentry_send_active_reset", "tcp_send_active_reset")],
+            ),
+            shared(TRACE_RESETS, switch::TRACE_ACTIVE_RESETS),
+            way(
+                Kprobe,
+                &[("kprobe_send_active_reset", "tcp_send_active_reset")],
+            ),
+        ],
+    },
+    Hook {
+        name: "tcp_send_reset",
+        purpose: "resets that answer a segment",
+        role: Role::ReplyResets,
+        ways: &[
+            way(
+                Fentry,
+                &[
+                    ("fentry_v4_send_reset", "tcp_v4_send_reset"),
+                    ("fentry_v6_send_reset", "tcp_v6_send_reset"),
+                ],
+            ),
+            way(
+                Kprobe,
+                &[
+                    ("kprobe_v4_send_reset", "tcp_v4_send_reset"),
+                    ("kprobe_v6_send_reset", "tcp_v6_send_reset"),
+                ],
+            ),
+            shared(TRACE_RESETS, switch::TRACE_REPLY_RESETS),
+        ],
+    },
+    Hook {
+        name: "tcp_receive_reset",
+        purpose: "resets received",
+        role: Role::ResetsReceived,
+        ways: &[
+            way(Tracepoint, &[("tp_receive_reset", "tcp_receive_reset")]),
+            way(Fentry, &[("fentry_reset", "tcp_reset")]),
+            way(Kprobe, &[("kprobe_reset", "tcp_reset")]),
+        ],
+    },
+    Hook {
+        name: "inet_sock_set_state",
+        purpose: "when a connection ends, and on which path",
+        role: Role::States,
+        ways: &[
+            way(Tracepoint, &[("tp_set_state", "inet_sock_set_state")]),
+            way(Fentry, &[("fentry_set_state", "tcp_set_state")]),
+            way(Kprobe, &[("kprobe_set_state", "tcp_set_state")]),
+        ],
+    },
+    Hook {
+        name: "tcp_destroy_sock",
+        purpose: "when a socket is forgotten",
+        role: Role::Ends,
+        ways: &[
+            way(Tracepoint, &[("tp_destroy_sock", "tcp_destroy_sock")]),
+            way(Fentry, &[("fentry_destroy_sock", "tcp_v4_destroy_sock")]),
+            way(Kprobe, &[("kprobe_destroy_sock", "tcp_v4_destroy_sock")]),
+        ],
+    },
+    Hook {
+        name: "reqsk_timer_handler",
+        purpose: "handshakes given up on the accepting side",
+        role: Role::Requests,
+        ways: &[
+            way(
+                Fentry,
+                &[
+                    ("fexit_request_timer", "reqsk_timer_handler"),
+                    ("fentry_request_timer", "reqsk_timer_handler"),
+                ],
+            ),
+            way(
+                Kprobe,
+                &[
+                    ("kretprobe_request_timer", "reqsk_timer_handler"),
+                    ("kprobe_request_timer", "reqsk_timer_handler"),
+                ],
+            ),
+            shared(TIMERS, switch::TIMER_REQUESTS),
+        ],
+    },
+];

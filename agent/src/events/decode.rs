@@ -1,0 +1,225 @@
+//! EventDecoder of the hooks become events, in the units people use.
+//!
+//! # Invariants
+//! No cause is decided here: the model names it.
+
+use std::time::Duration;
+
+use halfopen_common::{
+    Ending, EventRecord, Outstanding, Record, direction, event_flags, event_kind,
+    keepalive as guard,
+};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::{bpf::address::address, host::owners::Owners};
+use halfopen_core::model::{
+    connection::{Connection, Direction, Keepalive, Known, Setting, State, Unknown},
+    death,
+    event::{Death, Event, QueuedBytes, Sent, What},
+    groups::Reasons,
+    liveness::Evidence,
+};
+
+/// What is needed to understand decoder.
+pub struct EventDecoder {
+    reasons: Reasons,
+    /// Jiffies of a second, where known.
+    hz: Option<u64>,
+    owners: Owners,
+    /// CLOCK_REALTIME − CLOCK_MONOTONIC.
+    wall: Duration,
+}
+
+impl EventDecoder {
+    /// On a kernel with these reasons of resets and this clock.
+    pub fn new(reasons: Reasons, hz: Option<u64>, owners: Owners) -> Self {
+        let mut decoder = Self {
+            reasons,
+            hz: hz.filter(|hz| *hz > 0),
+            owners,
+            wall: Duration::ZERO,
+        };
+        decoder.set_clock();
+        decoder
+    }
+
+    /// Learns the time of day, which may be set meanwhile.
+    pub fn set_clock(&mut self) {
+        let read = |clock| {
+            let now = clock_gettime(clock);
+            let part = |part: i64| u64::try_from(part).unwrap_or(0);
+            Duration::from_secs(part(now.tv_sec)) + Duration::from_nanos(part(now.tv_nsec))
+        };
+        self.wall = read(ClockId::Realtime).saturating_sub(read(ClockId::Monotonic));
+    }
+
+    /// The event that is told; `None` for one of a kind this program does not know.
+    pub fn event(&self, notice: &EventRecord) -> Option<Event> {
+        Some(Event {
+            at: self.wall + Duration::from_nanos(notice.at_ns),
+            what: self.what(notice)?,
+            connection: self.connection(notice)?,
+            age: age(notice),
+            sent: sent(notice),
+            held: if notice.flags & (event_flags::REQUEST | event_flags::STRAY) != 0 {
+                Err(Unknown::NotOfThisKind)
+            } else {
+                Ok(QueuedBytes {
+                    unacknowledged: notice.unacknowledged,
+                    unread: notice.unread,
+                })
+            },
+            error: (notice.error != 0).then_some(notice.error),
+        })
+    }
+
+    fn what(&self, notice: &EventRecord) -> Option<What> {
+        let record = &notice.record;
+        let reason = || self.reasons.name(record.reset_reason);
+        Some(match notice.kind {
+            event_kind::PROBE => What::Probe(evidence(record)?),
+            event_kind::TIMEOUT => What::Timeout,
+            event_kind::ANSWER => What::Answer(evidence(record)?),
+            event_kind::RECOVERY => What::Recovery(evidence(record)?),
+            event_kind::RESET_SENT => What::ResetSent(reason()),
+            event_kind::RESET_RECEIVED => What::ResetReceived,
+            event_kind::DEATH => {
+                let known = Ending::ALL.into_iter();
+                let mut endings = known.filter(|ending| *ending as u8 == record.ending);
+                let ending = endings.next()?;
+                let cause = death::cause(ending)?;
+                // Without a record the reason stands nowhere.
+                let has_record = notice.flags & event_flags::NO_RECORD == 0;
+                let is_reset = has_record && record.resets_sent != 0;
+                What::Death(Death {
+                    cause,
+                    path: death::path(ending)?,
+                    reset_reason: is_reset.then(reason),
+                })
+            }
+            _ => return None,
+        })
+    }
+
+    fn connection(&self, notice: &EventRecord) -> Option<Connection> {
+        let record = &notice.record;
+        let is_stray = notice.flags & event_flags::STRAY != 0;
+        let is_full = notice.flags & (event_flags::STRAY | event_flags::REQUEST) == 0;
+        let silence = match notice.silence_ns {
+            EventRecord::UNKNOWN if notice.flags & event_flags::UNHEARD != 0 => {
+                Err(Unknown::NeverHeard)
+            }
+            EventRecord::UNKNOWN if is_full => Err(Unknown::NotOnThisKernel),
+            EventRecord::UNKNOWN => Err(Unknown::NotOfThisKind),
+            silence => Ok(Duration::from_nanos(silence)),
+        };
+        let user_timeout = u64::from(record.user_timeout_ms);
+        let of_full = |known: bool| {
+            if known {
+                Ok(())
+            } else {
+                Err(Unknown::NotOfThisKind)
+            }
+        };
+        let ends = [
+            address(record.family, record.local, record.local_port),
+            address(record.family, record.remote, record.remote_port),
+        ];
+        let state = if is_stray {
+            State::Close
+        } else {
+            State::of_kernel(record.state)?
+        };
+        let direction = match record.direction {
+            direction::INBOUND => Direction::Inbound,
+            direction::OUTBOUND => Direction::Outbound,
+            _ => Direction::None,
+        };
+        let cgroup = match record.cgroup {
+            _ if is_stray => Err(Unknown::NotOfThisKind),
+            0 => Err(Unknown::NotOnThisKernel),
+            cgroup => Ok(cgroup),
+        };
+        Some(Connection {
+            sock: notice.sock,
+            cookie: (notice.cookie != 0).then_some(notice.cookie),
+            owner: self.owners.of(cgroup),
+            cgroup,
+            uid: of_full(!is_stray).map(|()| record.uid),
+            orphaned: notice.flags & event_flags::ORPHAN != 0,
+            mptcp: notice.flags & event_flags::MPTCP != 0,
+            keepalive: self.keepalive(notice),
+            user_timeout: of_full(is_full)
+                .map(|()| (user_timeout != 0).then(|| Duration::from_millis(user_timeout))),
+            last_ack: silence,
+            last_received: silence,
+            ..Connection::bare(
+                record.net.inum,
+                ends,
+                state,
+                direction,
+                Unknown::NotInEvents,
+            )
+        })
+    }
+
+    fn keepalive(&self, notice: &EventRecord) -> Known<Keepalive> {
+        let setting = match notice.keepalive {
+            guard::OFF => Setting::Off,
+            guard::DEFAULT => Setting::Default,
+            guard::CUSTOM => Setting::Custom,
+            _ => return Err(Unknown::NotOfThisKind),
+        };
+        let hz = self.hz.ok_or(Unknown::NotOnThisKernel)?;
+        let span = |jiffies: u32| Duration::from_millis(u64::from(jiffies) * 1000 / hz);
+        Ok(Keepalive {
+            setting,
+            idle: span(notice.keepalive_idle),
+            interval: span(notice.keepalive_interval),
+            probes: notice.keepalive_probes.into(),
+        })
+    }
+}
+
+fn age(notice: &EventRecord) -> Known<Duration> {
+    if notice.flags & event_flags::STRAY != 0 {
+        return Err(Unknown::NotOfThisKind);
+    }
+    match notice.established_ns {
+        0 => Err(Unknown::BeginningUnseen),
+        born => Ok(Duration::from_nanos(notice.at_ns.saturating_sub(born))),
+    }
+}
+
+fn sent(notice: &EventRecord) -> Known<Sent> {
+    if notice.flags & (event_flags::REQUEST | event_flags::STRAY) != 0 {
+        return Err(Unknown::NotOfThisKind);
+    }
+    if notice.flags & event_flags::NO_RECORD != 0 {
+        return Err(Unknown::NoRecord);
+    }
+    let record = &notice.record;
+    Ok(Sent {
+        keepalive_probes: record.keepalive_probes,
+        keepalive_probes_answered: record.keepalive_answered,
+        window_probes: record.window_probes,
+        window_probes_answered: record.window_answered,
+        retransmission_timeouts: record.retransmission_timeouts,
+        unanswered: record.unanswered,
+        resets_sent: record.resets_sent,
+        resets_received: record.resets_received,
+    })
+}
+
+/// What is outstanding.
+const fn evidence(record: &Record) -> Option<Evidence> {
+    Some(match record.outstanding {
+        Outstanding::KEEPALIVE => Evidence::Keepalive,
+        Outstanding::WINDOW => Evidence::WindowProbe,
+        Outstanding::RETRANSMISSION => Evidence::Retransmission,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! From the ring buffer to events.
+
+pub(crate) mod decode;
+pub(crate) mod ring_buffer;

@@ -1,0 +1,30 @@
+//! The cookie of the network namespace the calling thread is in.
+
+#![allow(unsafe_code, reason = "SO_NETNS_COOKIE has no safe wrapper")]
+
+use std::{
+    mem::size_of_val,
+    os::{fd::AsRawFd, unix::net::UnixDatagram},
+};
+
+/// `SO_NETNS_COOKIE` (include/uapi/asm-generic/socket.h), Linux 5.14+.
+const SO_NETNS_COOKIE: libc::c_int = 71;
+
+/// `net->net_cookie`, never used twice; `None` where the kernel does not tell.
+#[must_use]
+pub fn cookie() -> Option<u64> {
+    let socket = UnixDatagram::unbound().ok()?;
+    let mut cookie = 0_u64;
+    let mut length = libc::socklen_t::try_from(size_of_val(&cookie)).ok()?;
+    // SAFETY: `cookie` and `length` live through the call, and `length` is the size of `cookie`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    (result == 0).then_some(cookie)
+}

@@ -1,0 +1,161 @@
+//! Hand-made sockets and what they mean.
+
+use halfopen_common::NetKey;
+use zerocopy::FromZeros as _;
+
+use super::*;
+use crate::bpf::address::AF_INET;
+
+const HZ: u64 = 250;
+const ESTABLISHED: u8 = 1;
+
+fn converter() -> Converter {
+    let mut net = Net::new_zeroed();
+    net.key = NetKey {
+        inum: 7,
+        ..NetKey::new_zeroed()
+    };
+    net.keepalive_time = 7200 * 250;
+    net.keepalive_interval = 75 * 250;
+    net.keepalive_probes = 9;
+    Converter::new(&[net], HZ, Owners::open(0, false))
+}
+
+fn socket(change: impl FnOnce(&mut Socket)) -> Socket {
+    let mut socket = Socket::new_zeroed();
+    socket.net.inum = 7;
+    socket.state = ESTABLISHED;
+    socket.direction = direction::OUTBOUND;
+    socket.family = AF_INET;
+    socket.local = std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets();
+    socket.remote = socket.local;
+    socket.jiffies = 1 << 33;
+    change(&mut socket);
+    socket
+}
+
+fn converted(change: impl FnOnce(&mut Socket)) -> Connection {
+    converter().connection(&socket(change)).unwrap()
+}
+
+#[test]
+fn ages_survive_the_wrap_of_the_clock() {
+    let check = |now: u64, then: u32, seconds| {
+        let connection = converted(|s| {
+            s.jiffies = now;
+            s.rcv_tstamp = then;
+        });
+        assert_eq!(
+            connection.last_ack,
+            Ok(Duration::from_secs(seconds)),
+            "{now} {then}"
+        );
+    };
+    check(1000, 500, 2);
+    check(0x1_0000_00fa, 0, 1);
+    check(0x1_0000_00fa, u32::MAX - 249, 2);
+    // Stamped just after the clock was read.
+    check(1000, 1001, 0);
+    // A year of silence at 100 Hz still fits in 32 bits; so do 198 days at 250 Hz.
+    check(4_294_750_000, 0, 17_179_000);
+}
+
+#[test]
+fn settings_of_zero_are_the_namespaces() {
+    let keepalive = |change: fn(&mut Socket)| converted(change).keepalive.unwrap();
+    let off = keepalive(|_| {});
+    assert_eq!((off.setting, off.idle.as_secs()), (Setting::Off, 7200));
+    let default = keepalive(|s| s.flags = flag::KEEPALIVE);
+    let expected = (Setting::Default, 7200, 75, 9);
+    let all = |k: Keepalive| (k.setting, k.idle.as_secs(), k.interval.as_secs(), k.probes);
+    assert_eq!(all(default), expected);
+    let custom = keepalive(|s| {
+        s.flags = flag::KEEPALIVE;
+        s.keepalive_time = 5 * 250;
+    });
+    assert_eq!(all(custom), (Setting::Custom, 5, 75, 9));
+    let foreign = converted(|s| s.net.inum = 8);
+    assert_eq!(foreign.keepalive, Err(Unknown::NamespaceUnread));
+}
+
+#[test]
+fn a_namespace_met_between_walks_is_learnt() {
+    let mut converter = converter();
+    assert!(converter.knows(7) && !converter.knows(8));
+    let mut young = Net::new_zeroed();
+    young.key.inum = 8;
+    young.keepalive_time = 250;
+    converter.learn(&[young]);
+    let connection = converter.connection(&socket(|s| s.net.inum = 8)).unwrap();
+    assert_eq!(connection.keepalive.unwrap().idle, Duration::from_secs(1));
+    assert!(converter.knows(7), "the others stay known");
+}
+
+#[test]
+fn the_latest_probe_is_found_by_its_timer() {
+    let probed = |change: fn(&mut Socket)| {
+        converted(|s| {
+            s.flags = flag::KEEPALIVE | flag::KEEPALIVE_TIMER;
+            s.keepalive_interval = 3 * 250;
+            s.probes_out = 2;
+            s.keepalive_expires = s.jiffies + 250;
+            s.rcv_tstamp = 0_u32.wrapping_sub(2500);
+            s.lrcvtime = s.rcv_tstamp;
+            change(s);
+        })
+        .outstanding
+        .unwrap()
+    };
+    let silent = probed(|_| {});
+    assert_eq!(
+        (silent.probes, silent.latest_probe),
+        (2, Some(Duration::from_secs(2)))
+    );
+    let heard = probed(|s| s.lrcvtime = 0_u32.wrapping_sub(250));
+    assert_eq!((heard.probes, heard.latest_probe), (0, None));
+    let window = probed(|s| {
+        s.pending = PROBE0;
+        s.rto = 50;
+        s.backoff = 3;
+        s.timer_expires = s.jiffies + 250;
+    });
+    assert_eq!(window.latest_probe, Some(Duration::from_millis(600)));
+}
+
+#[test]
+fn addresses_keep_their_family() {
+    assert_eq!(converted(|_| {}).local.ip().to_string(), "127.0.0.1");
+    let mapped = converted(|s| s.family = 10);
+    assert_eq!(mapped.local.ip().to_string(), "::ffff:127.0.0.1");
+}
+
+#[test]
+fn a_time_wait_is_inbound_where_somebody_listens() {
+    let mut converter = converter();
+    let time_wait = socket(|s| {
+        s.flags = flag::TIME_WAIT;
+        s.state = 6;
+        s.direction = direction::NONE;
+        s.local_port = 40_000;
+        s.remote_port = 50_000;
+    });
+    let mut direction = |socket: &Socket| converter.connection(socket).unwrap().direction;
+    assert_eq!(direction(&time_wait), Direction::None);
+    direction(&socket(|s| {
+        s.state = 10;
+        s.local_port = 40_000;
+    }));
+    assert_eq!(direction(&time_wait), Direction::Inbound);
+}
+
+#[test]
+fn a_state_of_the_future_is_left_out() {
+    assert_eq!(converter().connection(&socket(|s| s.state = 13)), None);
+}
+
+#[test]
+fn hz_is_found_on_this_kernel_or_refused() {
+    let mut own = Net::new_zeroed();
+    own.keepalive_time = 1;
+    assert!(hz(&own).is_err());
+}

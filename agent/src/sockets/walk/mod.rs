@@ -1,0 +1,207 @@
+//! The walk over every TCP socket of every network namespace, through the kernel's own tables.
+//!
+//! # Invariants
+//! No socket is locked, and no run of the program keeps a processor for longer than some 100 µs.
+
+mod convert;
+mod tables;
+
+use std::collections::BTreeMap;
+
+pub use convert::{Converter, hz};
+use halfopen_common::{Class, ClassSum, Net, Socket, WalkProgress};
+use tables::Table;
+use zerocopy::FromBytes;
+
+use super::holders::Holders;
+use crate::{
+    bpf::{
+        Error,
+        btf::{self, Layout},
+        load,
+        loaded_object::{Entries, Object},
+        maps::mmap_array::MmapArray,
+    },
+    host::privileges,
+    options::Options,
+};
+use halfopen_core::model::connection::Connection;
+
+/// The program that reads a stretch of a table.
+const WALK: &str = "walk";
+/// The program that hands out the sums and forgets them.
+const CLASSES: &str = "take_classes";
+/// Sockets read in one run of the program, which the kernel does not preempt: some 100 µs.
+const SOCKETS_PER_RUN: u32 = 128;
+/// Runs without progress after which the walk gives up.
+const PATIENCE: u32 = 8;
+
+/// What a walk is to bring.
+#[derive(Debug, Clone, Copy)]
+pub struct Request {
+    /// Whether established sockets with nothing outstanding are summed by class, not brought.
+    pub sums: bool,
+    /// Without data either way for this many jiffies, a summed socket counts as quiet.
+    pub quiet_jiffies: u32,
+    /// Only sockets of the network namespace with this inode number.
+    pub netns: Option<u32>,
+}
+
+/// What a walk brought beside the sockets.
+#[derive(Debug, Default)]
+pub struct Walked {
+    /// Established sockets with nothing outstanding, where asked for.
+    pub classes: BTreeMap<Class, ClassSum>,
+    /// Sockets found, the summed ones included.
+    pub found: u64,
+    /// Chains whose rest was left out since they changed under the reader.
+    pub torn: u64,
+    /// Sockets that could not be read.
+    pub unreadable: u64,
+}
+
+/// The loaded programs.
+pub struct Walker {
+    object: Object,
+    progress: MmapArray,
+    holders: Holders,
+}
+
+impl Walker {
+    /// Loads the programs; nothing is attached.
+    ///
+    /// # Errors
+    /// When a privilege or kernel feature is missing.
+    pub fn load(options: &Options) -> Result<Self, Error> {
+        privileges::check()?;
+        Self::load_for(&btf::read(&options.btf)?)
+    }
+
+    /// The same where the kernel's layout is known already.
+    pub(super) fn load_for(layout: &Layout) -> Result<Self, Error> {
+        let mut object = load::load_for_walk(layout)?;
+        for name in [NETS, WALK, CLASSES] {
+            object
+                .load_to_run(name)
+                .map_err(|reason| Error::Walk { reason })?;
+        }
+        Ok(Self {
+            progress: object.array::<WalkProgress>("WALK", 1)?,
+            holders: Holders::new(&layout.kernel),
+            object,
+        })
+    }
+
+    /// WalkWorker once over the tables of these namespaces, which [`Self::nets`] tells; `each` gets the
+    /// sockets one by one, and `between` is called between short runs.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or the walk does not come to an end.
+    pub fn walk(
+        &mut self,
+        nets: &[Net],
+        request: &Request,
+        mut each: impl FnMut(&Socket),
+        mut between: impl FnMut(),
+    ) -> Result<Walked, Error> {
+        let mut walked = Walked::default();
+        let done = tables::of(nets)
+            .iter()
+            .try_for_each(|table| self.table(table, request, &mut walked, &mut each, &mut between));
+        if request.sums {
+            // After a failure too: the next walk adds to whatever stands there.
+            walked.classes = take(&mut self.object)?;
+        }
+        done.map(|()| walked)
+    }
+
+    /// Every network namespace and what it decides.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn nets(&mut self) -> Result<Vec<Net>, Error> {
+        nets(&mut self.object)
+    }
+
+    /// Names the processes that hold these sockets, which a walk has just met.
+    pub fn name_processes(&mut self, connections: &mut [Connection]) {
+        self.holders.name(&mut self.object, connections);
+    }
+
+    fn table(
+        &mut self,
+        table: &Table,
+        request: &Request,
+        walked: &mut Walked,
+        each: &mut impl FnMut(&Socket),
+        between: &mut impl FnMut(),
+    ) -> Result<(), Error> {
+        let mut progress = WalkProgress {
+            base: table.base,
+            net_ops: table.net_ops,
+            netns: request.netns.unwrap_or(0),
+            table: table.kind,
+            mask: table.mask,
+            limit: SOCKETS_PER_RUN,
+            sums: request.sums.into(),
+            quiet_jiffies: request.quiet_jiffies,
+            ..WalkProgress::default()
+        };
+        let mut stuck = 0;
+        while progress.done == 0 {
+            let before = (progress.bucket, progress.skip);
+            self.progress.write(&progress);
+            let hand = |item: &[u8]| {
+                if let Ok(socket) = Socket::ref_from_bytes(item) {
+                    each(socket);
+                }
+            };
+            self.object.run(WALK, [0; 2], hand).map_err(failed)?;
+            progress = self.progress.read(0);
+            walked.found += u64::from(progress.found);
+            stuck = if before == (progress.bucket, progress.skip) {
+                stuck + 1
+            } else {
+                0
+            };
+            if stuck > PATIENCE {
+                return Err(failed(format!(
+                    "it does not get past bucket {} of {}",
+                    progress.bucket, progress.mask
+                )));
+            }
+            between();
+        }
+        walked.torn += u64::from(progress.changed_chains);
+        walked.unreadable += u64::from(progress.unreadable);
+        Ok(())
+    }
+}
+
+/// The program that lists the network namespaces.
+pub(super) const NETS: &str = "nets";
+
+/// Every network namespace and what it decides, by the loaded program [`NETS`].
+pub(super) fn nets(object: &mut Object) -> Result<Vec<Net>, Error> {
+    let mut nets = Vec::new();
+    let incomplete = object
+        .run(NETS, [0; 2], |item| {
+            nets.extend(Net::read_from_bytes(item).ok());
+        })
+        .map_err(failed)?;
+    if incomplete != 0 || nets.is_empty() {
+        return Err(failed(
+            "the list of network namespaces could not be read to its end".into(),
+        ));
+    }
+    Ok(nets)
+}
+
+/// The sums of the walk, which start anew then.
+fn take(object: &mut Object) -> Result<BTreeMap<Class, ClassSum>, Error> {
+    object.pairs(CLASSES, Entries::Taken).map_err(failed)
+}
+
+const fn failed(reason: String) -> Error {
+    Error::Walk { reason }
+}

@@ -1,0 +1,6 @@
+//! What the hooks record and count, and what of it stays in the kernel.
+
+mod accounting;
+mod pin;
+mod records;
+mod verifier;

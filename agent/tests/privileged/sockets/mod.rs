@@ -1,0 +1,5 @@
+//! Every way to read sockets.
+
+mod holders;
+mod sock_diag;
+mod walk;

@@ -1,0 +1,5 @@
+//! Commands as they are typed.
+
+mod command_line;
+mod watch;
+mod watch_from;

@@ -1,0 +1,224 @@
+//! The budget of series, checked by counting the lines of the text that a scrape gets.
+
+use std::{array, collections::BTreeMap, sync::Arc, time::Duration};
+
+use crate::fixtures::snapshot::{group, rich};
+use halfopen::serve::exposition;
+use halfopen_core::{
+    metrics::{Format, Process, Readings, Scrapes, Sections},
+    model::{
+        accounting::{Balance, KernelCounter},
+        budget::{Budget, LEAST_SERIES, Limits, MOST_HOOKS, Shown, UNGROUPED_SERIES},
+        census::{Census, Sums},
+        connection::{Direction, Setting, State},
+        death::Cause,
+        detection::Bucket,
+        group::{Counts, Group, Suspects},
+        hook::{HookStatus, Mechanism},
+        liveness::{Evidence, Guard, Liveness},
+        silences::Silence,
+        snapshot::{Snapshot, WalkStatus},
+    },
+};
+
+/// Lines that are samples.
+fn series(snapshot: Snapshot) -> usize {
+    let process = Process {
+        cpu_seconds: Some(1.5),
+        resident_bytes: Some(1),
+        virtual_bytes: Some(1),
+        start_seconds: Some(1.0),
+        threads: Some(1),
+        open_fds: Some(1),
+        max_fds: Some(1),
+    };
+    let readings = Readings {
+        snapshot: Arc::new(snapshot),
+        process: Some(process),
+        scrapes: Some(Scrapes {
+            snapshot_duration: Some(Duration::from_millis(1)),
+            ..Scrapes::default()
+        }),
+    };
+    let text = exposition::write(&readings, Sections::ALL, Format::Text).unwrap();
+    text.lines().filter(|line| !line.starts_with('#')).count()
+}
+
+/// Everything that has no group, as full as it can be: each hook with its figures, each cause with its
+/// histogram, each counter, each map, each state of orphans.
+fn ungrouped() -> Snapshot {
+    let names: [&str; MOST_HOOKS] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    let mut snapshot = rich();
+    let hooks = names.map(|hook| HookStatus {
+        hook,
+        purpose: "",
+        mechanism: Some(Mechanism::Tracepoint),
+        refused: Vec::new(),
+        runs: Some(1),
+        run_time: Some(Duration::from_secs(1)),
+        misses: Some(1),
+        verified_instructions: Some(1),
+    });
+    snapshot.hooks = hooks.into();
+    snapshot.silences = Cause::ALL.map(|cause| (cause, Silence::default())).into();
+    snapshot.accounting = KernelCounter::ALL
+        .map(|counter| (counter, Balance::default()))
+        .into();
+    snapshot.losses.map_full = ["sockets", "births", "groups", "namespaces"]
+        .map(|map| (map, 1))
+        .into();
+    let WalkStatus::Done(walked) = &mut snapshot.walk else {
+        panic!("a walk is part of everything");
+    };
+    walked.census = Arc::new(Census {
+        orphaned: State::ALL.map(|state| (state, 1)).into(),
+        ..Census::default()
+    });
+    snapshot.groups.clear();
+    snapshot.suspects.clear();
+    snapshot
+}
+
+#[test]
+fn series_without_a_group_fit_into_their_share() {
+    // The ratio of unknown deaths is there with a death alone, and has no group either.
+    let needed = series(ungrouped()) + 1;
+    assert!(needed <= UNGROUPED_SERIES, "{needed}");
+    // What is set aside is not there for groups: no more of it than a hook or two to come.
+    assert!(UNGROUPED_SERIES < needed + 20, "{needed}");
+}
+
+/// Pseudo-random numbers (xorshift64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+
+    /// Some of all, each with a count that may be 0.
+    fn some<K: Ord, const N: usize>(&mut self, all: [K; N]) -> BTreeMap<K, u64> {
+        let odds = 1 + self.below(3);
+        let keys = all.into_iter();
+        keys.filter_map(|key| (self.below(odds) == 0).then(|| (key, self.below(3))))
+            .collect()
+    }
+
+    /// Owners that come and go, some with names that nobody else may bear.
+    fn group(&mut self, second: u64) -> Group {
+        let owner = match self.below(12) {
+            0 => String::new(),
+            1 => "other".to_owned(),
+            2 => "unknown".to_owned(),
+            3 => format!("evil\"\n\\{}", self.below(3)),
+            _ => format!("{}.service", second / 4 + self.below(60)),
+        };
+        let direction = Direction::ALL[usize::try_from(self.below(3)).unwrap()];
+        let port = [None, Some(80), Some(443), Some(65_535)];
+        let port = port[usize::try_from(self.below(4)).unwrap()];
+        group(&owner, direction, port)
+    }
+
+    fn counts(&mut self) -> Counts {
+        Counts {
+            keepalive_probes: self.below(3),
+            keepalive_probes_answered: self.below(3),
+            window_probes: self.below(3),
+            window_probes_answered: self.below(3),
+            retransmission_timeouts: self.below(3),
+            resets_received: self.below(3),
+            resets_sent: self.some(reasons()),
+            deaths: self.some(Cause::ALL),
+            recoveries: self.some(Evidence::ALL),
+        }
+    }
+
+    fn sums(&mut self) -> Sums {
+        Sums {
+            states: self.some(State::ALL),
+            suspects: self.some(Evidence::ALL),
+            idle: self.some(Guard::ALL),
+            stale_close_wait: self.below(3),
+            embryonic: self.below(3),
+            memory: self.some(Liveness::ALL.map(Liveness::as_str)),
+            keepalive: self.some(Setting::ALL),
+            detectable: self.some(Bucket::ALL),
+        }
+    }
+}
+
+/// As many as the kernel has names for (enum sk_rst_reason, Linux 6.12), and `unknown`.
+fn reasons() -> [String; 27] {
+    array::from_fn(|index| format!("reason{index}"))
+}
+
+/// Groups of every kind, in histories in which owners come, count, are emptied and leave.
+#[test]
+fn no_history_exceeds_the_series() {
+    for (seed, max_series, max_groups) in [
+        (1, 2_000, 200),
+        (2, 2_000, usize::MAX),
+        (3, 1_000, 200),
+        (4, LEAST_SERIES, 200),
+        (5, 5_000, 3),
+    ] {
+        let mut random = Random(0x2545_f491_4f6c_dd1d * seed);
+        let limits = Limits {
+            max_series,
+            max_groups,
+            time_to_live: Duration::from_secs(7),
+            ..Limits::default()
+        };
+        let mut budget = Budget::new(limits);
+        let mut counted: BTreeMap<Group, Counts> = BTreeMap::new();
+        let (mut fullest, mut folded) = (0, 0);
+        for second in 0..30 {
+            let now = Duration::from_secs(second);
+            for _ in 0..random.below(200) {
+                let (group, counts) = (random.group(second), random.counts());
+                counted.entry(group).or_default().add(&counts);
+            }
+            let (mut sums, mut suspects) = (BTreeMap::new(), Suspects::new());
+            for _ in 0..random.below(200) {
+                sums.insert(random.group(second), random.sums());
+                suspects.insert(random.group(second), random.some(Evidence::ALL));
+            }
+            let all = Shown {
+                counts: counted.clone(),
+                sums,
+                suspects,
+            };
+            let shown = budget.show(all, |owner| owner.len() % 2 == 0, now);
+            let lines = series(snapshot(shown));
+            assert!(
+                lines <= max_series,
+                "{seed}: {lines} of {max_series} at {second}"
+            );
+            (fullest, folded) = (fullest.max(lines), folded.max(budget.folded()));
+            let gone = counted.keys().filter(|group| budget.is_gone(group, now));
+            for group in gone.cloned().collect::<Vec<_>>() {
+                budget.depart(&group, &counted.remove(&group).unwrap());
+            }
+        }
+        println!("{seed}: {fullest} series of {max_series} at most, {folded} groups folded");
+        assert!(folded > 30, "{seed}: there was room for all");
+    }
+}
+
+/// The fullest that there is, with these groups.
+fn snapshot(shown: Shown) -> Snapshot {
+    let mut snapshot = ungrouped();
+    if let WalkStatus::Done(walked) = &mut snapshot.walk {
+        walked.census = Arc::new(Census {
+            groups: shown.sums,
+            orphaned: walked.census.orphaned.clone(),
+            ..Census::default()
+        });
+    }
+    snapshot.groups = shown.counts;
+    snapshot.suspects = shown.suspects;
+    snapshot
+}

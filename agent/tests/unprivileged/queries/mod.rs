@@ -1,0 +1,6 @@
+//! What dashboards, rules and runbooks ask Prometheus.
+
+mod dashboards;
+mod panels;
+mod promql;
+mod rules;
