@@ -3,14 +3,12 @@
 
 use std::{net::SocketAddr, ops::Not, time::Duration};
 
-use super::{
-    host::Host,
-    value::{self, Comparison},
-};
+use super::{host::Host, value::Comparison};
 use crate::model::{
     assessed::Assessed,
     connection::{Known, State},
     detection::Detection,
+    glob::glob,
     liveness::{Evidence, Guard, Liveness},
 };
 
@@ -107,7 +105,7 @@ impl Condition {
             Self::Detect(comparison, limit) => compare(*comparison, judged.detect_now(), limit),
             Self::Memory(comparison, limit) => compare(*comparison, connection.memory, limit),
             Self::Owner(pattern) => match &connection.owner {
-                Ok(owner) => value::glob(pattern, owner).into(),
+                Ok(owner) => glob(pattern, owner).into(),
                 Err(_) => Truth::Unknown,
             },
             Self::Netns(comparison, netns) => {

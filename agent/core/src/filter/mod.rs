@@ -37,7 +37,6 @@ mod value;
 use std::time::Duration;
 
 pub use error::FilterError;
-pub use value::glob;
 
 use crate::model::{assessed::Assessed, event::Event, liveness::Thresholds};
 use condition::{Condition, Truth};

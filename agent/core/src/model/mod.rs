@@ -10,6 +10,7 @@ pub mod death;
 pub mod deaths;
 pub mod detection;
 pub mod event;
+pub mod glob;
 pub mod group;
 pub mod groups;
 pub mod hook;

@@ -17,7 +17,7 @@ fn what_is_no_socket_is_not_removed() {
     let path = folder.path().join("precious");
     fs::write(&path, "kept").unwrap();
     let output = run(&["agent", "--web.listen-address", path.to_str().unwrap()]);
-    failed(&output, "this is no socket");
+    failed(&output, "this is not a socket");
     assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
     let absent = folder.path().join("absent/own.sock");
     let output = run(&["agent", "--web.listen-address", absent.to_str().unwrap()]);
@@ -51,7 +51,7 @@ fn without_sockets_of_systemd_it_says_so() {
         assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
         let all = stderr(&output);
         assert!(
-            all.contains("descriptor 3 is of no use") && all.contains(said),
+            all.contains("descriptor 3 is unusable") && all.contains(said),
             "{all}"
         );
     };
@@ -86,7 +86,7 @@ fn a_bad_web_configuration_ends_it_before_anything_begins() {
             "tls_server_config: {cert_file: a}",
             "needs both cert_file and key_file",
         ),
-        ("basic_auth_users: {alice: secret}", "no bcrypt hash"),
+        ("basic_auth_users: {alice: secret}", "not a bcrypt hash"),
         (
             "tls_server_config: {cert_file: a, key_file: b, min_version: TLS11}",
             "TLS11",

@@ -50,10 +50,11 @@ const CASES: &[(&str, &Files, &[&str])] = &[
     (
         "a re-export is an import where its own file uses it",
         &[
-            ("lib.rs", "mod x; pub use x::X; pub struct L(X);"),
+            ("lib.rs", "mod l; mod x;"),
+            ("l.rs", "pub use crate::x::X; pub struct L(X);"),
             ("x.rs", "pub struct X;"),
         ],
-        &["lib.rs x.rs X"],
+        &["l.rs x.rs X"],
     ),
     (
         "parent and child",

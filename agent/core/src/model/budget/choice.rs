@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Cell, Limits, OTHER, UNGROUPED_SERIES, other};
-use crate::{filter::glob, model::group::Group};
+use crate::model::{glob::glob, group::Group};
 
 /// A group without a name must be this many times as big or bad as one with a name to replace it.
 const LEAD: u64 = 2;
