@@ -58,3 +58,13 @@ pub fn status(answer: &str) -> u16 {
 pub fn body(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
 }
+
+#[test]
+fn an_answer_is_taken_apart() {
+    let answer = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\r\nlater\r\n\r\n";
+    assert_eq!((status(answer), body(answer)), (503, "later\r\n\r\n"));
+    assert_eq!(status("HTTP/1.0 400 Bad Request\r\n"), 400);
+    for none in ["", "HTTP/1.1 ", "HTTP/1.1 abc", "HTTP/2 200"] {
+        assert_eq!((status(none), body(none)), (0, ""), "{none:?}");
+    }
+}
