@@ -92,7 +92,7 @@ impl Walker {
         })
     }
 
-    /// WalkWorker once over the tables of these namespaces, which [`Self::nets`] tells; `each` gets the
+    /// Walks once over the tables of these namespaces, which [`Self::nets`] tells; `each` gets the
     /// sockets one by one, and `between` is called between short runs.
     ///
     /// # Errors

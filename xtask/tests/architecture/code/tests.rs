@@ -72,7 +72,7 @@ const CASES: &[(&str, &Files, &[&str])] = &[
             ("sum.rs", "pub fn sum() {}"),
             ("user.rs", "fn f() { super::sum() }"),
         ],
-        &["lib.rs sum.rs sum", "user.rs sum.rs sum"],
+        &["user.rs sum.rs sum"],
     ),
     (
         "inside macros and attributes",
