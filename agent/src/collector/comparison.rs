@@ -54,7 +54,7 @@ impl Comparison {
             return;
         }
         let began = Instant::now();
-        if let Some(round) = self.read(object, maps) {
+        if let Some(round) = self.read(object) {
             for gone in self.books.enter(&round) {
                 maps.forget_net(&gone);
             }
@@ -63,14 +63,14 @@ impl Comparison {
     }
 
     /// One round of readings; none when the hooks' counters could not be read: zeros would be losses.
-    fn read(&mut self, object: &mut Object, maps: &mut Maps) -> Option<Round> {
-        let before = maps.nets(object)?;
+    fn read(&mut self, object: &mut Object) -> Option<Round> {
+        let before = Maps::nets(object)?;
         let (kernel, existing) = self.read_kernel(&before);
         if !self.books.has_begun() {
             // A hook that lags behind the first reading must not be ahead of it for good.
             thread::sleep(SETTLE);
         }
-        let after = maps.nets(object)?;
+        let after = Maps::nets(object)?;
         let mut round = Round {
             before,
             kernel,
@@ -79,7 +79,7 @@ impl Comparison {
         };
         if self.books.has_new_shortfall(&round) {
             thread::sleep(SETTLE);
-            round.after = maps.nets(object)?;
+            round.after = Maps::nets(object)?;
         }
         Some(round)
     }

@@ -93,7 +93,7 @@ impl Monitor {
         let mut object = load::load(&layout, options, pins.as_ref())?;
         let mut maps = Maps::take(&mut object)?;
         let reasons = Reasons::new(&layout.reset_reasons);
-        let drain = EventThread::start(
+        let events = EventThread::start(
             &mut object,
             EventDecoder::new(reasons.clone(), hz, owners.clone()),
             maps.switches(),
@@ -137,7 +137,7 @@ impl Monitor {
             thresholds: options.thresholds,
             statistics,
             build: build(),
-            _events: drain,
+            _events: events,
             _pins: pins,
         })
     }
@@ -146,7 +146,7 @@ impl Monitor {
     pub fn snapshot(&mut self) -> Snapshot {
         self.comparison.keep_up(&mut self.object, &mut self.maps);
         // Before the pending answers: an answer must not be counted twice.
-        if let Some(counters) = self.maps.groups(&mut self.object) {
+        if let Some(counters) = Maps::groups(&mut self.object) {
             self.counters = counters;
         }
         let walk = self.walk();

@@ -194,12 +194,12 @@ impl Maps {
     }
 
     /// Every group and its counts; `None`, having said so, when the kernel would not hand them out.
-    pub fn groups(&self, object: &mut Object) -> Option<BTreeMap<GroupKey, GroupCounts>> {
+    pub fn groups(object: &mut Object) -> Option<BTreeMap<GroupKey, GroupCounts>> {
         Self::pairs(object, GROUPS)
     }
 
     /// Every network namespace and its counts; `None` as of [`Self::groups`].
-    pub fn nets(&self, object: &mut Object) -> Option<BTreeMap<NetKey, NetCounts>> {
+    pub fn nets(object: &mut Object) -> Option<BTreeMap<NetKey, NetCounts>> {
         Self::pairs(object, NETS)
     }
 
