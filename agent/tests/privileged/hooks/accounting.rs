@@ -37,6 +37,10 @@ const REFUSED: u64 = 500;
 /// The counters, as the kernel names them.
 const COUNTERS: [&str; 3] = ["OutRsts", "TCPKeepAlive", "TCPWinProbe"];
 
+/// How the keepalive timer is hooked where functions cannot be.
+const TIMER_BY_TRACEPOINT: [(&str, &str); 2] =
+    [("hook", "tcp_keepalive_timer"), ("mechanism", "tracepoint")];
+
 const KERNEL: &str = "halfopen_kernel_events_total";
 const HOOKS: &str = "halfopen_hook_events_total";
 const UNACCOUNTED: &str = "halfopen_unaccounted_events_total";
@@ -147,7 +151,7 @@ fn known_traffic() {
 
 #[test]
 #[ignore = "needs root"]
-fn each_counter_is_that_of_the_kernel_and_the_hooks_count_the_same() {
+fn each_event_of_the_kernel_is_counted_or_shown_as_missed() {
     enter_private();
     let agent = start();
     let before = COUNTERS.map(kernel_counter);
@@ -160,8 +164,15 @@ fn each_counter_is_that_of_the_kernel_and_the_hooks_count_the_same() {
         let shown = |name| COUNTERS.map(|counter| figure(&scrape, name, counter));
         let labels = [("port", "7001"), ("cause", "refused")];
         let refused = scrape.sum("halfopen_deaths_total", &labels);
-        let rest = [shown(UNACCOUNTED), shown(OVERCOUNTED)];
-        let is_same = (shown(KERNEL), shown(HOOKS), rest) == (kernel, kernel, [[0; 3]; 2]);
+        let (hooks, missed) = (shown(HOOKS), shown(UNACCOUNTED));
+        let rest = [missed, shown(OVERCOUNTED)];
+        // Each event is counted or shown as missed. By functions none is missed; tracepoints alone miss one
+        // now and then.
+        let accounted = [0, 1, 2].map(|counter| hooks[counter] + missed[counter]);
+        let may_miss = scrape.sum("halfopen_hook_attached", &TIMER_BY_TRACEPOINT) == 1;
+        let is_same = (shown(KERNEL), accounted, rest[1]) == (kernel, kernel, [0; 3])
+            && hooks.iter().all(|count| *count > 0)
+            && (may_miss || missed == [0; 3]);
         if is_same && refused == REFUSED {
             // One is reset that was not read; those that are probed wait for seconds.
             assert!((REFUSED..REFUSED + 10).contains(&kernel[0]), "{kernel:?}");
@@ -171,7 +182,7 @@ fn each_counter_is_that_of_the_kernel_and_the_hooks_count_the_same() {
             Instant::now() < deadline,
             "{COUNTERS:?} of the kernel {kernel:?}; shown {:?}, hooks {:?}, rest {rest:?}; {refused} refused",
             shown(KERNEL),
-            shown(HOOKS)
+            hooks
         );
         thread::sleep(Duration::from_millis(50));
     }
