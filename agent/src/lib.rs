@@ -12,3 +12,4 @@ pub mod host;
 pub mod options;
 pub mod serve;
 pub mod sockets;
+pub mod worker;

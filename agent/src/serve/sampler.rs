@@ -4,14 +4,14 @@
 //! A request gets a snapshot that was started after it, or an error.
 
 use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::JoinHandle,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
 
 use super::rendered_snapshot::RenderedSnapshot;
+use crate::worker::{Refusal, Requests, Worker};
 use halfopen_core::model::snapshot::Snapshot;
 
 /// Requests that may wait for a snapshot; more is an accident or an attack.
@@ -43,51 +43,17 @@ pub enum SnapshotError {
     Ended,
 }
 
-#[derive(Default)]
-struct SnapshotQueue {
-    phase: Phase,
-    waiting: Vec<oneshot::Sender<Arc<RenderedSnapshot>>>,
-}
-
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    #[default]
-    Starting,
-    Running,
-    Ended,
-}
-
-#[derive(Default)]
-struct SamplerState {
-    state: Mutex<SnapshotQueue>,
-    changed: Condvar,
-}
-
-impl SamplerState {
-    // The state is valid at every unlock, so poisoning does not matter.
-    fn lock(&self) -> MutexGuard<'_, SnapshotQueue> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn enter(&self, phase: Phase) {
-        let mut state = self.lock();
-        state.phase = phase;
-        if phase == Phase::Ended {
-            state.waiting.clear();
-        }
-        self.changed.notify_all();
-    }
-}
+type SnapshotRequest = oneshot::Sender<Arc<RenderedSnapshot>>;
 
 /// Requests snapshots; cheap to clone.
 #[derive(Clone)]
-pub struct Snapshots(Arc<SamplerState>);
+pub struct Snapshots(Requests<SnapshotRequest>);
 
 impl Snapshots {
     /// Whether snapshots are available.
     #[must_use]
     pub fn ready(&self) -> bool {
-        self.0.lock().phase == Phase::Running
+        self.0.is_running()
     }
 
     /// A snapshot started after this call.
@@ -95,42 +61,30 @@ impl Snapshots {
     /// # Errors
     /// When none is available; see [`SnapshotError`].
     pub async fn take(&self) -> Result<Arc<RenderedSnapshot>, SnapshotError> {
-        let answer = self.enqueue()?;
+        let (request, answer) = oneshot::channel();
+        self.0
+            .push(request, SnapshotRequest::is_closed)
+            .map_err(|refusal| match refusal {
+                Refusal::NotStarted => SnapshotError::Starting,
+                Refusal::Full => SnapshotError::Busy,
+                Refusal::Ended => SnapshotError::Ended,
+            })?;
         match tokio::time::timeout(SNAPSHOT_TIMEOUT, answer).await {
             Ok(Ok(rendered)) => Ok(rendered),
             Ok(Err(_)) => Err(SnapshotError::Ended),
             Err(_) => Err(SnapshotError::Stuck),
         }
     }
-
-    fn enqueue(&self) -> Result<oneshot::Receiver<Arc<RenderedSnapshot>>, SnapshotError> {
-        let mut state = self.0.lock();
-        match state.phase {
-            Phase::Starting => return Err(SnapshotError::Starting),
-            Phase::Ended => return Err(SnapshotError::Ended),
-            Phase::Running => {}
-        }
-        if state.waiting.len() >= MAX_WAITING {
-            state.waiting.retain(|waiting| !waiting.is_closed());
-            if state.waiting.len() >= MAX_WAITING {
-                return Err(SnapshotError::Busy);
-            }
-        }
-        let (sender, answer) = oneshot::channel();
-        state.waiting.push(sender);
-        self.0.changed.notify_all();
-        Ok(answer)
-    }
 }
 
 /// A sampler without its source: requests get [`SnapshotError::Starting`].
-pub struct PendingSampler(Arc<SamplerState>);
+pub struct PendingSampler(Requests<SnapshotRequest>);
 
 /// Creates both ends; requests may come before the source runs.
 #[must_use]
 pub fn pending() -> (Snapshots, PendingSampler) {
-    let shared = Arc::new(SamplerState::default());
-    (Snapshots(Arc::clone(&shared)), PendingSampler(shared))
+    let requests = Requests::new(MAX_WAITING);
+    (Snapshots(requests.clone()), PendingSampler(requests))
 }
 
 impl PendingSampler {
@@ -146,47 +100,23 @@ impl PendingSampler {
         observe: impl FnMut(&Snapshot) + Send + 'static,
     ) -> std::io::Result<Sampler> {
         let (ending, ended) = oneshot::channel::<()>();
-        let guard = EndGuard {
-            shared: Arc::clone(&self.0),
-            _ending: ending,
-        };
-        let shared = Arc::clone(&self.0);
-        self.0.enter(Phase::Running);
-        let thread = std::thread::Builder::new()
-            .name("snapshots".into())
-            .spawn(move || {
-                let guard = guard;
-                sample(&guard.shared, source, interval, observe);
-            })?;
-        Ok(Sampler {
-            shared,
-            ended,
-            thread,
-        })
-    }
-}
-
-/// Ends all waiting requests when the thread ends, even by a panic.
-struct EndGuard {
-    shared: Arc<SamplerState>,
-    _ending: oneshot::Sender<()>,
-}
-
-impl Drop for EndGuard {
-    fn drop(&mut self) {
-        self.shared.enter(Phase::Ended);
+        let worker = Worker::start("snapshots", self.0, move |requests| {
+            let _ending = ending;
+            sample(requests, source, interval, observe);
+        })?;
+        Ok(Sampler { ended, worker })
     }
 }
 
 fn sample<S: SnapshotSource>(
-    shared: &SamplerState,
+    requests: &Requests<SnapshotRequest>,
     mut source: S,
     interval: Duration,
     mut observe: impl FnMut(&Snapshot),
 ) {
     // The first one at once: it reports the state of the hooks, and starts every comparison.
     let mut due = Instant::now();
-    while let Some(waiting) = next_round(shared, due) {
+    while let Some(waiting) = requests.next(usize::MAX, due) {
         due = Instant::now() + interval;
         let started = Instant::now();
         let snapshot = source.snapshot();
@@ -199,33 +129,10 @@ fn sample<S: SnapshotSource>(
     }
 }
 
-/// Waits for a request, or until `due`; `None` when the sampler ends.
-fn next_round(
-    shared: &SamplerState,
-    due: Instant,
-) -> Option<Vec<oneshot::Sender<Arc<RenderedSnapshot>>>> {
-    let mut state = shared.lock();
-    loop {
-        if state.phase == Phase::Ended {
-            return None;
-        }
-        let left = due.saturating_duration_since(Instant::now());
-        if !state.waiting.is_empty() || left.is_zero() {
-            return Some(std::mem::take(&mut state.waiting));
-        }
-        state = shared
-            .changed
-            .wait_timeout(state, left)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0;
-    }
-}
-
 /// A running sampler.
 pub struct Sampler {
-    shared: Arc<SamplerState>,
     ended: oneshot::Receiver<()>,
-    thread: JoinHandle<()>,
+    worker: Worker<SnapshotRequest>,
 }
 
 impl Sampler {
@@ -240,11 +147,6 @@ impl Sampler {
     /// # Errors
     /// The panic message, when the thread panicked.
     pub fn stop(self) -> Result<(), String> {
-        self.shared.enter(Phase::Ended);
-        self.thread.join().map_err(|panic| {
-            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-            text.or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "no message".to_owned())
-        })
+        self.worker.stop()
     }
 }

@@ -4,8 +4,8 @@
 //! A walk takes at most 1 % of one core, see `pause`. A snapshot does not wait for a walk.
 
 use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
-    thread::{self, JoinHandle},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::reader::{Reader, WalkResult};
 use crate::bpf::Error;
+use crate::worker::{Refusal, Requests, Worker};
 use halfopen_core::model::{
     assessed::{ConnectionList, ListOptions, Predicate},
     liveness::Thresholds,
@@ -41,36 +42,18 @@ struct ListRequest {
     answer: mpsc::Sender<Result<ConnectionList, String>>,
 }
 
-#[derive(Default)]
-struct WorkerState {
-    latest: Option<Arc<WalkResult>>,
-    failure: Option<String>,
-    requests: Vec<ListRequest>,
-    ended: bool,
-}
-
-#[derive(Default)]
-struct Shared {
-    state: Mutex<WorkerState>,
-    changed: Condvar,
-}
-
-impl Shared {
-    // A panic of the thread must not spread: the state is valid at every unlock.
-    fn lock(&self) -> MutexGuard<'_, WorkerState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+/// The latest walk, or why there is none.
+type Latest = Arc<Mutex<Result<Arc<WalkResult>, String>>>;
 
 /// The running thread; it ends when this is dropped.
 pub struct WalkWorker {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    latest: Latest,
+    worker: Worker<ListRequest>,
 }
 
 /// Asks for lists; cheap to clone.
 #[derive(Clone)]
-pub struct ListRequester(Arc<Shared>);
+pub struct ListRequester(Requests<ListRequest>);
 
 impl ListRequester {
     /// Every connection that is `wanted`, read afresh; what is beyond the extent's limit is counted.
@@ -80,26 +63,22 @@ impl ListRequester {
     /// Why they cannot be read, or that too many are waiting.
     pub fn read(&self, extent: ListOptions, wanted: Predicate) -> Result<ConnectionList, String> {
         let (answer, answered) = mpsc::channel();
-        {
-            let mut state = self.0.lock();
-            if state.ended {
-                return Err("the agent is ending".into());
-            }
-            if state.requests.len() >= MOST_WAITING {
-                return Err(format!(
-                    "{MOST_WAITING} lists are being made already; ask again in a second"
-                ));
-            }
-            state.requests.push(ListRequest {
-                wanted,
-                extent,
-                answer,
-            });
-            self.0.changed.notify_all();
-        }
-        answered
-            .recv()
-            .unwrap_or_else(|_| Err("the agent is ending".into()))
+        let request = ListRequest {
+            wanted,
+            extent,
+            answer,
+        };
+        let ending = || "the agent is ending".to_owned();
+        // Such a channel does not tell whether its receiver has gone.
+        self.0
+            .push(request, |_| false)
+            .map_err(|refusal| match refusal {
+                Refusal::Full => {
+                    format!("{MOST_WAITING} lists are being made already; ask again in a second")
+                }
+                Refusal::NotStarted | Refusal::Ended => ending(),
+            })?;
+        answered.recv().unwrap_or_else(|_| Err(ending()))
     }
 }
 
@@ -113,13 +92,13 @@ impl WalkWorker {
         thresholds: Thresholds,
         interval: Option<Duration>,
     ) -> Result<Self, Error> {
-        let shared = Arc::new(Shared::default());
-        let theirs = Arc::clone(&shared);
-        let run = move || {
-            let _ending = Ending(&theirs);
+        let latest: Latest = Arc::new(Mutex::new(Err("the first walk is not done yet".into())));
+        let ours = Arc::clone(&latest);
+        let (first_done, first) = mpsc::channel();
+        let run = move |requests: &Requests<ListRequest>| {
             let mut due = Instant::now();
-            while let Some(request) = next(&theirs, due) {
-                if let Some(request) = request {
+            while let Some(mut taken) = requests.next(1, due) {
+                if let Some(request) = taken.pop() {
                     let reading = reader.list_to(request.extent, &request.wanted);
                     // One who has gone away meanwhile is no error.
                     let _ = request
@@ -129,119 +108,56 @@ impl WalkWorker {
                 }
                 let (began, cpu) = (Instant::now(), cpu_time());
                 let mut rested = began;
-                let passed = reader.pass(&thresholds, || {
+                let walked = reader.pass(&thresholds, || {
                     if rested.elapsed() >= STRETCH {
                         thread::sleep(REST);
                         rested = Instant::now();
                     }
                 });
                 let cpu = cpu_time().saturating_sub(cpu);
-                due = Instant::now() + pause(cpu, began.elapsed(), passed.is_err(), interval);
-                publish(&theirs, passed);
+                due = Instant::now() + pause(cpu, began.elapsed(), walked.is_err(), interval);
+                publish(&latest, walked);
+                let _ = first_done.send(());
             }
         };
-        let thread = thread::Builder::new()
-            .name("walk".into())
-            .spawn(run)
-            .map_err(|source| Error::Thread {
+        let worker = Worker::start("walk", Requests::new(MOST_WAITING), run).map_err(|source| {
+            Error::Thread {
                 what: "walks over the sockets",
                 source,
-            })?;
-        let walks = Self {
-            shared,
-            thread: Some(thread),
-        };
-        walks.wait_for_first();
-        Ok(walks)
-    }
-
-    /// Until the first walk is done or has failed, but not for ever: with millions of sockets it may
-    /// take seconds.
-    fn wait_for_first(&self) {
-        let until = Instant::now() + FIRST_WALK;
-        let mut state = self.shared.lock();
-        while state.latest.is_none() && state.failure.is_none() && !state.ended {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
             }
-            state = self
-                .shared
-                .changed
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
+        })?;
+        // Until the first walk is done or has failed, but not for ever: with millions of sockets it may
+        // take seconds.
+        let _ = first.recv_timeout(FIRST_WALK);
+        Ok(Self {
+            latest: ours,
+            worker,
+        })
     }
 
     /// The latest walk; `Err` says why there is none.
     pub fn latest(&self) -> Result<Arc<WalkResult>, String> {
-        let state = self.shared.lock();
-        let missing = || {
-            state
-                .failure
-                .clone()
-                .unwrap_or_else(|| "the first walk is not done yet".into())
-        };
-        state.latest.clone().ok_or_else(missing)
+        lock(&self.latest).clone()
     }
 
     /// For those who want lists.
     #[must_use]
     pub fn lists(&self) -> ListRequester {
-        ListRequester(Arc::clone(&self.shared))
+        ListRequester(self.worker.requests().clone())
     }
 }
 
-/// However the thread ends, nobody waits for it in vain.
-struct Ending<'a>(&'a Shared);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.ended = true;
-        state.requests.clear();
-        self.0.changed.notify_all();
-    }
+fn publish(latest: &Latest, walked: Result<WalkResult, Error>) {
+    *lock(latest) = walked.map(Arc::new).map_err(|error| {
+        warn!(%error, "a walk over the sockets failed");
+        // What an older walk found would be shown with an age that only grows.
+        error.to_string()
+    });
 }
 
-fn publish(shared: &Shared, passed: Result<WalkResult, Error>) {
-    let mut state = shared.lock();
-    match passed {
-        Ok(pass) => {
-            state.latest = Some(Arc::new(pass));
-            state.failure = None;
-        }
-        Err(error) => {
-            warn!(%error, "a walk over the sockets failed");
-            // What an older walk found would be shown with an age that only grows.
-            state.latest = None;
-            state.failure = Some(error.to_string());
-        }
-    }
-    shared.changed.notify_all();
-}
-
-/// Waits until a list is asked for, or a walk is due (`Some(None)`); `None` when it is time to end.
-fn next(shared: &Shared, due: Instant) -> Option<Option<ListRequest>> {
-    let mut state = shared.lock();
-    loop {
-        if state.ended {
-            return None;
-        }
-        if !state.requests.is_empty() {
-            return Some(Some(state.requests.remove(0)));
-        }
-        let left = due.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Some(None);
-        }
-        state = shared
-            .changed
-            .wait_timeout(state, left)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0;
-    }
+// A panic of the thread must not spread: what is there is valid at every unlock.
+fn lock(latest: &Latest) -> MutexGuard<'_, Result<Arc<WalkResult>, String>> {
+    latest.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How long to wait after a walk that took `cpu` of CPU time and `took` in all.
@@ -262,17 +178,6 @@ fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
-}
-
-impl Drop for WalkWorker {
-    fn drop(&mut self) {
-        self.shared.lock().ended = true;
-        self.shared.changed.notify_all();
-        if let Some(thread) = self.thread.take() {
-            // A panic there has been reported by its hook already.
-            let _ = thread.join();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ const AGENT: &[(u8, &[&str])] = &[
     (4, &["serve"]),
     (3, &["collector"]),
     (2, &["sockets", "events"]),
-    (1, &["bpf", "host", "options"]),
+    (1, &["bpf", "host", "options", "worker"]),
 ];
 
 /// The rooms of the core.
