@@ -2,7 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use halfopen_core::model::{budget::Limits, hook::Mechanism, liveness::Thresholds};
+use halfopen_core::metrics::cardinality::Limits;
+use halfopen_core::model::{hook::Mechanism, liveness::Thresholds};
 
 /// How to watch the kernel.
 #[derive(Debug, Clone)]

@@ -95,7 +95,7 @@ const BOTH_TIMERS: u32 = switch::TIMER_KEEPALIVE | switch::TIMER_WRITE;
 const TRACE_RESETS: &[Attachment] = &[("tp_send_reset", "tcp_send_reset")];
 
 // They must not take the series of groups.
-const _: () = assert!(HOOKS.len() <= halfopen_core::model::budget::MOST_HOOKS);
+const _: () = assert!(HOOKS.len() <= halfopen_core::metrics::MOST_HOOKS);
 
 /// All hooks, in the order in which they are attached: what counts probes and retransmissions
 /// decides how the timers can be framed.

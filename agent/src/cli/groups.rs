@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use halfopen_core::{
     filter,
-    model::budget::{GroupBy, LEAST_SERIES, Limits, Patterns},
+    metrics::cardinality::{GroupBy, Limits, Patterns, SeriesBounds},
 };
 
 /// A label of groups.
@@ -83,13 +83,10 @@ pub struct GroupArgs {
 
 fn max_series(typed: &str) -> Result<usize, String> {
     let number = typed.parse().ok();
-    number
-        .filter(|number| *number >= LEAST_SERIES)
-        .ok_or_else(|| {
-            format!(
-                "expected {LEAST_SERIES} or more: the series that remain when all groups are summed"
-            )
-        })
+    let least = SeriesBounds::of_declared().least();
+    number.filter(|number| *number >= least).ok_or_else(|| {
+        format!("expected {least} or more: the series that remain when all groups are summed")
+    })
 }
 
 impl GroupArgs {

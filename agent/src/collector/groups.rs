@@ -12,8 +12,8 @@ use std::{
 use halfopen_common::{GroupCounts, GroupKey};
 
 use crate::{bpf::maps::Maps, host::owners::Owners};
+use halfopen_core::metrics::cardinality::{Budget, Limits, Shown};
 use halfopen_core::model::{
-    budget::{Budget, Limits, Shown},
     census::Census,
     group::{Counts, Group, Suspects},
     groups::{Ledger, PendingAnswers, Reasons},

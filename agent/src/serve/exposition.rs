@@ -31,7 +31,7 @@ fn encoded(family: &Family) -> proto::MetricFamily {
     encoded.set_field_type(match family.kind {
         Kind::Counter => proto::MetricType::COUNTER,
         Kind::Gauge => proto::MetricType::GAUGE,
-        Kind::Histogram => proto::MetricType::HISTOGRAM,
+        Kind::Histogram(_) => proto::MetricType::HISTOGRAM,
     });
     let samples = family.samples.iter().map(|sample| {
         let mut metric = proto::Metric::default();

@@ -1,5 +1,7 @@
 //! One condition of a filter, held against one connection.
-//! It must never take what is unknown for a value: such a condition cannot be told.
+//!
+//! # Invariants
+//! What is unknown has no value: whether it meets a condition is unknown too.
 
 use std::{net::SocketAddr, ops::Not, time::Duration};
 

@@ -1,5 +1,7 @@
 //! Why a filter cannot be understood, in a sentence a person can act on.
-//! It must never repeat what was typed unescaped: it may have come from elsewhere.
+//!
+//! # Invariants
+//! What was typed is shown escaped: it may have come from elsewhere.
 
 use std::fmt;
 

@@ -1,5 +1,7 @@
 //! Addresses with prefix and port, as `ss` writes them.
-//! It must never resolve a name: what is typed is a number or an error.
+//!
+//! # Invariants
+//! No name is resolved: what is typed is a number or an error.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -1,5 +1,7 @@
 //! What was typed, cut into words and signs.
-//! It must never refuse: every text is a row of tokens, and the parser says which do not fit.
+//!
+//! # Invariants
+//! No text is refused here: the parser says which tokens do not fit.
 
 use super::value::Comparison;
 

@@ -1,5 +1,4 @@
 //! FILTER: which connections are meant, in the grammar of `ss` and a few words of halfopen's own.
-//! It must never look anything up: no names, no files; what a filter needs to know it is told.
 //!
 //! ```text
 //! filter    = [ states [ "and" ] ] [ or ]        states at the front hold for the whole filter
@@ -24,6 +23,9 @@
 //!
 //! Words end at blanks, parentheses and operators (`dport>=1024` needs no blanks); a backslash before
 //! one of these, or before a backslash, takes away its meaning.
+//!
+//! # Invariants
+//! A filter reads no files and resolves no names.
 
 mod condition;
 mod error;

@@ -1,5 +1,7 @@
 //! From tokens to a filter, by descent.
-//! It must never recurse deeper than [`DEEPEST`], whatever it is given: input may be hostile.
+//!
+//! # Invariants
+//! Recursion ends at [`DEEPEST`]: input may be hostile.
 
 use super::{
     Expression, FilterError,

@@ -1,5 +1,7 @@
 //! What conditions compare with: numbers, durations, sizes, names with asterisks.
-//! It must never round: what cannot be held exactly is refused.
+//!
+//! # Invariants
+//! Nothing is rounded: what cannot be held exactly is refused.
 
 use std::time::Duration;
 

@@ -89,26 +89,23 @@ impl Series {
         if value.is_nan() {
             return;
         }
-        if self.kind == Kind::Histogram {
+        if matches!(self.kind, Kind::Histogram(_)) {
             return debug_assert!(false, "a histogram has no one value");
         }
         self.push(values, SampleValue::Number(value));
     }
 
-    /// Adds a histogram: the number of values up to each bound and not up to the one before, of those
-    /// above all bounds last, and the sum of all values.
-    pub fn histogram<const N: usize>(
-        &mut self,
-        values: [&str; N],
-        bounds: &[f64],
-        counts: &[u64],
-        sum: f64,
-    ) {
+    /// Adds a histogram: the number of values up to each of the metric's bounds and not up to the one
+    /// before, of those above all bounds last, and the sum of all values.
+    pub fn histogram<const N: usize>(&mut self, values: [&str; N], counts: &[u64], sum: f64) {
+        let Kind::Histogram(bounds) = self.kind else {
+            return debug_assert!(false, "only a histogram has buckets");
+        };
         debug_assert_eq!(counts.len(), bounds.len() + 1, "the last has no bound");
         let mut cumulative = 0;
         let buckets = bounds.iter().zip(counts).map(|(bound, count)| {
             cumulative += count;
-            (*bound, cumulative)
+            (f64::from(*bound), cumulative)
         });
         let value = SampleValue::Histogram {
             buckets: buckets.collect(),

@@ -1,5 +1,7 @@
 //! The metrics of the connections there are now: suspects from the hooks, the rest from the walk.
-//! It must never show what a walk found without its age, nor anything where none was done.
+//!
+//! # Invariants
+//! What a walk found is shown with its age; before the first walk nothing is shown.
 
 use std::collections::BTreeMap;
 

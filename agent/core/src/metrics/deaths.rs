@@ -1,5 +1,7 @@
 //! The metrics of ends: connections that died, those that came back, and how long a peer was silent.
-//! It must never count an end whose hooks are missing as none.
+//!
+//! # Invariants
+//! Where hooks are missing, the ends they would have counted are left out, not shown as 0.
 
 use halfopen_common::SILENCE_BOUNDS_S;
 
@@ -51,7 +53,7 @@ pub const UNKNOWN_RATIO: Metric<Snapshot> = Metric {
 /// Silences before deaths.
 pub const SILENCES: Metric<Snapshot> = Metric {
     name: "halfopen_silence_before_death_seconds",
-    kind: Kind::Histogram,
+    kind: Kind::Histogram(&SILENCE_BOUNDS_S),
     unit: "seconds",
     section: Section::Deaths,
     help: "Time since the peer was last heard when a connection died; for a handshake, time since it started.",
@@ -115,13 +117,7 @@ fn unknown_ratio(snapshot: &Snapshot, out: &mut Series) {
 }
 
 fn silences(snapshot: &Snapshot, out: &mut Series) {
-    let bounds = SILENCE_BOUNDS_S.map(f64::from);
     for (cause, silence) in &snapshot.silences {
-        out.histogram(
-            [cause.as_str()],
-            &bounds,
-            &silence.deaths,
-            silence.sum.as_secs_f64(),
-        );
+        out.histogram([cause.as_str()], &silence.deaths, silence.sum.as_secs_f64());
     }
 }

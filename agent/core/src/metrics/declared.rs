@@ -1,5 +1,7 @@
 //! All that is declared, without the ways to read it: for documentation, and to hold other texts against.
-//! It must never say more, or less, of a metric than its declaration.
+//!
+//! # Invariants
+//! A metric's name, help and type stand in its declaration alone.
 
 use super::{Kind, Metric, OF_SNAPSHOT, PROCESS, SCRAPES, Section};
 
@@ -38,7 +40,7 @@ impl Declared {
     pub fn series(&self) -> Vec<String> {
         let suffixes: &[&str] = match self.kind {
             Kind::Counter | Kind::Gauge => &[""],
-            Kind::Histogram => &["_bucket", "_sum", "_count"],
+            Kind::Histogram(_) => &["_bucket", "_sum", "_count"],
         };
         let series = suffixes
             .iter()

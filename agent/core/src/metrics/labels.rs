@@ -1,5 +1,4 @@
 //! What the labels of metrics mean, and the values that they can have.
-//! It must never repeat a value: each comes from the type that has it.
 
 use super::scrapes::CODES;
 use crate::model::{
@@ -25,9 +24,29 @@ pub struct Label {
 pub enum Values {
     /// One of these, each of which may be absent.
     OneOf(fn() -> Vec<String>),
-    /// Too many to name, or the kernel's to choose: in words.
-    Such(&'static str),
+    /// Too many to name, or the kernel's to choose: in words, and how many a metric can have at a time.
+    Such(&'static str, usize),
 }
+
+impl Values {
+    /// How many values a metric can have at a time.
+    #[must_use]
+    pub fn at_most(&self) -> usize {
+        match self {
+            Self::OneOf(values) => values().len(),
+            Self::Such(_, most) => *most,
+        }
+    }
+}
+
+/// Hooks that have room in the budget of series.
+pub const MOST_HOOKS: usize = 12;
+
+/// Reasons of resets: 26 in Linux 6.12 (`enum sk_rst_reason`), `unknown`, and some to come.
+const MOST_REASONS: usize = 32;
+
+/// Labels that have one value for each value of another, where a metric has both.
+pub(super) const SET_BY_ANOTHER: &[(&str, &str)] = &[("mechanism", "hook")];
 
 /// In their own order; several may have one name.
 fn strings<T, const N: usize>(all: [T; N], name: impl Fn(T) -> &'static str) -> Vec<String> {
@@ -46,6 +65,7 @@ pub const LABELS: &[Label] = &[
         meaning: "Owner of the connections.",
         values: Values::Such(
             "a unit (`nginx.service`), a container's id, `pod` and its uid, the path of a cgroup; `NAMESPACE/POD/CONTAINER` with `--kubernetes-names`; `other` for groups not shown by name; empty for sockets without an owner",
+            usize::MAX,
         ),
     },
     Label {
@@ -58,6 +78,7 @@ pub const LABELS: &[Label] = &[
         meaning: "The service's port: the local one if inbound, the remote one if outbound.",
         values: Values::Such(
             "a number; `none` without a connection, or if `--group-by` leaves out the port",
+            usize::MAX,
         ),
     },
     Label {
@@ -75,6 +96,7 @@ pub const LABELS: &[Label] = &[
         meaning: "Why the kernel sent a reset: `enum sk_rst_reason`, in lower case.",
         values: Values::Such(
             "such as `tcp_keepalive_timeout`, `tcp_abort_on_close`, `tcp_abort_on_linger`, `no_socket`; `unknown` where the kernel reports none and none can be inferred",
+            MOST_REASONS,
         ),
     },
     Label {
@@ -112,6 +134,7 @@ pub const LABELS: &[Label] = &[
         meaning: "The hook.",
         values: Values::Such(
             "name of a kernel function or tracepoint, such as `tcp_keepalive_timer`",
+            MOST_HOOKS,
         ),
     },
     Label {
@@ -126,7 +149,7 @@ pub const LABELS: &[Label] = &[
     Label {
         name: "map",
         meaning: "The BPF map.",
-        values: Values::Such("`births`, `groups`, `namespaces` or `sockets`"),
+        values: Values::Such("`births`, `groups`, `namespaces` or `sockets`", 4),
     },
     Label {
         name: "seen",
@@ -146,16 +169,16 @@ pub const LABELS: &[Label] = &[
     Label {
         name: "version",
         meaning: "Version of halfopen.",
-        values: Values::Such("such as `0.1.0`"),
+        values: Values::Such("such as `0.1.0`", 1),
     },
     Label {
         name: "revision",
         meaning: "Source revision of the build.",
-        values: Values::Such("a Git revision, or `unknown`"),
+        values: Values::Such("a Git revision, or `unknown`", 1),
     },
     Label {
         name: "kernel",
         meaning: "Kernel release.",
-        values: Values::Such("as in `uname -r`"),
+        values: Values::Such("as in `uname -r`", 1),
     },
 ];

@@ -1,6 +1,6 @@
 //! Prometheus metrics: each is declared once, with its help, labels and how it is read.
-//! It must never ask the kernel, a file or a clock: all it knows is the value it is given.
 
+pub mod cardinality;
 mod collector;
 mod connections;
 mod deaths;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use collector::{Family, Sample, SampleValue, Series};
 use connections::CONNECTIONS;
 pub use declared::{Declared, declared};
-pub use labels::{LABELS, Label, Values};
+pub use labels::{LABELS, Label, MOST_HOOKS, Values};
 use process::PROCESS;
 pub use process::Process;
 use scrapes::SCRAPES;
@@ -62,8 +62,8 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
-    /// Counts by bucket.
-    Histogram,
+    /// Counts by bucket, with these upper bounds and one bucket above all.
+    Histogram(&'static [u32]),
 }
 
 impl Kind {
@@ -73,7 +73,16 @@ impl Kind {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
+            Self::Histogram(_) => "histogram",
+        }
+    }
+
+    /// Series of one set of labels: of a histogram each bucket, the sum and the count.
+    #[must_use]
+    pub const fn series(self) -> usize {
+        match self {
+            Self::Counter | Self::Gauge => 1,
+            Self::Histogram(bounds) => bounds.len() + 3,
         }
     }
 }

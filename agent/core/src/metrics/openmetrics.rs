@@ -27,7 +27,7 @@ fn write_family(out: &mut String, family: &Family) -> fmt::Result {
     // A counter's family has the name without the suffix that its samples must have.
     let (name, suffix) = match family.kind {
         Kind::Counter => (stem(family.name), "_total"),
-        Kind::Gauge | Kind::Histogram => (family.name, ""),
+        Kind::Gauge | Kind::Histogram(_) => (family.name, ""),
     };
     writeln!(out, "# HELP {name} {}", Escaped(family.help))?;
     writeln!(out, "# TYPE {name} {}", family.kind.as_str())?;

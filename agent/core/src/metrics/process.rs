@@ -1,5 +1,4 @@
 //! What the agent itself costs, under the names that every exporter uses.
-//! It must never read /proc: the values are brought to it.
 
 use super::{Kind, Metric, Section};
 

@@ -1,5 +1,7 @@
 //! How the agent answers those who scrape it.
-//! It must never hold what a scraper could choose freely: every label has a few values.
+//!
+//! # Invariants
+//! No label holds what a scraper could choose freely.
 
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! The sections of the metrics: what can be asked for alone, and the chapters of their documentation.
-//! It must never hold a metric's name: each metric says itself to which section it belongs.
+//!
+//! # Invariants
+//! Each metric's declaration says to which section it belongs; no name stands here.
 
 use std::str::FromStr;
 

@@ -1,5 +1,7 @@
 //! The metrics that say how far to trust the others: the balance, the hooks, losses, the budget.
-//! It must never leave a loss out because it is none of the others' business.
+//!
+//! # Invariants
+//! Every loss is shown.
 
 use super::{Kind, Metric, Section, Series};
 use crate::model::{accounting::Balance, hook::HookStatus, snapshot::Snapshot};

@@ -1,12 +1,14 @@
 //! The census: what all connections of one walk add up to.
-//! It must never count a connection twice, nor one whose facts are unknown as if they were known.
+//!
+//! # Invariants
+//! A connection is counted once. One whose facts are unknown is counted as unknown.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     connection::{Connection, Direction, Known, Setting, State, Unknown},
     detection::{Bucket, detect},
-    group::Group,
+    group::{Group, add_all},
     liveness::{Evidence, Guard, Liveness, Thresholds, classify},
 };
 
@@ -33,6 +35,20 @@ pub struct Sums {
     pub keepalive: BTreeMap<Setting, u64>,
     /// The same, by the time they would take to notice a peer that vanished now.
     pub detectable: BTreeMap<Bucket, u64>,
+}
+
+impl Sums {
+    /// Adds what another group adds up to.
+    pub fn add(&mut self, other: &Self) {
+        add_all(&mut self.states, &other.states);
+        add_all(&mut self.suspects, &other.suspects);
+        add_all(&mut self.idle, &other.idle);
+        self.stale_close_wait += other.stale_close_wait;
+        self.embryonic += other.embryonic;
+        add_all(&mut self.memory, &other.memory);
+        add_all(&mut self.keepalive, &other.keepalive);
+        add_all(&mut self.detectable, &other.detectable);
+    }
 }
 
 /// What all connections add up to.

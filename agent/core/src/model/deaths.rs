@@ -1,5 +1,7 @@
 //! The latest certificates, kept for those who ask later.
-//! It must never pass for a count: the hooks count deaths.
+//!
+//! # Invariants
+//! This is no count of deaths: the hooks count them.
 
 use std::{collections::VecDeque, sync::Arc};
 

@@ -1,5 +1,7 @@
 //! One thing that happened to a connection, as the hooks told it; a death is its certificate.
-//! It must never be counted by: an event may be lost on its way, the counts of the hooks are not.
+//!
+//! # Invariants
+//! Nothing is counted by events: one may be lost on its way, the counts of the hooks are not.
 
 use std::{sync::Arc, time::Duration};
 
@@ -144,7 +146,6 @@ pub struct QueuedBytes {
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixture {
     //! Events made by hand.
-    //! It must never be used but by tests.
 
     use super::*;
     use crate::model::liveness::fixture::established;

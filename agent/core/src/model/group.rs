@@ -44,3 +44,80 @@ pub struct Counts {
 
 /// Suspects by group and evidence.
 pub type Suspects = BTreeMap<Group, BTreeMap<Evidence, u64>>;
+
+/// Counts without a label of their own.
+const PLAIN: usize = 6;
+
+impl Counts {
+    /// Whether nothing was counted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let plain = self.plain();
+        let labelled = self.resets_sent.values().chain(self.deaths.values());
+        let mut all = plain.iter().chain(labelled).chain(self.recoveries.values());
+        all.all(|count| *count == 0)
+    }
+
+    const fn plain(&self) -> [u64; PLAIN] {
+        [
+            self.keepalive_probes,
+            self.keepalive_probes_answered,
+            self.window_probes,
+            self.window_probes_answered,
+            self.retransmission_timeouts,
+            self.resets_received,
+        ]
+    }
+
+    const fn plain_mut(&mut self) -> [&mut u64; PLAIN] {
+        [
+            &mut self.keepalive_probes,
+            &mut self.keepalive_probes_answered,
+            &mut self.window_probes,
+            &mut self.window_probes_answered,
+            &mut self.retransmission_timeouts,
+            &mut self.resets_received,
+        ]
+    }
+
+    /// Adds what another group counted.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, count) in self.plain_mut().into_iter().zip(other.plain()) {
+            *sum += count;
+        }
+        add_all(&mut self.resets_sent, &other.resets_sent);
+        add_all(&mut self.deaths, &other.deaths);
+        add_all(&mut self.recoveries, &other.recoveries);
+    }
+
+    /// Takes off a part of what was counted.
+    pub fn subtract(&mut self, part: &Self) {
+        for (sum, count) in self.plain_mut().into_iter().zip(part.plain()) {
+            *sum = sum.saturating_sub(count);
+        }
+        subtract_all(&mut self.resets_sent, &part.resets_sent);
+        subtract_all(&mut self.deaths, &part.deaths);
+        subtract_all(&mut self.recoveries, &part.recoveries);
+    }
+}
+
+/// Adds one table of counts to another.
+pub fn add_all<K: Ord + Clone>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
+    for (key, count) in from {
+        match into.get_mut(key) {
+            Some(sum) => *sum += count,
+            None => {
+                into.insert(key.clone(), *count);
+            }
+        }
+    }
+}
+
+/// Takes one table of counts off another; what reaches 0 stays, since it was shown.
+fn subtract_all<K: Ord>(from: &mut BTreeMap<K, u64>, part: &BTreeMap<K, u64>) {
+    for (key, count) in part {
+        if let Some(sum) = from.get_mut(key) {
+            *sum = sum.saturating_sub(*count);
+        }
+    }
+}

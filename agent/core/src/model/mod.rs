@@ -2,7 +2,6 @@
 
 pub mod accounting;
 pub mod assessed;
-pub mod budget;
 pub mod census;
 pub mod connection;
 pub mod coverage;

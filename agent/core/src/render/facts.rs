@@ -1,5 +1,7 @@
 //! Facts in the form programs read, shared by all JSON.
-//! It must never give a key two meanings: what stands here means the same wherever it appears.
+//!
+//! # Invariants
+//! A key means the same wherever it appears.
 
 use std::{borrow::Cow, collections::BTreeMap, net::SocketAddr, time::Duration};
 

@@ -1,5 +1,7 @@
 //! Words and figures that several views write alike.
-//! It must never shorten an address, nor pass on a character that a terminal might obey.
+//!
+//! # Invariants
+//! No address is shortened, and no control character reaches the terminal.
 
 use std::{net::SocketAddr, time::Duration};
 

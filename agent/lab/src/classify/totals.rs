@@ -26,7 +26,7 @@ struct AgentTotals {
     overcounted: u64,
 }
 
-/// What the agent must never lose where every event reaches it.
+/// What the agent loses none of where every event reaches it.
 const LOST: [&str; 3] = [
     "halfopen_map_full_total",
     "halfopen_events_unreadable_total",

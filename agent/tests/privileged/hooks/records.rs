@@ -15,8 +15,8 @@ use std::{
 use crate::fixtures::{LIMIT, network::enter_private};
 use halfopen::{collector::Monitor, options::Options};
 use halfopen_common::{Record, direction, state};
+use halfopen_core::metrics::cardinality::Limits;
 use halfopen_core::model::{
-    budget::Limits,
     connection::Direction,
     death::Cause,
     group::{Counts, Group},

@@ -1,6 +1,6 @@
 //! What is declared, what is written, and what docs/metrics.md says.
 
-mod budget;
+mod cardinality;
 mod declared;
 mod openmetrics;
 mod page;

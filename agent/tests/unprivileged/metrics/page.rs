@@ -64,7 +64,7 @@ fn page() -> String {
                 let values = values().into_iter().map(|value| format!("`{value}`"));
                 values.collect::<Vec<_>>().join(", ")
             }
-            Values::Such(words) => (*words).to_owned(),
+            Values::Such(words, _) => (*words).to_owned(),
         };
         writeln!(page, "| `{}` | {} | {values} |", label.name, label.meaning).unwrap();
     }
@@ -164,7 +164,9 @@ fn queries_ask_for_what_there_is_as_its_type_wants_it() {
                 .iter()
                 .any(|function| before.ends_with(function));
             match asked.kind {
-                Kind::Counter | Kind::Histogram => assert!(is_rate && has_range(behind), "{query}"),
+                Kind::Counter | Kind::Histogram(_) => {
+                    assert!(is_rate && has_range(behind), "{query}");
+                }
                 Kind::Gauge => assert!(!is_rate, "{query}"),
             }
             // Labels that it is asked by are its own, or those that Prometheus adds.
@@ -182,7 +184,7 @@ fn queries_ask_for_what_there_is_as_its_type_wants_it() {
             for label in by.split_once(')').unwrap().0.split(", ") {
                 let known = metric.labels.contains(&label)
                     || label == "instance"
-                    || label == "le" && metric.kind == Kind::Histogram;
+                    || label == "le" && matches!(metric.kind, Kind::Histogram(_));
                 assert!(known, "{} has no {label}: {query}", metric.name);
             }
         }

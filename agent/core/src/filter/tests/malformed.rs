@@ -1,5 +1,4 @@
 //! What is no filter, and what the error must say; and input that is out to do harm.
-//! It must never be enough that an error comes: it has to help.
 
 use super::{super::Filter, sample};
 

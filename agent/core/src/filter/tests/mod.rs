@@ -1,5 +1,4 @@
 //! What filters mean, as tables.
-//! It must never depend on how a connection is judged: the verdicts are given.
 
 mod malformed;
 mod states;

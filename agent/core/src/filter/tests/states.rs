@@ -1,5 +1,4 @@
 //! Which states a filter means.
-//! It must never name a state by what the code under test calls it alone.
 
 use super::{super::Filter, sample};
 use crate::model::{assessed::Assessed, connection::State};

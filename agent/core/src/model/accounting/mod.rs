@@ -1,5 +1,7 @@
 //! Our counts against the kernel's own, namespace by namespace.
-//! It must never take events between two readings for a loss, nor let a figure go backwards.
+//!
+//! # Invariants
+//! Events between two readings are not taken for a loss, and no figure goes backwards.
 
 use std::{
     array,

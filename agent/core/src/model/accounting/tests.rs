@@ -1,5 +1,4 @@
 //! Rounds of readings and the balances that come of them.
-//! They must never go through the kernel.
 
 use super::*;
 

@@ -1,5 +1,4 @@
 //! The kernel's pauses between retransmissions and between window probes.
-//! It must never depend on a connection: what it reckons with is given.
 
 use std::time::Duration;
 

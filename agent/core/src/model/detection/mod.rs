@@ -1,8 +1,10 @@
 //! Time to detect: how long a connection would take to notice a peer that vanished now.
-//! It must never be shorter than the kernel's own arithmetic.
 //!
 //! Kernel timers may fire late, by an eighth of their length at most (the granularity of
 //! kernel/time/timer.c), and that much later a connection may die.
+//!
+//! # Invariants
+//! A bound is never shorter than the kernel's own arithmetic gives.
 
 use std::time::Duration;
 

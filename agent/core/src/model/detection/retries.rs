@@ -1,7 +1,9 @@
 //! Detection by retransmission: the timers of data, FIN, SYN, SYN-ACK and window probes, replayed.
-//! It must never assume a shorter timer than the kernel may use.
 //!
 //! Unless said otherwise the functions named are in net/ipv4/tcp_timer.c.
+//!
+//! # Invariants
+//! No timer is assumed shorter than the kernel may use.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! Times to detect against what scenarios.md observed and what the kernel's source says.
-//! They must never be taken from the code under test.
 
 use std::{sync::Arc, time::Duration};
 

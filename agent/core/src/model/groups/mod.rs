@@ -1,5 +1,7 @@
 //! Groups: the hooks' counters as figures a view can show.
-//! It must never let a figure that was shown go backwards.
+//!
+//! # Invariants
+//! No figure that was shown goes backwards.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

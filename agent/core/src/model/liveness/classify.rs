@@ -1,5 +1,7 @@
 //! The judgement: first what the state alone tells, then what stays unanswered, then silence.
-//! It must never take what is not known for an answer, nor for silence.
+//!
+//! # Invariants
+//! What is unknown is neither an answer nor silence.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! A connection that lives, with every fact known, for tests to change.
-//! It must never be anything but unremarkable: what a test is about stands in the test.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

@@ -1,5 +1,7 @@
 //! Whether a connection lives: the heart of halfopen, a pure function of its facts.
-//! It must never ask anything but what it is given: the facts of one moment and the thresholds.
+//!
+//! # Invariants
+//! A verdict follows from the facts of one moment and the thresholds, nothing else.
 
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! A length of time in a few characters, for people: "350 ms", "4.1 s", "5m10s", "2h11m", "3d4h".
-//! It must never round up: an age or a bound that is shown has been reached.
+//!
+//! # Invariants
+//! Nothing is rounded up: an age or a bound that is shown has been reached.
 
 use std::{fmt, time::Duration};
 

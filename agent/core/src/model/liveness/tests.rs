@@ -1,5 +1,4 @@
 //! The judgement against the taxonomy of kernel-facts.md, for each kind of address.
-//! They must never let an unknown fact pass for a known one.
 
 use std::net::SocketAddr;
 

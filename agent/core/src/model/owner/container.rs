@@ -1,5 +1,7 @@
 //! Containers, as their runtimes name cgroups.
-//! It must never take for a container the process that watches it.
+//!
+//! # Invariants
+//! The process that watches a container is not the container.
 
 use super::{is_hex, name, unit};
 

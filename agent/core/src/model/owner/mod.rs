@@ -1,5 +1,7 @@
 //! Whose a socket is, told by the path of its cgroup: a systemd unit, a container, a pod.
-//! It must never fail nor trust a path: whoever may make cgroups chooses the names in it.
+//!
+//! # Invariants
+//! Every path gets an owner, and no path is trusted: whoever may make cgroups chooses their names.
 
 mod container;
 mod name;

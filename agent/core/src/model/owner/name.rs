@@ -1,5 +1,7 @@
 //! Names that are safe to show, and as short as a label should be.
-//! It must never give two names one form.
+//!
+//! # Invariants
+//! Two names never have the same printed form.
 
 use std::fmt::Write as _;
 

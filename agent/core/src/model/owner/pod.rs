@@ -1,5 +1,7 @@
 //! Pods of Kubernetes, as the kubelet's cgroups name them.
-//! It must never take for a pod what the kubelet has not named.
+//!
+//! # Invariants
+//! Only what the kubelet has named is a pod.
 
 use super::is_hex;
 

@@ -1,5 +1,7 @@
 //! Units of systemd, as cgroups name them.
-//! It must never take a cgroup for a unit that systemd would not.
+//!
+//! # Invariants
+//! A cgroup is a unit only where systemd would call it one.
 
 use super::name;
 

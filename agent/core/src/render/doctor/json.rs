@@ -1,5 +1,7 @@
 //! The report for programs: one JSON object with the version of its form.
-//! It must never change a key's meaning without a new version.
+//!
+//! # Invariants
+//! The meaning of a key changes only with a new version.
 
 use serde::Serialize;
 

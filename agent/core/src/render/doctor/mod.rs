@@ -1,5 +1,7 @@
 //! What works on this kernel and what does not, as a report for people and for programs.
-//! It must never find anything out by itself, nor show as absent what is merely unknown.
+//!
+//! # Invariants
+//! What is unknown is not shown as absent.
 
 mod json;
 mod text;

@@ -1,5 +1,7 @@
 //! The report for people: aligned, and never wider than 80 columns where words allow.
-//! It must never leave a reason out: a gap is shown with why it is there.
+//!
+//! # Invariants
+//! A gap is shown with its reason.
 
 use std::fmt::Write as _;
 

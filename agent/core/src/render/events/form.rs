@@ -1,11 +1,13 @@
 //! An event for programs: one JSON object with the version of its form, which is also what travels from
 //! an agent to those who watch it.
-//! It must never change a key's meaning without a new version, nor hold a `null` without a reason.
 //!
 //! Times are whole milliseconds, `time` is RFC 3339; sizes are bytes. A fact that is unknown is `null`,
 //! and `unknown` says why under the same name. Keys that do not apply to this kind of event are left
 //! out: `number`, `cause` and `path` but of a death, `evidence` but of a probe, a timeout, an answer
 //! and a recovery, `reason` where no reset was sent.
+//!
+//! # Invariants
+//! The meaning of a key changes only with a new version. Each `null` has a reason beside it.
 
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 

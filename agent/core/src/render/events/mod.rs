@@ -1,5 +1,7 @@
 //! Events and certificates, for programs and for people.
-//! It must never show what is unknown as a figure.
+//!
+//! # Invariants
+//! What is unknown is not shown as a figure.
 
 mod form;
 mod text;

@@ -1,5 +1,7 @@
 //! One aligned line an event, for people.
-//! It must never break an address, nor a line: what is wider than its column moves the rest.
+//!
+//! # Invariants
+//! Neither an address nor a line is broken: what is wider than its column moves the rest.
 
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! The columns of the table and what stands in them: one word each, so that scripts can cut them.
-//! It must never shorten an address, nor pass on a character that a terminal might obey.
+//!
+//! # Invariants
+//! No address is shortened, and no control character reaches the terminal.
 
 use crate::{
     model::{

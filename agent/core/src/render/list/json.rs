@@ -1,10 +1,12 @@
 //! The report for programs: one JSON object with the version of its form.
-//! It must never change a key's meaning without a new version, nor hold a `null` without a reason.
 //!
 //! Times are whole milliseconds, `rtt_ms` alone has decimals; sizes are bytes. A fact that is unknown
 //! is `null`, and `unknown` says why under the same name. Not facts, and `null` where they do not
 //! apply: `evidence` but of a suspect, `guard` but of an idle connection. `processes` stands there only
 //! where it was asked for.
+//!
+//! # Invariants
+//! The meaning of a key changes only with a new version. Each `null` has a reason beside it.
 
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 

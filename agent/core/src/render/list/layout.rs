@@ -1,5 +1,7 @@
 //! Which columns find room, and where the reason stands.
-//! It must never drop what a connection is known by: its verdict and its remote address.
+//!
+//! # Invariants
+//! The verdict and the remote address are never dropped.
 
 /// Blanks between columns.
 pub const GAP: usize = 2;

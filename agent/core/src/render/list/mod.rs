@@ -1,5 +1,7 @@
 //! Connections and what is thought of them, for people and for programs.
-//! It must never show what is unknown as a figure, nor leave out what the reading itself missed.
+//!
+//! # Invariants
+//! What is unknown is not shown as a figure, and what the walk itself missed is shown.
 
 mod cells;
 mod json;

@@ -1,5 +1,7 @@
 //! The order of rows: by columns that were asked for, else the worst first.
-//! It must never let what is unknown come first, in either direction.
+//!
+//! # Invariants
+//! What is unknown comes last, in either direction.
 
 use std::{cmp::Ordering, str::FromStr};
 

@@ -1,5 +1,7 @@
 //! The table for people: as many columns as find room, the reason last or on a line of its own.
-//! It must never break an address over two lines.
+//!
+//! # Invariants
+//! No address is broken over two lines.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,4 @@
 //! The path with data: retransmission, a closed window, and their limits.
-//! They must never take a shorter time than the kernel's source gives.
 
 use super::{check, check_observed, policy, retries2, timer_of};
 use crate::model::{

@@ -1,5 +1,4 @@
 //! What is unanswered: keepalive probes, retransmissions, window probes, and their graces.
-//! They must never make a suspect of a peer that answers.
 
 use super::{
     HELD, SUSPECT_KEEPALIVE, SUSPECT_RETRANSMISSION, SUSPECT_WINDOW_PROBE, check, guarded,

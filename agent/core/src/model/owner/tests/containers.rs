@@ -1,5 +1,5 @@
 //! The table of paths of containers.
-//! It must never hold a form that no runtime writes, but where it says so.
+//! Each form is one that a runtime writes, unless the row says otherwise.
 
 use super::{ID, INNER, Kind, Runtime, STATIC, owner};
 

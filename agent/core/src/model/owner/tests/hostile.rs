@@ -1,5 +1,5 @@
 //! What holds whatever the path: it may be anything that can be a directory's name, and more.
-//! It must never depend on chance: the bytes are the same in each run.
+//! The bytes are the same in each run.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,4 @@
 //! What paths tell, and what must hold whatever the path.
-//! It must never expect less of a hostile path than of an honest one.
 
 mod containers;
 mod hostile;

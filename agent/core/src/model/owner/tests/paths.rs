@@ -1,5 +1,5 @@
 //! The tables of paths of pods, units, and all else.
-//! It must never hold a form that nobody writes, but where it says so.
+//! Each form is one that a runtime writes, unless the row says otherwise.
 
 use super::{ID, INNER, Kind, Manager, Owner, STATIC, UID, owner, path};
 

@@ -1,13 +1,18 @@
 //! Which groups get a name: the biggest and the worst, as far as the room goes.
-//! It must never exceed the limits, nor let names change hands for small differences.
+//!
+//! # Invariants
+//! The limits are never exceeded, and small differences do not change which names are shown.
 
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::{Cell, Limits, OTHER, UNGROUPED_SERIES, other};
-use crate::model::{glob::glob, group::Group};
+use super::{Cell, Limits, other};
+use crate::model::{
+    glob::glob,
+    group::{Group, OTHER},
+};
 
 /// A group without a name must be this many times as big or bad as one with a name to replace it.
 const LEAD: u64 = 2;
@@ -30,11 +35,12 @@ impl Patterns {
     }
 }
 
-/// The groups that get a name; `others` are the groups of `other` that exist already, each of which
+/// The groups that get a name within `room` series; `others` are the groups of `other` that exist already, each of which
 /// takes as many series as `of_other` says.
 pub fn choose(
     cells: &BTreeMap<Group, Cell>,
     limits: &Limits,
+    room: usize,
     others: &BTreeSet<Group>,
     of_other: usize,
 ) -> BTreeSet<Group> {
@@ -42,7 +48,6 @@ pub fn choose(
         group.owner != OTHER && !cell.rests && limits.owners.allow(&group.owner)
     };
     let eligible: Vec<(&Group, &Cell)> = cells.iter().filter(is_eligible).collect();
-    let room = limits.max_series.saturating_sub(UNGROUPED_SERIES);
     let all: usize = eligible.iter().map(|(_, cell)| cell.series).sum();
     let mut others: BTreeSet<Group> = others.clone();
     let ineligible = cells.iter().filter(|cell| !is_eligible(cell));

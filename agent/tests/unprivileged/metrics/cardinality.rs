@@ -5,10 +5,12 @@ use std::{array, collections::BTreeMap, sync::Arc, time::Duration};
 use crate::fixtures::snapshot::{group, rich};
 use halfopen::serve::exposition;
 use halfopen_core::{
-    metrics::{Format, Process, Readings, Scrapes, Sections},
+    metrics::{
+        Format, MOST_HOOKS, Process, Readings, Scrapes, Sections,
+        cardinality::{Budget, Limits, SeriesBounds, Shown},
+    },
     model::{
         accounting::{Balance, KernelCounter},
-        budget::{Budget, LEAST_SERIES, Limits, MOST_HOOKS, Shown, UNGROUPED_SERIES},
         census::{Census, Sums},
         connection::{Direction, Setting, State},
         death::Cause,
@@ -83,9 +85,10 @@ fn ungrouped() -> Snapshot {
 fn series_without_a_group_fit_into_their_share() {
     // The ratio of unknown deaths is there with a death alone, and has no group either.
     let needed = series(ungrouped()) + 1;
-    assert!(needed <= UNGROUPED_SERIES, "{needed}");
-    // What is set aside is not there for groups: no more of it than a hook or two to come.
-    assert!(UNGROUPED_SERIES < needed + 20, "{needed}");
+    let bounds = SeriesBounds::of_declared();
+    assert!(needed <= bounds.ungrouped, "{needed} of {bounds:?}");
+    // What is set aside is not there for groups.
+    assert!(bounds.ungrouped < needed + 20, "{needed} of {bounds:?}");
 }
 
 /// Pseudo-random numbers (xorshift64).
@@ -162,7 +165,7 @@ fn no_history_exceeds_the_series() {
         (1, 2_000, 200),
         (2, 2_000, usize::MAX),
         (3, 1_000, 200),
-        (4, LEAST_SERIES, 200),
+        (4, SeriesBounds::of_declared().least(), 200),
         (5, 5_000, 3),
     ] {
         let mut random = Random(0x2545_f491_4f6c_dd1d * seed);

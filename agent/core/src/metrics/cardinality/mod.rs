@@ -1,10 +1,13 @@
 //! A budget for series: which groups are shown by name, and what becomes of the rest.
-//! It must never lose a count, nor let one go backwards under a name that is still shown.
 //!
 //! What is counted under [`OTHER`] stays there for good: a group that gets its name back begins anew,
 //! from 0. So the counters of every name and of `other` only grow, and their sums are exact whatever
 //! was folded.
+//!
+//! # Invariants
+//! No count is lost, and none goes backwards under a name that is still shown.
 
+mod bounds;
 mod cell;
 mod choice;
 
@@ -13,28 +16,15 @@ use std::{
     time::Duration,
 };
 
+pub use bounds::SeriesBounds;
 pub use cell::Cell;
 pub use choice::Patterns;
 
-use super::{
+use crate::model::{
     census::Sums,
     connection::Direction,
-    group::{Counts, Group, Suspects},
+    group::{Counts, Group, OTHER, Suspects, add_all},
 };
-
-/// Owner of what is not shown by name.
-pub const OTHER: &str = "other";
-
-/// Series that no group has: hooks, losses, the balance, silences before deaths, scrapes, the agent
-/// itself. That is what there can be today, and a few.
-pub const UNGROUPED_SERIES: usize = 272;
-
-/// The least that can be kept to: beside those, [`OTHER`] has a group for each direction, in which all
-/// may come together that groups have.
-pub const LEAST_SERIES: usize = 620;
-
-/// Hooks that have room among them, four series each.
-pub const MOST_HOOKS: usize = 12;
 
 /// A group that lost its name has none for this long: whoever scrapes must see that its series have
 /// ended before they begin anew, from 0. Prometheus shows a series for as long after its last sample.
@@ -89,7 +79,7 @@ pub struct Limits {
     pub group_by: GroupBy,
     /// Groups with a name at a time, those of `other` not included.
     pub max_groups: usize,
-    /// Series in all, [`UNGROUPED_SERIES`] included; [`LEAST_SERIES`] or more.
+    /// Series in all, those without a group included; [`SeriesBounds::least`] or more.
     pub max_series: usize,
     /// A group is gone when its owner has been gone, and nothing has happened in it, for this long.
     pub time_to_live: Duration,
@@ -121,9 +111,10 @@ pub struct Shown {
 }
 
 /// Keeps the names.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Budget {
     limits: Limits,
+    bounds: SeriesBounds,
     groups: BTreeMap<Group, Standing>,
     /// Counts of groups that are gone for good.
     departed: BTreeMap<Group, Counts>,
@@ -150,7 +141,10 @@ impl Budget {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            ..Self::default()
+            bounds: SeriesBounds::of_declared(),
+            groups: BTreeMap::new(),
+            departed: BTreeMap::new(),
+            folded: 0,
         }
     }
 
@@ -188,13 +182,19 @@ impl Budget {
                 standing.fold(now);
             } else {
                 let rests = standing.rests(now);
-                let cell = Cell::of(group, standing.is_named, rests, &all);
+                let cell = Cell::of(group, standing.is_named, rests, &all, &self.bounds);
                 cells.insert(group.clone(), cell);
             }
             !is_gone || !standing.counts.is_empty()
         });
         let others = self.groups_of_other();
-        let named = choice::choose(&cells, &self.limits, &others, self.series_of_other(&all));
+        let named = choice::choose(
+            &cells,
+            &self.limits,
+            self.room(),
+            &others,
+            self.series_of_other(&all),
+        );
         self.folded = cells.len().saturating_sub(named.len());
         for (group, standing) in &mut self.groups {
             if named.contains(group) {
@@ -207,7 +207,7 @@ impl Budget {
             counts: self.counters(),
             sums: fold(&mut all.sums, &named, |into, from| into.add(&from)),
             suspects: fold(&mut all.suspects, &named, |into, from| {
-                cell::add_all(into, &from);
+                add_all(into, &from);
             }),
         }
     }
@@ -250,9 +250,14 @@ impl Budget {
         }
         for (group, suspects) in all.suspects {
             let into = projected.suspects.entry(by.project(&group)).or_default();
-            cell::add_all(into, &suspects);
+            add_all(into, &suspects);
         }
         projected
+    }
+
+    /// Series that groups may have.
+    const fn room(&self) -> usize {
+        self.limits.max_series.saturating_sub(self.bounds.ungrouped)
     }
 
     /// Groups of `other` that there are whatever is chosen.
@@ -272,7 +277,7 @@ impl Budget {
         for one in all.sums.values() {
             sums.add(one);
         }
-        cell::series(Some(&counts), Some(&sums), true)
+        cell::series(&self.bounds, Some(&counts), Some(&sums), true)
     }
 
     fn counters(&self) -> BTreeMap<Group, Counts> {
