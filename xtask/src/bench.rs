@@ -14,11 +14,11 @@ use crate::{
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
-    what: What,
+    what: Benchmark,
 }
 
 #[derive(clap::Subcommand)]
-enum What {
+enum Benchmark {
     /// Time and verified instructions of each kernel program, and a storm with and without hooks.
     Hooks,
     /// Our walk over every socket beside other ways to read them (its own flags: `walk --help`).
@@ -54,13 +54,13 @@ const NODE_EXPORTER: &str = "prometheus-node-exporter";
 pub fn main(args: &Args) -> Result<()> {
     apt::ensure(&IPROUTE2)?;
     match &args.what {
-        What::Hooks => run("hooks", &[]),
-        What::Walk { flags } => {
+        Benchmark::Hooks => run("hooks", &[]),
+        Benchmark::Walk { flags } => {
             let mut all = node_exporter(flags);
             all.extend_from_slice(flags);
             run("walk", &all)
         }
-        What::Owners { flags } => run("owners", flags),
+        Benchmark::Owners { flags } => run("owners", flags),
     }
 }
 

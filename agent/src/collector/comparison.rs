@@ -1,4 +1,4 @@
-//! Reads our counts and the kernel's own, namespace by namespace, for the books.
+//! Reads our counts and the kernel's own, namespace by namespace.
 //!
 //! # Invariants
 //! The order of the readings is that of [`Round`].
@@ -11,7 +11,7 @@ use std::{
 };
 
 use halfopen_common::NetKey;
-use halfopen_core::model::accounting::{Books, Counted, KernelCounts, Round};
+use halfopen_core::model::accounting::{Counted, KernelComparison, KernelCounts, Round};
 use tracing::warn;
 
 use crate::{
@@ -29,19 +29,19 @@ const SETTLE: Duration = Duration::from_millis(20);
 const THREADS: Duration = Duration::from_secs(60);
 
 /// The running comparison.
-pub struct Comparison {
+pub struct ComparisonReader {
     /// What came of it.
-    pub books: Books,
+    pub result: KernelComparison,
     pace: DutyCycle,
     interval: Duration,
     threads: Option<Instant>,
 }
 
-impl Comparison {
+impl ComparisonReader {
     /// One that is done every `interval` at least, and more often where it costs little.
     pub fn new(interval: Duration) -> Self {
         Self {
-            books: Books::default(),
+            result: KernelComparison::default(),
             pace: DutyCycle::default(),
             interval,
             threads: None,
@@ -55,7 +55,7 @@ impl Comparison {
         }
         let began = Instant::now();
         if let Some(round) = self.read(object) {
-            for gone in self.books.enter(&round) {
+            for gone in self.result.record(&round) {
                 maps.forget_net(&gone);
             }
         }
@@ -66,7 +66,7 @@ impl Comparison {
     fn read(&mut self, object: &mut Object) -> Option<Round> {
         let before = Maps::nets(object)?;
         let (kernel, existing) = self.read_kernel(&before);
-        if !self.books.has_begun() {
+        if !self.result.has_begun() {
             // A hook that lags behind the first reading must not be ahead of it for good.
             thread::sleep(SETTLE);
         }
@@ -77,7 +77,7 @@ impl Comparison {
             after,
             existing,
         };
-        if self.books.has_new_shortfall(&round) {
+        if self.result.has_new_shortfall(&round) {
             thread::sleep(SETTLE);
             round.after = Maps::nets(object)?;
         }

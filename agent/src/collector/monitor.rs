@@ -16,7 +16,7 @@ use halfopen_core::model::{
 };
 use tracing::warn;
 
-use super::{comparison::Comparison, groups::Groups};
+use super::{comparison::ComparisonReader, groups::Groups};
 use crate::{
     bpf::{
         Error,
@@ -47,14 +47,14 @@ pub struct Monitor {
     maps: Maps,
     attached: Vec<Attached>,
     reasons: Reasons,
-    comparison: Comparison,
+    comparison: ComparisonReader,
     /// What the hooks had counted in each group when it could be read last.
     counters: BTreeMap<GroupKey, GroupCounts>,
     groups: Groups,
     suspects: SuspectTracker,
     walker: WalkWorker,
     /// The walk that was shown last, and what is needed to understand sockets since.
-    pass: Option<Arc<WalkResult>>,
+    walked: Option<Arc<WalkResult>>,
     converter: Option<Converter>,
     thresholds: Thresholds,
     /// Keeps the kernel's statistics on.
@@ -117,10 +117,10 @@ impl Monitor {
             .bpf_stats
             .then(statistics::enable)
             .and_then(|result| {
-                let told = |error: &_| warn!(%error, "the kernel does not measure BPF programs");
-                result.inspect_err(told).ok()
+                let report = |error: &_| warn!(%error, "the kernel does not measure BPF programs");
+                result.inspect_err(report).ok()
             });
-        let mut comparison = Comparison::new(options.compare_interval);
+        let mut comparison = ComparisonReader::new(options.compare_interval);
         comparison.keep_up(&mut object, &mut maps);
         Ok(Self {
             object,
@@ -132,7 +132,7 @@ impl Monitor {
             groups: Groups::new(owners, options.limits.clone(), pins.is_some()),
             suspects,
             walker,
-            pass: None,
+            walked: None,
             converter: None,
             thresholds: options.thresholds,
             statistics,
@@ -170,7 +170,7 @@ impl Monitor {
                 suspects: self.sees_suspects(&coverage),
                 ..coverage
             },
-            accounting: self.comparison.books.balances(),
+            accounting: self.comparison.result.balances(),
             hooks: self
                 .attached
                 .iter()
@@ -178,7 +178,7 @@ impl Monitor {
                 .collect(),
             silences: silences::by_cause(self.maps.silences()),
             losses: self.losses(),
-            namespaces: self.comparison.books.namespaces(),
+            namespaces: self.comparison.result.namespaces(),
             records: self.suspects.records,
             build: self.build.clone(),
         }
@@ -186,25 +186,25 @@ impl Monitor {
 
     /// The latest walk, and its suspects handed to those who look after them.
     fn walk(&mut self) -> WalkStatus {
-        let pass = match self.walker.latest() {
-            Ok(pass) => pass,
+        let walked = match self.walker.latest() {
+            Ok(walked) => walked,
             Err(reason) => return WalkStatus::Failed(reason),
         };
         let is_new = self
-            .pass
+            .walked
             .as_ref()
-            .is_none_or(|shown| !Arc::ptr_eq(shown, &pass));
+            .is_none_or(|shown| !Arc::ptr_eq(shown, &walked));
         if is_new {
-            self.suspects.adopt(pass.suspects.clone());
-            self.converter.clone_from(&pass.converter);
-            self.pass = Some(Arc::clone(&pass));
+            self.suspects.adopt(walked.suspects.clone());
+            self.converter.clone_from(&walked.converter);
+            self.walked = Some(Arc::clone(&walked));
         }
         WalkStatus::Done(Walked {
-            census: Arc::clone(&pass.census),
-            age: pass.at.elapsed(),
-            duration: pass.duration,
-            cut_short: pass.cut_short,
-            source: pass.source,
+            census: Arc::clone(&walked.census),
+            age: walked.at.elapsed(),
+            duration: walked.duration,
+            incomplete: walked.incomplete,
+            source: walked.source,
         })
     }
 

@@ -110,7 +110,7 @@ impl Chosen {
             noteworthy_only: !config.all,
             uncertain: self.uncertain,
             unseen_namespaces: self.reading.unseen_namespaces,
-            cut_short: self.reading.cut_short,
+            incomplete: self.reading.incomplete,
             source: self.reading.source,
             thresholds: config.thresholds,
         }

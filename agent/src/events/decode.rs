@@ -15,7 +15,7 @@ use crate::{bpf::address::address, host::owners::Owners};
 use halfopen_core::model::{
     connection::{Connection, Direction, Keepalive, Known, Setting, State, Unknown},
     death,
-    event::{Death, Event, QueuedBytes, Sent, What},
+    event::{Death, Event, EventKind, QueuedBytes, Sent},
     groups::Reasons,
     liveness::Evidence,
 };
@@ -53,45 +53,45 @@ impl EventDecoder {
         self.wall = read(ClockId::Realtime).saturating_sub(read(ClockId::Monotonic));
     }
 
-    /// The event that is told; `None` for one of a kind this program does not know.
-    pub fn event(&self, notice: &EventRecord) -> Option<Event> {
+    /// The event; `None` for one of a kind this program does not know.
+    pub fn event(&self, raw: &EventRecord) -> Option<Event> {
         Some(Event {
-            at: self.wall + Duration::from_nanos(notice.at_ns),
-            what: self.what(notice)?,
-            connection: self.connection(notice)?,
-            age: age(notice),
-            sent: sent(notice),
-            held: if notice.flags & (event_flags::REQUEST | event_flags::STRAY) != 0 {
+            at: self.wall + Duration::from_nanos(raw.at_ns),
+            kind: self.kind(raw)?,
+            connection: self.connection(raw)?,
+            age: age(raw),
+            sent: sent(raw),
+            held: if raw.flags & (event_flags::REQUEST | event_flags::STRAY) != 0 {
                 Err(Unknown::NotOfThisKind)
             } else {
                 Ok(QueuedBytes {
-                    unacknowledged: notice.unacknowledged,
-                    unread: notice.unread,
+                    unacknowledged: raw.unacknowledged,
+                    unread: raw.unread,
                 })
             },
-            error: (notice.error != 0).then_some(notice.error),
+            error: (raw.error != 0).then_some(raw.error),
         })
     }
 
-    fn what(&self, notice: &EventRecord) -> Option<What> {
-        let record = &notice.record;
+    fn kind(&self, raw: &EventRecord) -> Option<EventKind> {
+        let record = &raw.record;
         let reason = || self.reasons.name(record.reset_reason);
-        Some(match notice.kind {
-            event_kind::PROBE => What::Probe(evidence(record)?),
-            event_kind::TIMEOUT => What::Timeout,
-            event_kind::ANSWER => What::Answer(evidence(record)?),
-            event_kind::RECOVERY => What::Recovery(evidence(record)?),
-            event_kind::RESET_SENT => What::ResetSent(reason()),
-            event_kind::RESET_RECEIVED => What::ResetReceived,
+        Some(match raw.kind {
+            event_kind::PROBE => EventKind::Probe(evidence(record)?),
+            event_kind::TIMEOUT => EventKind::Timeout,
+            event_kind::ANSWER => EventKind::Answer(evidence(record)?),
+            event_kind::RECOVERY => EventKind::Recovery(evidence(record)?),
+            event_kind::RESET_SENT => EventKind::ResetSent(reason()),
+            event_kind::RESET_RECEIVED => EventKind::ResetReceived,
             event_kind::DEATH => {
                 let known = Ending::ALL.into_iter();
                 let mut endings = known.filter(|ending| *ending as u8 == record.ending);
                 let ending = endings.next()?;
                 let cause = death::cause(ending)?;
                 // Without a record the reason stands nowhere.
-                let has_record = notice.flags & event_flags::NO_RECORD == 0;
+                let has_record = raw.flags & event_flags::NO_RECORD == 0;
                 let is_reset = has_record && record.resets_sent != 0;
-                What::Death(Death {
+                EventKind::Death(Death {
                     cause,
                     path: death::path(ending)?,
                     reset_reason: is_reset.then(reason),
@@ -101,12 +101,12 @@ impl EventDecoder {
         })
     }
 
-    fn connection(&self, notice: &EventRecord) -> Option<Connection> {
-        let record = &notice.record;
-        let is_stray = notice.flags & event_flags::STRAY != 0;
-        let is_full = notice.flags & (event_flags::STRAY | event_flags::REQUEST) == 0;
-        let silence = match notice.silence_ns {
-            EventRecord::UNKNOWN if notice.flags & event_flags::UNHEARD != 0 => {
+    fn connection(&self, raw: &EventRecord) -> Option<Connection> {
+        let record = &raw.record;
+        let is_stray = raw.flags & event_flags::STRAY != 0;
+        let is_full = raw.flags & (event_flags::STRAY | event_flags::REQUEST) == 0;
+        let silence = match raw.silence_ns {
+            EventRecord::UNKNOWN if raw.flags & event_flags::UNHEARD != 0 => {
                 Err(Unknown::NeverHeard)
             }
             EventRecord::UNKNOWN if is_full => Err(Unknown::NotOnThisKernel),
@@ -141,14 +141,14 @@ impl EventDecoder {
             cgroup => Ok(cgroup),
         };
         Some(Connection {
-            sock: notice.sock,
-            cookie: (notice.cookie != 0).then_some(notice.cookie),
+            sock: raw.sock,
+            cookie: (raw.cookie != 0).then_some(raw.cookie),
             owner: self.owners.of(cgroup),
             cgroup,
             uid: of_full(!is_stray).map(|()| record.uid),
-            orphaned: notice.flags & event_flags::ORPHAN != 0,
-            mptcp: notice.flags & event_flags::MPTCP != 0,
-            keepalive: self.keepalive(notice),
+            orphaned: raw.flags & event_flags::ORPHAN != 0,
+            mptcp: raw.flags & event_flags::MPTCP != 0,
+            keepalive: self.keepalive(raw),
             user_timeout: of_full(is_full)
                 .map(|()| (user_timeout != 0).then(|| Duration::from_millis(user_timeout))),
             last_ack: silence,
@@ -163,8 +163,8 @@ impl EventDecoder {
         })
     }
 
-    fn keepalive(&self, notice: &EventRecord) -> Known<Keepalive> {
-        let setting = match notice.keepalive {
+    fn keepalive(&self, raw: &EventRecord) -> Known<Keepalive> {
+        let setting = match raw.keepalive {
             guard::OFF => Setting::Off,
             guard::DEFAULT => Setting::Default,
             guard::CUSTOM => Setting::Custom,
@@ -174,31 +174,31 @@ impl EventDecoder {
         let span = |jiffies: u32| Duration::from_millis(u64::from(jiffies) * 1000 / hz);
         Ok(Keepalive {
             setting,
-            idle: span(notice.keepalive_idle),
-            interval: span(notice.keepalive_interval),
-            probes: notice.keepalive_probes.into(),
+            idle: span(raw.keepalive_idle),
+            interval: span(raw.keepalive_interval),
+            probes: raw.keepalive_probes.into(),
         })
     }
 }
 
-fn age(notice: &EventRecord) -> Known<Duration> {
-    if notice.flags & event_flags::STRAY != 0 {
+fn age(raw: &EventRecord) -> Known<Duration> {
+    if raw.flags & event_flags::STRAY != 0 {
         return Err(Unknown::NotOfThisKind);
     }
-    match notice.established_ns {
+    match raw.established_ns {
         0 => Err(Unknown::BeginningUnseen),
-        born => Ok(Duration::from_nanos(notice.at_ns.saturating_sub(born))),
+        born => Ok(Duration::from_nanos(raw.at_ns.saturating_sub(born))),
     }
 }
 
-fn sent(notice: &EventRecord) -> Known<Sent> {
-    if notice.flags & (event_flags::REQUEST | event_flags::STRAY) != 0 {
+fn sent(raw: &EventRecord) -> Known<Sent> {
+    if raw.flags & (event_flags::REQUEST | event_flags::STRAY) != 0 {
         return Err(Unknown::NotOfThisKind);
     }
-    if notice.flags & event_flags::NO_RECORD != 0 {
+    if raw.flags & event_flags::NO_RECORD != 0 {
         return Err(Unknown::NoRecord);
     }
-    let record = &notice.record;
+    let record = &raw.record;
     Ok(Sent {
         keepalive_probes: record.keepalive_probes,
         keepalive_probes_answered: record.keepalive_answered,

@@ -77,8 +77,8 @@ impl Owners {
         }
         let names = kubernetes.then(|| Names::read(Path::new(kubernetes::LOGS), Instant::now()));
         let names = names.and_then(|names| {
-            let told = |error: &_| warn!(%error, "the names of pods and containers are unknown");
-            names.inspect_err(told).ok()
+            let report = |error: &_| warn!(%error, "the names of pods and containers are unknown");
+            names.inspect_err(report).ok()
         });
         let are_processes = match &opened {
             Ok(cgroups) => !cgroups.is_used(),

@@ -11,7 +11,7 @@ use std::sync::{
 use super::lag_counting_broadcast::{Received, Receiver, Sender};
 use halfopen_core::model::{
     deaths::{Certificate, Deaths},
-    event::{Event, Listener, Missed, What},
+    event::{Event, EventKind, Listener, Missed},
 };
 
 /// Events that a watcher may lag behind: a third of a second at 50,000 events per second.
@@ -130,7 +130,7 @@ impl Listener for Feed {
 
     fn hear(&self, event: Event) {
         let event = Arc::new(event);
-        if let What::Death(_) = event.what {
+        if let EventKind::Death(_) = event.kind {
             let mut deaths = self.lock();
             let number = Some(deaths.add(Arc::clone(&event)).number);
             // Under the lock, so that a new watcher receives it exactly once.
@@ -210,7 +210,7 @@ mod tests {
 
     fn timeout() -> Event {
         Event {
-            what: What::Timeout,
+            kind: EventKind::Timeout,
             ..death()
         }
     }
@@ -222,7 +222,7 @@ mod tests {
     fn received(watcher: &mut FeedWatcher) -> Vec<String> {
         std::iter::from_fn(|| watcher.try_next())
             .map(|item| match item {
-                FeedItem::Event(event, number) => format!("{} {number:?}", event.what.as_str()),
+                FeedItem::Event(event, number) => format!("{} {number:?}", event.kind.as_str()),
                 FeedItem::Missed(events) => format!("missed {events}"),
             })
             .collect()

@@ -81,7 +81,7 @@ impl Holders {
             subflows: self.subflows,
         };
         for (connection, held) in connections.iter_mut().zip(held) {
-            connection.processes = held.told(connection, scope);
+            connection.processes = held.holders(connection, scope);
         }
     }
 
@@ -90,18 +90,18 @@ impl Holders {
         if !self.fields {
             return Err(Unknown::NotOnThisKernel);
         }
-        let told = |reason: String| {
+        let report = |reason: String| {
             warn!(%reason, "processes are unknown: the kernel refused the program that tells of their descriptors");
             Refused
         };
         self.loaded
-            .get_or_insert_with(|| object.load_iterator(TASK_FILE).map_err(told))
-            .and_then(|()| object.iterate(TASK_FILE).map_err(told))
+            .get_or_insert_with(|| object.load_iterator(TASK_FILE).map_err(report))
+            .and_then(|()| object.iterate(TASK_FILE).map_err(report))
             .map_err(|Refused| Unknown::Refused)
     }
 }
 
-/// Nothing can be told of any of them.
+/// Nothing can be said of any of them.
 pub fn forget(connections: &mut [Connection], why: Unknown) {
     for connection in connections {
         connection.processes = Err(why);
@@ -140,7 +140,7 @@ impl Found {
         });
     }
 
-    fn told(self, connection: &Connection, scope: Scope) -> Known<Vec<Holder>> {
+    fn holders(self, connection: &Connection, scope: Scope) -> Known<Vec<Holder>> {
         let Self {
             mut holders,
             replaced,

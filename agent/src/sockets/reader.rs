@@ -49,7 +49,7 @@ pub struct WalkResult {
     /// How sockets were read.
     pub source: ReadMethod,
     /// Chains whose rest was left out, and sockets that could not be read.
-    pub cut_short: u64,
+    pub incomplete: u64,
 }
 
 /// Reads connections.
@@ -120,28 +120,28 @@ impl Reader {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn pass(
+    pub fn walk(
         &mut self,
         thresholds: &Thresholds,
         mut between: impl FnMut(),
     ) -> Result<WalkResult, Error> {
         let began = Instant::now();
-        let mut pass = match self {
+        let mut result = match self {
             Self::Walk { walker, hz, owners } => {
                 let mut tries = 0;
                 loop {
-                    let pass = walk_once(walker, hz, owners, thresholds, &mut between)?;
+                    let walked = walk_once(walker, hz, owners, thresholds, &mut between)?;
                     tries += 1;
-                    if pass.cut_short == 0 || tries == TRIES {
-                        break pass;
+                    if walked.incomplete == 0 || tries == TRIES {
+                        break walked;
                     }
                 }
             }
             Self::SockDiag { owners } => dump_once(owners, thresholds)?,
         };
-        pass.duration = began.elapsed();
-        pass.at = Instant::now();
-        Ok(pass)
+        result.duration = began.elapsed();
+        result.at = Instant::now();
+        Ok(result)
     }
 
     /// Reads every connection that is `wanted`, at most `most`.
@@ -170,7 +170,7 @@ impl Reader {
                 list.left_out += 1;
             }
         };
-        let (source, unseen_namespaces, torn) = match self {
+        let (source, unseen_namespaces, incomplete) = match self {
             Self::Walk { walker, hz, owners } => {
                 let nets = walker.nets()?;
                 let hz = known_hz(hz, &nets)?;
@@ -186,7 +186,11 @@ impl Reader {
                     }
                 };
                 let walked = walker.walk(&nets, &request, each, || {})?;
-                (ReadMethod::Tables, 0, walked.torn + walked.unreadable)
+                (
+                    ReadMethod::Tables,
+                    0,
+                    walked.changed_chains + walked.unreadable,
+                )
             }
             Self::SockDiag { owners } => {
                 let (connections, unseen) = dump(owners)?;
@@ -200,7 +204,7 @@ impl Reader {
             connections: list.connections,
             unseen_namespaces,
             total: list.total,
-            cut_short: torn,
+            incomplete,
             left_out: list.left_out,
             source,
         })
@@ -306,7 +310,7 @@ fn walk_once(
         at: Instant::now(),
         duration: Duration::ZERO,
         source: ReadMethod::Tables,
-        cut_short: walked.torn + walked.unreadable,
+        incomplete: walked.changed_chains + walked.unreadable,
     })
 }
 
@@ -339,6 +343,6 @@ fn dump_once(owners: &Owners, thresholds: &Thresholds) -> Result<WalkResult, Err
         at: Instant::now(),
         duration: Duration::ZERO,
         source: ReadMethod::SockDiag,
-        cut_short: 0,
+        incomplete: 0,
     })
 }

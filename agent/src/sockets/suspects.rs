@@ -68,8 +68,8 @@ impl SuspectTracker {
     /// Loads the programs.
     pub fn new(object: &mut Object) -> Self {
         let mut load = |name| {
-            let told = |error: &_| warn!(%error, program = name, "answers show late and suspects are unknown: the kernel refused a program that looks at sockets");
-            object.load_to_run(name).inspect_err(told)
+            let report = |error: &_| warn!(%error, program = name, "answers show late and suspects are unknown: the kernel refused a program that looks at sockets");
+            object.load_to_run(name).inspect_err(report)
         };
         let works = [READ_ONE, READ_CHANGED, NETS]
             .into_iter()

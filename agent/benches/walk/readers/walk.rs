@@ -62,7 +62,7 @@ impl Way for WalkReader {
         let elsewhere = walked.found.saturating_sub(sockets);
         let mut remarks = Vec::new();
         for (number, what) in [
-            (walked.torn, "chains torn"),
+            (walked.changed_chains, "chains changed"),
             (walked.unreadable, "unreadable"),
             // A few are the machine's own.
             (

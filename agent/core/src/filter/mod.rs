@@ -17,8 +17,8 @@
 //! states    = ( "state" | "exclude" ) STATE { ( "state" | "exclude" ) STATE }
 //! ```
 //!
-//! Facts may be unknown, so conditions have three values: they hold, do not hold, or cannot be told.
-//! What cannot be told stays so under `not`; a connection matches only if the whole surely holds.
+//! Facts may be unknown, so conditions have three values: they hold, do not hold, or cannot be determined.
+//! What cannot be determined stays so under `not`; a connection matches only if the whole surely holds.
 //! `idle > 1h` and `not idle > 1h` therefore both leave out a connection whose idle time is unknown.
 //!
 //! Words end at blanks, parentheses and operators (`dport>=1024` needs no blanks); a backslash before
@@ -106,7 +106,7 @@ impl Filter {
     }
 
     /// Finds the ids of the cgroups that stand in the filter by their paths, by way of `id_of`.
-    /// Until then a condition on such a cgroup cannot be told.
+    /// Until then a condition on such a cgroup cannot be determined.
     ///
     /// # Errors
     /// The first error of `id_of`.

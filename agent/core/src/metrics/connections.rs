@@ -228,7 +228,7 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
         labels: &[],
         question: "Did a walk possibly miss sockets?",
         query: "sum by (instance) (METRIC) > 0",
-        read: |snapshot, out| of_walk(snapshot, out, |walked| walked.cut_short as f64),
+        read: |snapshot, out| of_walk(snapshot, out, |walked| walked.incomplete as f64),
     },
 ];
 

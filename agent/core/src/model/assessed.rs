@@ -100,7 +100,7 @@ pub struct ConnectionList {
     pub left_out: u64,
     /// Times the reader lost its place, as tables changed under it: each time it may have missed a
     /// few connections.
-    pub cut_short: u64,
+    pub incomplete: u64,
     /// Where the facts come from.
     pub source: ReadMethod,
 }

@@ -43,7 +43,7 @@ pub struct Outstanding {
     /// Keepalive or window probes sent since the peer was last heard (`icsk_probes_out`), 0 when it
     /// was heard since the latest.
     pub probes: u32,
-    /// Since the latest probe was sent; `None` when none is outstanding or it cannot be told.
+    /// Since the latest probe was sent; `None` when none is outstanding or it cannot be determined.
     pub latest_probe: Option<Duration>,
     /// Bytes written by the application and not acknowledged, sent or not.
     pub unacknowledged: u64,

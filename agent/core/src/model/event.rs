@@ -17,7 +17,7 @@ pub struct Event {
     /// When, since the Unix epoch.
     pub at: Duration,
     /// What happened.
-    pub what: What,
+    pub kind: EventKind,
     /// To whom, and how it was set. `state` is the one it was in; what only a walk tells is
     /// [`super::connection::Unknown::NotInEvents`].
     pub connection: Connection,
@@ -68,7 +68,7 @@ impl Listener for Nobody {
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
+pub enum EventKind {
     /// A keepalive or window probe was sent.
     Probe(Evidence),
     /// The retransmission timer fired with data outstanding.
@@ -85,7 +85,7 @@ pub enum What {
     Death(Death),
 }
 
-impl What {
+impl EventKind {
     /// Its name.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
@@ -154,7 +154,7 @@ pub mod fixture {
     pub fn death() -> Event {
         Event {
             at: Duration::from_millis(1_764_000_000_123),
-            what: What::Death(Death {
+            kind: EventKind::Death(Death {
                 cause: Cause::Keepalive,
                 path: Path::Idle,
                 reset_reason: Some("tcp_keepalive_timeout".into()),

@@ -69,7 +69,7 @@ pub struct Walked {
     /// How long it took, its rests included.
     pub duration: Duration,
     /// Places where it may have missed sockets, as tables changed under it.
-    pub cut_short: u64,
+    pub incomplete: u64,
     /// How sockets were read.
     pub source: ReadMethod,
 }

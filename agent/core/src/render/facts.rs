@@ -68,7 +68,7 @@ impl Reasons {
     }
 
     /// A fact that no [`connection::Unknown`] stands for.
-    pub fn told<T>(&mut self, name: &str, fact: Option<T>, reason: &str) -> Option<T> {
+    pub fn known_or<T>(&mut self, name: &str, fact: Option<T>, reason: &str) -> Option<T> {
         if fact.is_none() {
             self.say(name, reason.to_owned());
         }

@@ -41,7 +41,7 @@ fn this_kernel_is_understood() {
     assert_eq!(layout.functions.get("tcp_keepalive_timer"), Some(&1));
 }
 
-/// Bytes of a type, `None` where they cannot be told.
+/// Bytes of a type, `None` where they cannot be determined.
 fn bytes(types: &TypeInformation, id: u32) -> Option<u64> {
     match types.get().get(&id)? {
         TypeVariant::Typedef(inner) => bytes(types, *inner.tid()),

@@ -209,10 +209,10 @@ impl Maps {
         V: FromBytes + KnownLayout + Immutable,
     {
         let pairs = object.pairs(name, Entries::Kept);
-        let told = |error: &_| {
+        let report = |error: &_| {
             warn!(%error, program = name, "the hooks' counters cannot be read: the last ones stand");
         };
-        pairs.inspect_err(told).ok()
+        pairs.inspect_err(report).ok()
     }
 
     /// Every record, by the address of its socket: by system calls, for those who compare.

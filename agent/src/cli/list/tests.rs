@@ -50,7 +50,7 @@ fn chosen(words: &[&str]) -> (Vec<Assessed>, Chosen) {
         unseen_namespaces: 0,
         total: 4,
         left_out: 0,
-        cut_short: 0,
+        incomplete: 0,
         source: ReadMethod::Tables,
     };
     let chosen = choose(&config, &config.filter, reading);
@@ -155,7 +155,7 @@ fn closed_states_are_no_findings() {
         unseen_namespaces: 0,
         total: 1,
         left_out: 0,
-        cut_short: 0,
+        incomplete: 0,
         source: ReadMethod::SockDiag,
     };
     let config = typed(&["--fail-on", "zombie"]).unwrap().config();

@@ -10,21 +10,21 @@ use crate::bpf::address::AF_INET;
 use halfopen_core::model::death::{Cause, Path};
 
 /// An established connection of ours, heard 2 s ago, whose SYN was sent 5 s ago.
-fn notice(what: u8) -> EventRecord {
-    let mut notice = EventRecord::new_zeroed();
-    notice.kind = what;
-    notice.at_ns = 100_000_000_000;
-    notice.established_ns = 95_000_000_000;
-    notice.silence_ns = 2_000_000_000;
-    notice.sock = 0xffff_8880_0000_1000;
-    notice.cookie = 42;
-    notice.keepalive_idle = 15_000;
-    notice.keepalive_interval = 2_500;
-    notice.keepalive_probes = 3;
-    notice.keepalive = guard::CUSTOM;
-    notice.unacknowledged = 10;
-    notice.unread = 20;
-    notice.record = Record {
+fn raw(what: u8) -> EventRecord {
+    let mut raw = EventRecord::new_zeroed();
+    raw.kind = what;
+    raw.at_ns = 100_000_000_000;
+    raw.established_ns = 95_000_000_000;
+    raw.silence_ns = 2_000_000_000;
+    raw.sock = 0xffff_8880_0000_1000;
+    raw.cookie = 42;
+    raw.keepalive_idle = 15_000;
+    raw.keepalive_interval = 2_500;
+    raw.keepalive_probes = 3;
+    raw.keepalive = guard::CUSTOM;
+    raw.unacknowledged = 10;
+    raw.unread = 20;
+    raw.record = Record {
         net: NetKey {
             cookie: 1,
             inum: 4_026_531_840,
@@ -51,27 +51,27 @@ fn notice(what: u8) -> EventRecord {
         reset_reason: 3,
         ..Record::new_zeroed()
     };
-    notice
+    raw
 }
 
 fn decoder() -> EventDecoder {
-    let told = HashMap::from([(3, "tcp_rfc7323_paws".to_owned())]);
-    let mut decoder = EventDecoder::new(Reasons::new(&told), Some(250), Owners::open(0, false));
+    let actual = HashMap::from([(3, "tcp_rfc7323_paws".to_owned())]);
+    let mut decoder = EventDecoder::new(Reasons::new(&actual), Some(250), Owners::open(0, false));
     decoder.wall = Duration::from_secs(1_764_000_000);
     decoder
 }
 
 fn with(what: u8, change: impl FnOnce(&mut EventRecord)) -> Option<Event> {
-    let mut notice = notice(what);
-    change(&mut notice);
-    decoder().event(&notice)
+    let mut raw = raw(what);
+    change(&mut raw);
+    decoder().event(&raw)
 }
 
 #[test]
 fn what_happened() {
     let check = |what, change: fn(&mut EventRecord), expected| {
         let event = with(what, change);
-        assert_eq!(event.map(|event| event.what), expected);
+        assert_eq!(event.map(|event| event.kind), expected);
     };
     let outstanding = [
         (Outstanding::KEEPALIVE, Evidence::Keepalive),
@@ -80,89 +80,81 @@ fn what_happened() {
     ];
     for (number, evidence) in outstanding {
         for (what, expected) in [
-            (event_kind::PROBE, What::Probe(evidence)),
-            (event_kind::ANSWER, What::Answer(evidence)),
-            (event_kind::RECOVERY, What::Recovery(evidence)),
+            (event_kind::PROBE, EventKind::Probe(evidence)),
+            (event_kind::ANSWER, EventKind::Answer(evidence)),
+            (event_kind::RECOVERY, EventKind::Recovery(evidence)),
         ] {
-            let event = with(what, |notice| notice.record.outstanding = number);
-            assert_eq!(event.unwrap().what, expected);
+            let event = with(what, |raw| raw.record.outstanding = number);
+            assert_eq!(event.unwrap().kind, expected);
         }
     }
-    check(event_kind::TIMEOUT, |_| {}, Some(What::Timeout));
+    check(event_kind::TIMEOUT, |_| {}, Some(EventKind::Timeout));
     check(
         event_kind::RESET_RECEIVED,
         |_| {},
-        Some(What::ResetReceived),
+        Some(EventKind::ResetReceived),
     );
-    let paws = || Some(What::ResetSent("tcp_rfc7323_paws".into()));
+    let paws = || Some(EventKind::ResetSent("tcp_rfc7323_paws".into()));
     check(event_kind::RESET_SENT, |_| {}, paws());
-    let inferred = |notice: &mut EventRecord| {
-        notice.record.reset_reason = u8::try_from(ResetReason::ABORT_ON_CLOSE).unwrap();
+    let inferred = |raw: &mut EventRecord| {
+        raw.record.reset_reason = u8::try_from(ResetReason::ABORT_ON_CLOSE).unwrap();
     };
-    let expected = Some(What::ResetSent("tcp_abort_on_close".into()));
+    let expected = Some(EventKind::ResetSent("tcp_abort_on_close".into()));
     check(event_kind::RESET_SENT, inferred, expected);
-    let beyond = |notice: &mut EventRecord| notice.record.reset_reason = 255;
+    let beyond = |raw: &mut EventRecord| raw.record.reset_reason = 255;
     check(
         event_kind::RESET_SENT,
         beyond,
-        Some(What::ResetSent("unknown".into())),
+        Some(EventKind::ResetSent("unknown".into())),
     );
     // Kinds, and parts of a kind, that this program does not know.
     check(0, |_| {}, None);
     check(8, |_| {}, None);
     check(255, |_| {}, None);
-    check(
-        event_kind::PROBE,
-        |notice| notice.record.outstanding = 0,
-        None,
-    );
-    check(
-        event_kind::ANSWER,
-        |notice| notice.record.outstanding = 4,
-        None,
-    );
-    check(event_kind::TIMEOUT, |notice| notice.record.state = 0, None);
-    check(event_kind::DEATH, |notice| notice.record.ending = 0, None);
-    check(event_kind::DEATH, |notice| notice.record.ending = 31, None);
+    check(event_kind::PROBE, |raw| raw.record.outstanding = 0, None);
+    check(event_kind::ANSWER, |raw| raw.record.outstanding = 4, None);
+    check(event_kind::TIMEOUT, |raw| raw.record.state = 0, None);
+    check(event_kind::DEATH, |raw| raw.record.ending = 0, None);
+    check(event_kind::DEATH, |raw| raw.record.ending = 31, None);
 }
 
 #[test]
 fn deaths() {
     for ending in Ending::ALL {
-        let event = with(event_kind::DEATH, |notice| {
-            notice.record.ending = ending as u8;
+        let event = with(event_kind::DEATH, |raw| {
+            raw.record.ending = ending as u8;
         })
         .unwrap();
-        let expected = What::Death(Death {
+        let expected = EventKind::Death(Death {
             cause: death::cause(ending).unwrap(),
             path: death::path(ending).unwrap(),
             reset_reason: Some("tcp_rfc7323_paws".into()),
         });
-        assert_eq!(event.what, expected);
+        assert_eq!(event.kind, expected);
     }
     // No reset, or none that a record tells of: no reason.
-    let never = |notice: &mut EventRecord| {
-        notice.record.ending = Ending::Keepalive as u8;
-        notice.record.resets_sent = 0;
+    let never = |raw: &mut EventRecord| {
+        raw.record.ending = Ending::Keepalive as u8;
+        raw.record.resets_sent = 0;
     };
-    let unknown = |notice: &mut EventRecord| {
-        notice.record.ending = Ending::Keepalive as u8;
-        notice.flags = event_flags::NO_RECORD;
+    let unknown = |raw: &mut EventRecord| {
+        raw.record.ending = Ending::Keepalive as u8;
+        raw.flags = event_flags::NO_RECORD;
     };
     let changes: [fn(&mut EventRecord); 2] = [never, unknown];
     for change in changes {
-        let expected = What::Death(Death {
+        let expected = EventKind::Death(Death {
             cause: Cause::Keepalive,
             path: Path::Idle,
             reset_reason: None,
         });
-        assert_eq!(with(event_kind::DEATH, change).unwrap().what, expected);
+        assert_eq!(with(event_kind::DEATH, change).unwrap().kind, expected);
     }
 }
 
 #[test]
 fn a_full_socket_in_the_units_people_use() {
-    let event = with(event_kind::TIMEOUT, |notice| notice.error = 110).unwrap();
+    let event = with(event_kind::TIMEOUT, |raw| raw.error = 110).unwrap();
     assert_eq!(event.at, Duration::from_secs(1_764_000_100));
     assert_eq!(event.age, Ok(Duration::from_secs(5)));
     assert_eq!(event.error, Some(110));
@@ -213,13 +205,13 @@ fn a_full_socket_in_the_units_people_use() {
 
 #[test]
 fn what_is_unknown_says_why() {
-    let event = with(event_kind::RESET_RECEIVED, |notice| {
-        notice.flags = event_flags::NO_RECORD | event_flags::ORPHAN | event_flags::MPTCP;
-        notice.established_ns = 0;
-        notice.silence_ns = EventRecord::UNKNOWN;
-        notice.cookie = 0;
-        notice.record.cgroup = 0;
-        notice.record.user_timeout_ms = 30_000;
+    let event = with(event_kind::RESET_RECEIVED, |raw| {
+        raw.flags = event_flags::NO_RECORD | event_flags::ORPHAN | event_flags::MPTCP;
+        raw.established_ns = 0;
+        raw.silence_ns = EventRecord::UNKNOWN;
+        raw.cookie = 0;
+        raw.record.cgroup = 0;
+        raw.record.user_timeout_ms = 30_000;
     })
     .unwrap();
     assert_eq!(event.sent, Err(Unknown::NoRecord));
@@ -234,10 +226,10 @@ fn what_is_unknown_says_why() {
     assert_eq!((it.orphaned, it.mptcp), (true, true));
     assert_eq!(it.user_timeout, Ok(Some(Duration::from_secs(30))));
 
-    let unheard = with(event_kind::TIMEOUT, |notice| {
-        notice.flags = event_flags::UNHEARD;
-        notice.silence_ns = EventRecord::UNKNOWN;
-        notice.record.state = state::SYN_SENT;
+    let unheard = with(event_kind::TIMEOUT, |raw| {
+        raw.flags = event_flags::UNHEARD;
+        raw.silence_ns = EventRecord::UNKNOWN;
+        raw.record.state = state::SYN_SENT;
     })
     .unwrap();
     assert_eq!(unheard.connection.silence(), Err(Unknown::NeverHeard));
@@ -246,20 +238,20 @@ fn what_is_unknown_says_why() {
     for hz in [None, Some(0)] {
         let clockless =
             EventDecoder::new(Reasons::new(&HashMap::new()), hz, Owners::open(0, false));
-        let event = clockless.event(&notice(event_kind::TIMEOUT)).unwrap();
+        let event = clockless.event(&raw(event_kind::TIMEOUT)).unwrap();
         assert_eq!(event.connection.keepalive, Err(Unknown::NotOnThisKernel));
     }
 }
 
 #[test]
 fn a_request_has_no_settings_and_no_data() {
-    let event = with(event_kind::DEATH, |notice| {
-        notice.flags = event_flags::REQUEST | event_flags::UNHEARD | event_flags::NO_RECORD;
-        notice.silence_ns = EventRecord::UNKNOWN;
-        notice.keepalive = guard::UNKNOWN;
-        notice.record.state = state::NEW_SYN_RECV;
-        notice.record.direction = direction::INBOUND;
-        notice.record.ending = Ending::RequestExpired as u8;
+    let event = with(event_kind::DEATH, |raw| {
+        raw.flags = event_flags::REQUEST | event_flags::UNHEARD | event_flags::NO_RECORD;
+        raw.silence_ns = EventRecord::UNKNOWN;
+        raw.keepalive = guard::UNKNOWN;
+        raw.record.state = state::NEW_SYN_RECV;
+        raw.record.direction = direction::INBOUND;
+        raw.record.ending = Ending::RequestExpired as u8;
     })
     .unwrap();
     let none = Unknown::NotOfThisKind;
@@ -278,14 +270,14 @@ fn a_request_has_no_settings_and_no_data() {
 
 #[test]
 fn a_stray_reset_is_of_no_connection() {
-    let event = with(event_kind::RESET_SENT, |notice| {
-        notice.flags = event_flags::STRAY | event_flags::NO_RECORD;
-        notice.silence_ns = EventRecord::UNKNOWN;
-        notice.keepalive = guard::UNKNOWN;
-        notice.established_ns = 0;
-        notice.sock = 0;
-        notice.record.state = 0;
-        notice.record.direction = direction::NONE;
+    let event = with(event_kind::RESET_SENT, |raw| {
+        raw.flags = event_flags::STRAY | event_flags::NO_RECORD;
+        raw.silence_ns = EventRecord::UNKNOWN;
+        raw.keepalive = guard::UNKNOWN;
+        raw.established_ns = 0;
+        raw.sock = 0;
+        raw.record.state = 0;
+        raw.record.direction = direction::NONE;
     })
     .unwrap();
     let none = Unknown::NotOfThisKind;

@@ -17,7 +17,7 @@ use std::{
 use hierarchy::Hierarchy;
 pub use lookup::{Cgroup, Cgroups, LEAST_CAPACITY, Unknown};
 
-/// Why cgroups, or one of them, cannot be told.
+/// Why cgroups, or one of them, cannot be determined.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No hierarchy of v2 is mounted: the host has v1 alone, whose cgroups sockets do not carry, or

@@ -51,7 +51,7 @@ impl Api {
             noteworthy_only: !all,
             uncertain: 0,
             unseen_namespaces: reading.unseen_namespaces,
-            cut_short: reading.cut_short,
+            incomplete: reading.incomplete,
             source: reading.source,
             thresholds: *thresholds,
         };

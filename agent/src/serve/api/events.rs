@@ -110,7 +110,7 @@ fn write(out: &mut String, item: &FeedItem, filter: &Filter) {
     let (name, id, json) = match item {
         FeedItem::Event(event, _) if !filter.matches_event(event) => return,
         FeedItem::Event(event, number) => (
-            event.what.as_str(),
+            event.kind.as_str(),
             *number,
             Form::new(event, *number).json(),
         ),

@@ -40,10 +40,10 @@ const EVERYBODY: Scope = Scope {
     subflows: true,
 };
 
-fn told(connection: Connection, held: &[SocketHolder], scope: Scope) -> Known<Vec<Holder>> {
+fn holders(connection: Connection, held: &[SocketHolder], scope: Scope) -> Known<Vec<Holder>> {
     let connections = [connection];
     let mut found = collect(held.as_bytes(), &connections).unwrap();
-    found.remove(0).told(&connections[0], scope)
+    found.remove(0).holders(&connections[0], scope)
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn each_process_once_in_order() {
         holder(5, 1, b"sixteen bytes !!"),
         holder(9, 3, b"last"),
     ];
-    assert_eq!(told(established(), &several, EVERYBODY), Ok(expected));
+    assert_eq!(holders(established(), &several, EVERYBODY), Ok(expected));
 }
 
 #[test]
@@ -101,25 +101,25 @@ fn nobody_is_not_unknown() {
         sock: 77,
         ..held(1, 1, b"")
     };
-    assert_eq!(told(established(), &[of_another], EVERYBODY), nobody);
+    assert_eq!(holders(established(), &[of_another], EVERYBODY), nobody);
     let inside = Scope {
         every_process: false,
         ..EVERYBODY
     };
     let outside = Err(Unknown::OutsidePidNamespace);
-    assert_eq!(told(established(), &[], inside), outside);
+    assert_eq!(holders(established(), &[], inside), outside);
     let orphan = established().with(|it| it.orphaned = true);
-    assert_eq!(told(orphan, &[], inside), nobody);
+    assert_eq!(holders(orphan, &[], inside), nobody);
     let waiting = established().in_state(State::TimeWait);
-    assert_eq!(told(waiting, &[], inside), nobody);
+    assert_eq!(holders(waiting, &[], inside), nobody);
     let blind = Scope {
         subflows: false,
         ..EVERYBODY
     };
     let subflow = established().with(|it| it.mptcp = true);
     let unknown = Err(Unknown::NotOnThisKernel);
-    assert_eq!(told(subflow.clone(), &[], blind), unknown);
-    assert_eq!(told(subflow, &[], EVERYBODY), nobody);
+    assert_eq!(holders(subflow.clone(), &[], blind), unknown);
+    assert_eq!(holders(subflow, &[], EVERYBODY), nobody);
 }
 
 #[test]
@@ -127,5 +127,5 @@ fn a_socket_that_took_its_place_names_nobody() {
     let mut other = held(4, 4, b"innocent");
     other.remote_port ^= 1;
     let gone = Err(Unknown::ClosedMeanwhile);
-    assert_eq!(told(established(), &[other], EVERYBODY), gone);
+    assert_eq!(holders(established(), &[other], EVERYBODY), gone);
 }

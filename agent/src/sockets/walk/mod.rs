@@ -55,7 +55,7 @@ pub struct Walked {
     /// Sockets found, the summed ones included.
     pub found: u64,
     /// Chains whose rest was left out since they changed under the reader.
-    pub torn: u64,
+    pub changed_chains: u64,
     /// Sockets that could not be read.
     pub unreadable: u64,
 }
@@ -172,7 +172,7 @@ impl Walker {
             }
             between();
         }
-        walked.torn += u64::from(progress.changed_chains);
+        walked.changed_chains += u64::from(progress.changed_chains);
         walked.unreadable += u64::from(progress.unreadable);
         Ok(())
     }

@@ -32,14 +32,14 @@ fn a_cgroup_is_known_by_its_id_and_stays_so_when_it_is_removed() {
         let path = path(&made, &cgroups);
         let id = made.id();
         assert_eq!(cgroups::id(path.to_str().unwrap()).unwrap(), id);
-        let told = cgroups.look_up(id, now).unwrap();
-        assert_eq!(told.path, path);
-        assert!(cgroups.is_there(id, &told));
+        let actual = cgroups.look_up(id, now).unwrap();
+        assert_eq!(actual.path, path);
+        assert!(cgroups.is_there(id, &actual));
         // As a socket does, it keeps the removed cgroup's node.
         let held = fs::File::open(made.path()).unwrap();
         made.remove();
         assert_eq!(cgroups.look_up(id, now).unwrap().path, path);
-        assert!(!cgroups.is_there(id, &told));
+        assert!(!cgroups.is_there(id, &actual));
         drop(held);
         // Asked for too late by another, who never knew.
         let late = all().unwrap().look_up(id, now).unwrap_err();
@@ -47,7 +47,7 @@ fn a_cgroup_is_known_by_its_id_and_stays_so_when_it_is_removed() {
         // Another of the same name has another id.
         let again = TestCgroup::new(cgroups.mount_point(), name);
         assert_ne!(again.id(), id);
-        assert!(!cgroups.is_there(id, &told));
+        assert!(!cgroups.is_there(id, &actual));
         assert_eq!(cgroups.look_up(again.id(), now).unwrap().path, path);
     }
 }
@@ -119,14 +119,14 @@ fn inside() {
     let mut cgroups = Cgroups::open(0).unwrap();
     assert!(!cgroups.is_whole());
     let now = Instant::now();
-    let mut told = |id| cgroups.look_up(id, now).map(|it| it.path.clone());
+    let mut path = |id| cgroups.look_up(id, now).map(|it| it.path.clone());
     assert_eq!(
-        told(ids[0]),
+        path(ids[0]),
         Err(Unknown::Outside),
         "its own has no name here"
     );
-    assert_eq!(told(ids[1]), Ok("/child".into()));
-    assert_eq!(told(ids[2]), Err(Unknown::Outside));
-    assert_eq!(told(1), Err(Unknown::Outside), "the root");
-    assert_eq!(told(u64::MAX), Err(Unknown::Gone));
+    assert_eq!(path(ids[1]), Ok("/child".into()));
+    assert_eq!(path(ids[2]), Err(Unknown::Outside));
+    assert_eq!(path(1), Err(Unknown::Outside), "the root");
+    assert_eq!(path(u64::MAX), Err(Unknown::Gone));
 }

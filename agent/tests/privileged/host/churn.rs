@@ -100,9 +100,9 @@ impl AgentReadings {
         let path = format!("/api/v1/deaths?limit=10000&since={}", self.number);
         let report = json(&self.agent, &path);
         assert_eq!(report["lost"], 0, "{report:#}");
-        let told = report["deaths"].as_array().unwrap();
+        let actual = report["deaths"].as_array().unwrap();
         let since = self.number;
-        for one in told {
+        for one in actual {
             self.number = self.number.max(one["number"].as_u64().unwrap());
             if one["direction"] != "outbound" {
                 continue;
@@ -120,7 +120,7 @@ impl AgentReadings {
                 self.owners.insert(owner.to_owned());
             }
         }
-        self.overlooked += self.number - since - told.len() as u64;
+        self.overlooked += self.number - since - actual.len() as u64;
     }
 }
 

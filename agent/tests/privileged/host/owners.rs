@@ -155,9 +155,9 @@ fn a_unit_is_named_in_all_that_is_shown_and_after_it_is_gone() {
         wait("certificates come a moment after the counts", || {
             certificates(&agent, owner, netns).len() == died
         });
-        let told = certificates(&agent, owner, netns);
-        let mut died_so = told.iter().filter(|it| it["cause"] == "keepalive");
-        assert!(died_so.all(|it| it["cgroup"] == cgroup), "{told:#?}");
+        let actual = certificates(&agent, owner, netns);
+        let mut died_so = actual.iter().filter(|it| it["cause"] == "keepalive");
+        assert!(died_so.all(|it| it["cgroup"] == cgroup), "{actual:#?}");
     }
 
     // Closed after its cgroup is gone, the last one dies with nobody to hold it.
@@ -175,8 +175,8 @@ fn a_unit_is_named_in_all_that_is_shown_and_after_it_is_gone() {
     wait("the orphan's certificate", || {
         certificates(&agent, &web, netns).len() == 4
     });
-    let told = certificates(&agent, &web, netns);
-    let last = told.iter().max_by_key(|it| it["number"].as_u64());
+    let actual = certificates(&agent, &web, netns);
+    let last = actual.iter().max_by_key(|it| it["number"].as_u64());
     let last = last.unwrap();
     assert_eq!(last["cause"], "orphan", "{last:#}");
     assert_eq!(last["orphaned"], true, "{last:#}");

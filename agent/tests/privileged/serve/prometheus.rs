@@ -215,6 +215,6 @@ fn dashboards_and_alerts_tell_the_story_of_a_host() {
     let empty = without_data(&prometheus, from, to);
     assert!(empty.is_empty(), "without data:\n{}", empty.join("\n"));
     prometheus.end();
-    let told = json!({ "from": from, "to": to, "job": "halfopen", "instance": "app-1" });
-    fs::write(folder.join("story.json"), told.to_string()).unwrap();
+    let story = json!({ "from": from, "to": to, "job": "halfopen", "instance": "app-1" });
+    fs::write(folder.join("story.json"), story.to_string()).unwrap();
 }

@@ -133,7 +133,7 @@ fn report(rows: &[Assessed]) -> Report<'_> {
         noteworthy_only: false,
         uncertain: 0,
         unseen_namespaces: 0,
-        cut_short: 0,
+        incomplete: 0,
         source: ReadMethod::Tables,
         thresholds: Thresholds::default(),
     }

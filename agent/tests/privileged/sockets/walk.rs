@@ -33,7 +33,10 @@ fn open() -> Reader {
 
 fn list(reader: &mut Reader, netns: u32) -> Vec<Connection> {
     let reading = reader.list(Some(netns), usize::MAX, &ALL).unwrap();
-    assert_eq!((reading.cut_short, reading.source), (0, ReadMethod::Tables));
+    assert_eq!(
+        (reading.incomplete, reading.source),
+        (0, ReadMethod::Tables)
+    );
     reading.connections
 }
 
@@ -158,12 +161,12 @@ fn every_socket_is_found_once_with_its_state_and_settings() {
     );
 
     // The sums of a walk that lists nothing are the same.
-    let pass = reader.pass(&Thresholds::default(), || {}).unwrap();
+    let walked = reader.walk(&Thresholds::default(), || {}).unwrap();
     let mut by_state: BTreeMap<State, u64> = BTreeMap::new();
     for (_, _, state) in proc_table() {
         *by_state.entry(state).or_default() += 1;
     }
-    assert_eq!(pass.census.namespaces[&netns], by_state);
+    assert_eq!(walked.census.namespaces[&netns], by_state);
     drop((kept, half));
 }
 
@@ -181,8 +184,8 @@ fn a_listener_without_a_backlog_has_inbound_connections_in_the_sums_too() {
     let client = TcpStream::connect(address).unwrap();
     let (server, _) = listener.accept().unwrap();
     let from = client.local_addr().unwrap().port();
-    let pass = open().pass(&Thresholds::default(), || {}).unwrap();
-    let groups = &pass.census.groups;
+    let walked = open().walk(&Thresholds::default(), || {}).unwrap();
+    let groups = &walked.census.groups;
     assert!(groups.keys().all(|group| group.port != Some(from)));
     for direction in [Direction::Inbound, Direction::Outbound] {
         let is_it = |group: &&Group| group.port == Some(PORT) && group.direction == direction;
@@ -244,8 +247,8 @@ fn a_thousand_walks_while_everything_changes() {
                     .collect();
                 assert_eq!(walked_table(&own), expected);
             } else {
-                let pass = reader.pass(&Thresholds::default(), || {}).unwrap();
-                let own: u64 = pass.census.namespaces[&netns].values().sum();
+                let walked = reader.walk(&Thresholds::default(), || {}).unwrap();
+                let own: u64 = walked.census.namespaces[&netns].values().sum();
                 assert_eq!(own, expected.len() as u64);
             }
         }

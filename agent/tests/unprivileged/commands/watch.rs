@@ -38,8 +38,8 @@ fn usage_errors() {
     }
     let help = run(&["watch", "--help"]);
     let help = String::from_utf8(help.stdout).unwrap();
-    for told in ["dropped", "--since-start", "Exit codes", "dport"] {
-        assert!(help.contains(told), "{told}: {help}");
+    for word in ["dropped", "--since-start", "Exit codes", "dport"] {
+        assert!(help.contains(word), "{word}: {help}");
     }
     assert!(!help.contains("Without --all"), "there is no --all: {help}");
 }

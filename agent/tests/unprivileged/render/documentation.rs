@@ -51,7 +51,7 @@ fn connections() -> String {
         noteworthy_only: true,
         uncertain: 0,
         unseen_namespaces: 0,
-        cut_short: 0,
+        incomplete: 0,
         source: ReadMethod::Tables,
         thresholds: Thresholds::default(),
     };
@@ -153,7 +153,7 @@ fn every_key_is_documented_and_no_other() {
     let documented = documented(&page);
     let mut real = BTreeSet::new();
     for event in events::everything() {
-        let number = matches!(event.what.as_str(), "death").then_some(1);
+        let number = matches!(event.kind.as_str(), "death").then_some(1);
         real.extend(keys(&read(&Form::new(&event, number).json().unwrap())));
     }
     real.extend(keys(&read(&deaths())));

@@ -8,7 +8,7 @@ use crate::fixtures::{
 };
 use halfopen_common::Ending;
 use halfopen_core::{
-    model::event::{Event, What},
+    model::event::{Event, EventKind},
     render::events::{Form, Line, Lines, Options, dropped_json},
 };
 use jiff::tz::{self, TimeZone};
@@ -24,7 +24,7 @@ fn options() -> Options {
 }
 
 fn form(event: &Event) -> Form {
-    let is_death = matches!(event.what, What::Death(_));
+    let is_death = matches!(event.kind, EventKind::Death(_));
     Form::new(event, is_death.then_some(7))
 }
 
@@ -167,7 +167,7 @@ fn what_is_written_is_read_back() {
             Ok(Line::Event(Box::new(form))),
             "{json}"
         );
-        kinds.insert(event.what.as_str());
+        kinds.insert(event.kind.as_str());
     }
     assert_eq!(kinds.len(), 7, "{kinds:?}");
     assert_eq!(
@@ -244,7 +244,7 @@ fn keys_by_kind() {
     for event in everything() {
         let value: Value = serde_json::from_str(&form(&event).json().unwrap()).unwrap();
         let has = |key: &str| value.get(key).is_some();
-        let what = event.what.as_str();
+        let what = event.kind.as_str();
         assert_eq!(value["what"], what);
         assert_eq!(has("number"), what == "death");
         assert_eq!(has("cause"), what == "death");
@@ -253,7 +253,7 @@ fn keys_by_kind() {
         assert_eq!(has("evidence"), evidence, "{what}");
         assert!(what != "reset_sent" || has("reason"));
     }
-    let reset = event(What::ResetSent("unknown".into()), |_| {});
+    let reset = event(EventKind::ResetSent("unknown".into()), |_| {});
     let value: Value = serde_json::from_str(&form(&reset).json().unwrap()).unwrap();
     assert_eq!(value["reason"], "unknown");
     assert_eq!(value["time"], "2025-11-24T16:00:00.123456Z");

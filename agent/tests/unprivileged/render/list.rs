@@ -33,7 +33,7 @@ fn report(rows: &[Assessed]) -> Report<'_> {
         noteworthy_only: false,
         uncertain: 0,
         unseen_namespaces: 3,
-        cut_short: 0,
+        incomplete: 0,
         source: ReadMethod::Tables,
         thresholds: Thresholds::default(),
     }
@@ -76,7 +76,7 @@ fn what_sock_diag_does_not_tell() {
         uncertain: 7,
         beyond_limit: 1000,
         noteworthy_only: true,
-        cut_short: 1,
+        incomplete: 1,
         ..report(&rows)
     };
     golden("list_sock_diag_80.txt", &seen(&report, Some(80)));

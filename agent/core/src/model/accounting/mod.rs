@@ -62,7 +62,7 @@ pub struct Balance {
     /// What our hooks counted and the kernel did not: always 0 unless something is wrong.
     pub overcounted: u64,
     /// What our hooks counted where it could not be compared: in namespaces that ended before their
-    /// last reading, or that could not be entered.
+    /// last reading, or that could not be recorded.
     pub uncompared: u64,
 }
 
@@ -71,7 +71,7 @@ pub struct Balance {
 pub struct Namespaces {
     /// Entered and read.
     pub seen: u64,
-    /// Known to exist, but not entered.
+    /// Known to exist, but not recorded.
     pub unseen: u64,
 }
 
@@ -111,13 +111,13 @@ struct Net {
     /// What it is compared from.
     first: CounterReading,
     /// What of our counts is in the balances, or uncompared.
-    entered: KernelCounts,
+    recorded: KernelCounts,
     balances: [Balance; COUNTERS],
 }
 
-/// The books.
+/// The comparison of the hooks' counts with the kernel's, over all rounds.
 #[derive(Debug, Default)]
-pub struct Books {
+pub struct KernelComparison {
     started: bool,
     open: BTreeMap<NetKey, Net>,
     /// Namespaces that cannot be read: not yet, for a while, or no longer.
@@ -129,8 +129,8 @@ pub struct Books {
     namespaces: Namespaces,
 }
 
-impl Books {
-    /// Whether a round has been entered.
+impl KernelComparison {
+    /// Whether a round has been recorded.
     #[must_use]
     pub const fn has_begun(&self) -> bool {
         self.started
@@ -149,9 +149,9 @@ impl Books {
             })
     }
 
-    /// Takes a round of readings into the books. Returns the namespaces that are gone for good,
+    /// Records a round of readings. Returns the namespaces that are gone for good,
     /// whose counts the hooks' table need keep no longer.
-    pub fn enter(&mut self, round: &Round) -> Vec<NetKey> {
+    pub fn record(&mut self, round: &Round) -> Vec<NetKey> {
         for (key, kernel) in &round.kernel {
             let mut net = self.net(key, kernel, round);
             net.compare(
@@ -245,9 +245,9 @@ impl Books {
             }
             let stopped = self.stopped.entry(*key).or_default();
             for i in 0..COUNTERS {
-                let new = counted.counted[i].saturating_sub(stopped.entered[i]);
+                let new = counted.counted[i].saturating_sub(stopped.recorded[i]);
                 self.uncompared[i] += new;
-                stopped.entered[i] += new;
+                stopped.recorded[i] += new;
                 // The kernel counted them too: should the namespace be read after all, they must
                 // be missing from both sides of the balance.
                 stopped.first.counted[i] += new;
@@ -305,7 +305,7 @@ impl Net {
             balance.unaccounted = balance.unaccounted.max(shortfall);
             balance.overcounted = balance.overcounted.max(certain.saturating_sub(kernel));
         }
-        self.entered = *after;
+        self.recorded = *after;
     }
 
     fn add_to(&self, sums: &mut [Balance; COUNTERS]) {

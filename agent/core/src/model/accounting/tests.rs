@@ -28,11 +28,11 @@ fn round(readings: &[(u64, u64, Option<u64>, u64)]) -> Round {
 }
 
 fn check(rounds: &[Round], expected: Balance) {
-    let mut books = Books::default();
+    let mut comparison = KernelComparison::default();
     let mut shown = Balance::default();
     for round in rounds {
-        books.enter(round);
-        let now = books.balances()[&KernelCounter::TcpKeepAlive];
+        comparison.record(round);
+        let now = comparison.balances()[&KernelCounter::TcpKeepAlive];
         for (before, after) in [
             (shown.kernel, now.kernel),
             (shown.counted, now.counted),
@@ -217,26 +217,26 @@ fn events_between_the_last_readings_are_no_loss_when_it_is_read_again() {
 
 #[test]
 fn gone_only_after_it_was_not_found_twice() {
-    let mut books = Books::default();
-    books.enter(&round(&[(1, 0, Some(0), 0)]));
+    let mut comparison = KernelComparison::default();
+    comparison.record(&round(&[(1, 0, Some(0), 0)]));
     let mut hidden = round(&[(1, 1, None, 1)]);
     hidden.existing.insert(key(1).inum);
     for _ in 0..3 {
-        assert_eq!(books.enter(&hidden), []);
+        assert_eq!(comparison.record(&hidden), []);
     }
-    assert_eq!(books.namespaces(), Namespaces { seen: 0, unseen: 1 });
-    let mut books = Books::default();
-    books.enter(&round(&[(1, 0, Some(0), 0)]));
-    assert_eq!(books.enter(&round(&[(1, 1, None, 1)])), []);
-    assert_eq!(books.enter(&round(&[(1, 1, None, 1)])), [key(1)]);
+    assert_eq!(comparison.namespaces(), Namespaces { seen: 0, unseen: 1 });
+    let mut comparison = KernelComparison::default();
+    comparison.record(&round(&[(1, 0, Some(0), 0)]));
+    assert_eq!(comparison.record(&round(&[(1, 1, None, 1)])), []);
+    assert_eq!(comparison.record(&round(&[(1, 1, None, 1)])), [key(1)]);
 }
 
 #[test]
 fn a_shortfall_asks_for_a_second_look_once() {
-    let mut books = Books::default();
-    books.enter(&round(&[(1, 0, Some(0), 0)]));
+    let mut comparison = KernelComparison::default();
+    comparison.record(&round(&[(1, 0, Some(0), 0)]));
     let short = round(&[(1, 2, Some(3), 2)]);
-    assert!(books.has_new_shortfall(&short));
-    books.enter(&short);
-    assert!(!books.has_new_shortfall(&short));
+    assert!(comparison.has_new_shortfall(&short));
+    comparison.record(&short);
+    assert!(!comparison.has_new_shortfall(&short));
 }

@@ -174,7 +174,7 @@ fn gives_up(
 
 /// The back-off of the window probes now (`icsk_backoff`): from the timer that runs, which was set
 /// when the peer was last heard, or when the latest probe was sent if that is unanswered; the
-/// highest there is, if that cannot be told.
+/// highest there is, if that cannot be determined.
 fn window_backoff(
     connection: &Connection,
     outstanding: &Outstanding,

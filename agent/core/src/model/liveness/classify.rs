@@ -93,12 +93,12 @@ fn retransmissions(
     Some((Liveness::Suspect(Evidence::WindowProbe), why))
 }
 
-/// Whether the peer was heard since the latest retransmission timeout; `None` if that cannot be told,
+/// Whether the peer was heard since the latest retransmission timeout; `None` if that cannot be determined,
 /// or not yet.
 fn latest_timeout_answered(connection: &Connection) -> Option<bool> {
     let timer = connection.timer.ok()??;
     // TCP_USER_TIMEOUT may cut the timer short (tcp_clamp_rto_to_user_timeout()): when it was armed
-    // cannot be told then.
+    // cannot be determined then.
     if timer.kind != TimerKind::Retransmission || connection.user_timeout != Ok(None) {
         return None;
     }
@@ -156,7 +156,7 @@ fn keepalive_probes(
     (on && outstanding.probes > 0 && due).then(|| {
         let probes = count(outstanding.probes, "keepalive probe");
         let since = match (outstanding.probes, outstanding.latest_probe) {
-            (1, None) => " (since when cannot be told)",
+            (1, None) => " (since when is unknown)",
             _ => "",
         };
         let why = format!("{probes} unanswered{since}{}", silence(connection));

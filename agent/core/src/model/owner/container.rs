@@ -97,7 +97,7 @@ pub fn of_segment(above: &[&[u8]], segment: &[u8]) -> Option<Container> {
 
 /// Payloads of LXC (cgfsng_payload_create() in src/lxc/cgroups/cgfsng.c): `lxc.payload.NAME`,
 /// `lxc.payload/NAME`, before 4.0 `lxc/NAME`. Its monitor is `lxc.monitor.NAME`. Where a cgroup of
-/// the name was left behind, LXC adds a number, which cannot be told from the name.
+/// the name was left behind, LXC adds a number, which cannot be determined from the name.
 fn lxc<'a>(above: &[&[u8]], segment: &'a [u8]) -> Option<&'a [u8]> {
     let name = match (above.last(), segment.strip_prefix(b"lxc.payload.")) {
         (_, Some(name)) => name,

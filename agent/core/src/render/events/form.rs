@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     model::{
         deaths::Certificate,
-        event::{Event, QueuedBytes, Sent, What},
+        event::{Event, EventKind, QueuedBytes, Sent},
         liveness::Evidence,
     },
     render::facts::{Address, Keepalive, Reasons, ms},
@@ -113,24 +113,26 @@ impl Form {
             format: FORMAT.into(),
             format_version: VERSION,
             time: time(event.at).into(),
-            what: event.what.as_str().into(),
+            what: event.kind.as_str().into(),
             number,
-            cause: match &event.what {
-                What::Death(death) => Some(death.cause.as_str().into()),
+            cause: match &event.kind {
+                EventKind::Death(death) => Some(death.cause.as_str().into()),
                 _ => None,
             },
-            path: match &event.what {
-                What::Death(death) => Some(death.path.as_str().into()),
+            path: match &event.kind {
+                EventKind::Death(death) => Some(death.path.as_str().into()),
                 _ => None,
             },
-            evidence: evidence(&event.what).map(|evidence| evidence.as_str().into()),
-            reason: match &event.what {
-                What::ResetSent(reason) => Some(reason.to_string().into()),
-                What::Death(death) => death.reset_reason.as_ref().map(|it| it.to_string().into()),
+            evidence: evidence(&event.kind).map(|evidence| evidence.as_str().into()),
+            reason: match &event.kind {
+                EventKind::ResetSent(reason) => Some(reason.to_string().into()),
+                EventKind::Death(death) => {
+                    death.reset_reason.as_ref().map(|it| it.to_string().into())
+                }
                 _ => None,
             },
             netns: it.netns,
-            cookie: why.told("cookie", it.cookie, "nobody has asked for it yet"),
+            cookie: why.known_or("cookie", it.cookie, "nobody has asked for it yet"),
             local: it.local.into(),
             remote: it.remote.into(),
             state: it.state.as_str().into(),
@@ -240,13 +242,13 @@ struct Dropped {
     events: u64,
 }
 
-const fn evidence(what: &What) -> Option<Evidence> {
-    match what {
-        What::Probe(evidence) | What::Answer(evidence) | What::Recovery(evidence) => {
-            Some(*evidence)
-        }
-        What::Timeout => Some(Evidence::Retransmission),
-        What::ResetSent(_) | What::ResetReceived | What::Death(_) => None,
+const fn evidence(kind: &EventKind) -> Option<Evidence> {
+    match kind {
+        EventKind::Probe(evidence)
+        | EventKind::Answer(evidence)
+        | EventKind::Recovery(evidence) => Some(*evidence),
+        EventKind::Timeout => Some(Evidence::Retransmission),
+        EventKind::ResetSent(_) | EventKind::ResetReceived | EventKind::Death(_) => None,
     }
 }
 

@@ -76,8 +76,8 @@ impl Lines {
     /// Adds a line for events that were dropped.
     pub fn dropped(&mut self, out: &mut String, events: u64) {
         let cells = ["-", "dropped", "-", "-", "-", "-"].map(str::to_owned);
-        let told = counted(events, "event");
-        self.line(out, &cells, &format!("{told} missing here"), "\u{1b}[35m");
+        let count = counted(events, "event");
+        self.line(out, &cells, &format!("{count} missing here"), "\u{1b}[35m");
     }
 
     fn line(&mut self, out: &mut String, cells: &[String; 6], detail: &str, color: &str) {

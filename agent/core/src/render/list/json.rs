@@ -38,7 +38,7 @@ pub fn json(report: &Report<'_>) -> Result<String, serde_json::Error> {
         noteworthy_only: report.noteworthy_only,
         uncertain: report.uncertain,
         unseen_namespaces: report.unseen_namespaces,
-        cut_short: report.cut_short,
+        cut_short: report.incomplete,
         thresholds: Thresholds {
             idle_ms: ms(report.thresholds.idle),
             close_wait_ms: ms(report.thresholds.close_wait),
@@ -177,7 +177,7 @@ fn connection(judged: &Assessed) -> Connection<'_> {
     let number = |part: fn(&Outstanding) -> u32| outstanding.as_ref().map(part).map_err(|why| *why);
     Connection {
         netns: it.netns,
-        cookie: why.told("cookie", it.cookie, "nobody has asked for it yet"),
+        cookie: why.known_or("cookie", it.cookie, "nobody has asked for it yet"),
         local: it.local.into(),
         remote: it.remote.into(),
         state: it.state.as_str(),

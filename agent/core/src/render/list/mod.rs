@@ -36,7 +36,7 @@ pub struct Report<'a> {
     /// Network namespaces that could not be seen.
     pub unseen_namespaces: u64,
     /// Times the reader lost its place and may have missed a few connections.
-    pub cut_short: u64,
+    pub incomplete: u64,
     /// Where the facts come from.
     pub source: ReadMethod,
     /// What they were judged by.
@@ -72,10 +72,10 @@ fn notes(report: &Report<'_>) -> Vec<String> {
             counted(report.unseen_namespaces, "network namespace")
         ));
     }
-    if report.cut_short > 0 {
+    if report.incomplete > 0 {
         notes.push(format!(
             "the reader lost its place {}: a few connections may be missing",
-            counted(report.cut_short, "time")
+            counted(report.incomplete, "time")
         ));
     }
     notes.extend(report.source.blind_spot().map(str::to_owned));

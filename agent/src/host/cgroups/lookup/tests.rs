@@ -27,8 +27,8 @@ fn make(root: &tempfile::TempDir, path: &str) -> u64 {
     fs::metadata(directory).unwrap().ino()
 }
 
-fn name(told: Result<Arc<Cgroup>, Unknown>) -> Result<String, Unknown> {
-    told.map(|cgroup| cgroup.owner.name.to_string())
+fn name(actual: Result<Arc<Cgroup>, Unknown>) -> Result<String, Unknown> {
+    actual.map(|cgroup| cgroup.owner.name.to_string())
 }
 
 #[test]
@@ -37,8 +37,8 @@ fn what_was_found_once_is_known_when_it_is_gone() {
     let [a, b] = ["system.slice/a.service", "system.slice/b.service"].map(|it| make(&root, it));
     let mut cgroups = walked(&root);
     let now = Instant::now();
-    let told = cgroups.look_up(a, now).unwrap();
-    assert_eq!(told.path, Path::new("/system.slice/a.service"));
+    let actual = cgroups.look_up(a, now).unwrap();
+    assert_eq!(actual.path, Path::new("/system.slice/a.service"));
     let top = fs::metadata(root.path()).unwrap().ino();
     assert_eq!(name(cgroups.look_up(top, now)), Ok("/".into()));
     fs::remove_dir_all(root.path().join("system.slice")).unwrap();
@@ -61,8 +61,8 @@ fn what_was_never_found_is_unknown_and_says_why() {
     assert_eq!(name(cgroups.look_up(new, later)), Ok("/new".into()));
     cgroups.hierarchy.whole = false;
     let later = later + Duration::from_secs(60);
-    let told = cgroups.look_up(u64::MAX, later);
-    assert_eq!(name(told), Err(Unknown::Outside));
+    let actual = cgroups.look_up(u64::MAX, later);
+    assert_eq!(name(actual), Err(Unknown::Outside));
     for why in [
         Unknown::NoId,
         Unknown::Gone,
@@ -81,9 +81,9 @@ fn a_part_of_the_tree_has_its_path_from_the_root() {
     let mut cgroups = walked(&root);
     cgroups.hierarchy.part = "/system.slice/a.service".into();
     cgroups.hierarchy.whole = false;
-    let told = cgroups.look_up(child, Instant::now()).unwrap();
-    assert_eq!(told.path, Path::new("/system.slice/a.service/child"));
-    assert_eq!(&*told.owner.name, "a.service");
+    let actual = cgroups.look_up(child, Instant::now()).unwrap();
+    assert_eq!(actual.path, Path::new("/system.slice/a.service/child"));
+    assert_eq!(&*actual.owner.name, "a.service");
 }
 
 #[test]

@@ -5,14 +5,14 @@ use crate::sockets::sock_diag::fixture::{attribute, facts, info, message, socket
 
 /// What reading this datagram comes to: ports of what it tells of, and where the dump stands.
 fn outcome(datagram: &[u8]) -> String {
-    let mut told = String::new();
+    let mut actual = String::new();
     let progress = read(datagram, |answer| {
         let port = u16::from_be_bytes(answer.facts.ends.local_port);
-        write!(told, "{port} ").unwrap();
+        write!(actual, "{port} ").unwrap();
     });
     match progress {
-        Ok(progress) => format!("{told}{progress:?}"),
-        Err(error) => format!("{told}{:?}", error.kind()),
+        Ok(progress) => format!("{actual}{progress:?}"),
+        Err(error) => format!("{actual}{:?}", error.kind()),
     }
 }
 
@@ -119,8 +119,8 @@ fn many_messages_in_a_datagram() {
 #[test]
 fn an_interrupted_dump_is_torn() {
     let interrupted = |kind, payload: &[u8]| message(kind, 2 | NLM_F_DUMP_INTR, payload);
-    let told = interrupted(20, facts().as_bytes());
-    check(&[socket(), told].concat(), "443 Torn");
+    let actual = interrupted(20, facts().as_bytes());
+    check(&[socket(), actual].concat(), "443 Torn");
     let ended = interrupted(NLMSG_DONE, &[0; 4]);
     check(&[socket(), ended].concat(), "443 Torn");
     check(&message(NLMSG_OVERRUN, 0, &[]), "Torn");

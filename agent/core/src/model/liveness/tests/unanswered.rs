@@ -29,7 +29,7 @@ fn keepalive_unanswered() {
     check(&one(Some(499)), Liveness::Healthy, healthy);
     let why = "1 keepalive probe unanswered, silent for 5.4 s";
     check(&one(Some(500)), SUSPECT_KEEPALIVE, why);
-    let why = "1 keepalive probe unanswered (since when cannot be told), silent for 5.4 s";
+    let why = "1 keepalive probe unanswered (since when is unknown), silent for 5.4 s";
     check(&one(None), SUSPECT_KEEPALIVE, why);
     let two = silent().with_outstanding(probed(2, None));
     let why = "2 keepalive probes unanswered, silent for 5.4 s";

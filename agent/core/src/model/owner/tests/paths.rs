@@ -215,8 +215,8 @@ fn units_are_named_as_systemd_names_them() {
 fn units_around_containers_and_users_are_told_too() {
     let check = |template: &str, unit: Option<(&str, Manager)>, user: Option<u32>| {
         let owner = owner(template);
-        let told = owner.unit.as_ref().map(|it| (it.name.as_str(), it.manager));
-        assert_eq!((told, owner.user), (unit, user), "{template}");
+        let actual = owner.unit.as_ref().map(|it| (it.name.as_str(), it.manager));
+        assert_eq!((actual, owner.user), (unit, user), "{template}");
     };
     let scope = format!("libpod-{ID}.scope");
     check(
