@@ -129,7 +129,7 @@ impl<T> Requests<T> {
     }
 }
 
-/// The running thread; it ends when this is dropped.
+/// The running thread; it ends after the work in progress when this is dropped, which does not wait for it.
 pub struct Worker<T> {
     requests: Requests<T>,
     thread: Option<JoinHandle<()>>,
@@ -156,14 +156,6 @@ impl<T: Send + 'static> Worker<T> {
             thread: Some(thread),
         })
     }
-
-    /// Ends the thread after the work in progress.
-    ///
-    /// # Errors
-    /// The panic message, when the thread panicked.
-    pub fn stop(mut self) -> Result<(), String> {
-        self.join()
-    }
 }
 
 impl<T> Worker<T> {
@@ -172,7 +164,11 @@ impl<T> Worker<T> {
         &self.requests
     }
 
-    fn join(&mut self) -> Result<(), String> {
+    /// Ends the thread and waits until the work in progress is done.
+    ///
+    /// # Errors
+    /// The panic message, when the thread panicked.
+    pub fn stop(&mut self) -> Result<(), String> {
         self.requests.enter(Phase::Ended);
         let Some(thread) = self.thread.take() else {
             return Ok(());
@@ -187,8 +183,7 @@ impl<T> Worker<T> {
 
 impl<T> Drop for Worker<T> {
     fn drop(&mut self) {
-        // The panic hook has reported a panic already.
-        let _ = self.join();
+        self.requests.enter(Phase::Ended);
     }
 }
 
@@ -250,7 +245,7 @@ mod tests {
                 taken.iter().for_each(|answer| answer.send(7).unwrap());
             }
         };
-        let worker = Worker::start("test", Requests::new(1), run).unwrap();
+        let mut worker = Worker::start("test", Requests::new(1), run).unwrap();
         let (answer, answered) = mpsc::channel();
         worker.requests().push(answer, keep).unwrap();
         assert_eq!(answered.recv(), Ok(7));
@@ -265,7 +260,7 @@ mod tests {
             gone.recv().unwrap();
             panic!("out of order");
         };
-        let worker = Worker::start("test", Requests::new(1), run).unwrap();
+        let mut worker = Worker::start("test", Requests::new(1), run).unwrap();
         let (answer, answered) = mpsc::channel();
         worker.requests().push(answer, keep).unwrap();
         go.send(()).unwrap();

@@ -146,7 +146,7 @@ impl Sampler {
     ///
     /// # Errors
     /// The panic message, when the thread panicked.
-    pub fn stop(self) -> Result<(), String> {
+    pub fn stop(mut self) -> Result<(), String> {
         self.worker.stop()
     }
 }

@@ -108,7 +108,7 @@ impl WalkWorker {
                 }
                 let (began, cpu) = (Instant::now(), cpu_time());
                 let mut rested = began;
-                let walked = reader.pass(&thresholds, || {
+                let walked = reader.walk(&thresholds, || {
                     if rested.elapsed() >= STRETCH {
                         thread::sleep(REST);
                         rested = Instant::now();
@@ -178,6 +178,13 @@ fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+impl Drop for WalkWorker {
+    fn drop(&mut self) {
+        // The panic hook has reported a panic already.
+        let _ = self.worker.stop();
+    }
 }
 
 #[cfg(test)]
