@@ -7,3 +7,6 @@ pub mod icmp;
 pub mod locked_socket;
 pub mod open;
 pub mod pair;
+mod private;
+
+pub use private::enter_private;

@@ -15,6 +15,7 @@ use crate::fixtures::{
     player::Player,
     scrape::{Scrape, SeriesId, json},
 };
+use crate::support::wait;
 use halfopen_lab::{Family, NetnsLifetime, Pair};
 
 /// How many owners, and how many of them in a second.
@@ -193,15 +194,6 @@ fn is_done(
     let is_certified = own + missed + watcher.overlooked >= truth;
     let is_exact = shown == own + foreign || watcher.overlooked > 0;
     is_shown && is_certified && is_exact
-}
-
-/// Looks again and again, until it is so.
-fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        thread::sleep(Duration::from_secs(1));
-    }
 }
 
 #[test]

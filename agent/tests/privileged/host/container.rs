@@ -10,9 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::wait;
 use crate::{
     fixtures::{
-        LIMIT,
         agent::AgentProcess,
         cgroup::{self, TestCgroup},
         scrape::{Scrape, json},
@@ -139,14 +139,6 @@ fn root() -> Option<PathBuf> {
         assert!(root.join(binary).exists(), "{binary} is not in {ROOT}");
     }
     Some(root)
-}
-
-fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LIMIT;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        thread::sleep(Duration::from_millis(50));
-    }
 }
 
 #[test]

@@ -3,12 +3,11 @@
 use std::{
     net::{SocketAddr, TcpListener},
     process, thread,
-    time::{Duration, Instant},
 };
 
+use crate::support::wait;
 use crate::{
     fixtures::{
-        LIMIT,
         agent::AgentProcess,
         cgroup::{self, TestCgroup},
         player::Player,
@@ -18,15 +17,6 @@ use crate::{
 };
 use halfopen_lab::{Family, Host, NetnsLifetime, Pair};
 use serde_json::Value;
-
-/// Waits for what others do.
-fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LIMIT;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        thread::sleep(Duration::from_millis(50));
-    }
-}
 
 /// A server that accepts, and says nothing.
 fn listen(pair: &Pair, port: u16) -> SocketAddr {

@@ -172,6 +172,37 @@ fn vanished_series_vanish() {
     assert!(!text(snapshot).contains("nginx.service"));
 }
 
+/// Suspects come from the hooks, all else in these sections from the walk.
+#[test]
+fn what_a_walk_found_is_shown_with_its_age_or_not_at_all() {
+    let shown = |walk: WalkStatus| {
+        let text = text(Snapshot { walk, ..rich() });
+        let of_walk = |name: &str| {
+            let section = metrics::declared().into_iter().find(|it| it.name == name);
+            let section = section.map(|it| it.section);
+            matches!(section, Some(Section::Connections | Section::Walk))
+                && name != "halfopen_suspect_connections"
+        };
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let samples = samples.filter(|line| of_walk(line.split(['{', ' ']).next().unwrap()));
+        samples.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let WalkStatus::Done(mut walked) = rich().walk else {
+        panic!("a walk is part of everything");
+    };
+    walked.age = Duration::from_secs(7);
+    let of_this_walk = shown(WalkStatus::Done(walked));
+    let names: BTreeSet<_> = of_this_walk
+        .iter()
+        .map(|line| line.split(['{', ' ']).next().unwrap())
+        .collect();
+    assert_eq!(names.len(), 12, "{names:?}");
+    assert!(of_this_walk.contains(&"halfopen_walk_age_seconds 7".to_owned()));
+    assert_eq!(shown(WalkStatus::NotYet), Vec::<String>::new());
+    let failed = WalkStatus::Failed("the kernel refused".into());
+    assert_eq!(shown(failed), Vec::<String>::new());
+}
+
 #[test]
 fn large_counts_are_whole_numbers() {
     let mut snapshot = rich();
