@@ -27,7 +27,7 @@ const PROGRAMS: [Named; 7] = [
     ("gunicorn", "gunicorn"),
 ];
 
-/// Runs a container with one of them (agent/tests/container.rs).
+/// Runs a container with one of them (agent/tests/privileged/host/container.rs).
 const RUNTIME: Named = ("crun", "crun");
 
 /// No package depends on it, since every Debian system has it.

@@ -20,7 +20,7 @@ use crate::{apt, process, ready, workspace};
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long the first build of the agent takes; later ones take seconds.
-const FIRST_BUILD: &str = "the first build takes some minutes";
+const FIRST_BUILD: &str = "the first build takes 2 to 3 minutes on two cores";
 
 /// What `cargo xtask run` was asked.
 #[derive(clap::Args)]
