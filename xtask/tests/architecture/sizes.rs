@@ -1,4 +1,4 @@
-//! A folder shows at most 15 Rust files beside each other, and a file has at most 400 lines.
+//! A folder shows at most 15 files beside each other, and a Rust file has at most 400 lines.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -16,6 +16,9 @@ fn too_large(sources: &Sources) -> Vec<String> {
         if lines > MOST_LINES {
             found.push(format!("{}: {lines} lines: split it", path.display()));
         }
+    }
+    for path in sources.others() {
+        *folders.entry(path.parent().unwrap()).or_default() += 1;
     }
     for (folder, files) in folders {
         if files > MOST_FILES {
@@ -43,5 +46,12 @@ fn what_is_too_large_is_found() {
         let mut beside: Vec<_> = paths.iter().map(|path| (path.as_str(), "")).collect();
         beside.push(("a/b/below.rs", ""));
         assert_eq!(too_large(&Sources::of(&beside)).len(), expected, "{files}");
+        beside.push(("a/one.json", ""));
+        let is_full = usize::from(files == MOST_FILES);
+        assert_eq!(
+            too_large(&Sources::of(&beside)).len(),
+            expected.max(is_full),
+            "{files}"
+        );
     }
 }

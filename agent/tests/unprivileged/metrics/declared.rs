@@ -35,12 +35,12 @@ fn own(readings: Readings, section: Section) -> String {
 
 #[test]
 fn rich_snapshot() {
-    golden("rich.prom", &text(rich()));
+    golden("metrics/rich.prom", &text(rich()));
 }
 
 #[test]
 fn empty_snapshot() {
-    golden("empty.prom", &text(Snapshot::default()));
+    golden("metrics/empty.prom", &text(Snapshot::default()));
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn process() {
         process: Some(process),
         ..Readings::default()
     };
-    golden("process.prom", &own(readings, Section::Process));
+    golden("metrics/process.prom", &own(readings, Section::Process));
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn scrapes() {
         scrapes: Some(scrapes),
         ..Readings::default()
     };
-    golden("scrapes.prom", &own(readings, Section::Scrapes));
+    golden("metrics/scrapes.prom", &own(readings, Section::Scrapes));
 }
 
 #[test]

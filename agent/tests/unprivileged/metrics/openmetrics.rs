@@ -354,7 +354,7 @@ fn nothing_is_but_its_end() {
 
 #[test]
 fn rich_snapshot() {
-    golden("rich.openmetrics", &write(rich(), Format::OpenMetrics));
+    golden("metrics/rich.om", &write(rich(), Format::OpenMetrics));
 }
 
 /// The reader would notice.

@@ -64,14 +64,14 @@ fn powerless() -> Report {
 
 #[test]
 fn for_people() {
-    golden("doctor.txt", &text(&healthy()));
-    golden("doctor_powerless.txt", &text(&powerless()));
+    golden("doctor/doctor.txt", &text(&healthy()));
+    golden("doctor/powerless.txt", &text(&powerless()));
 }
 
 #[test]
 fn for_programs() {
-    golden("doctor.json", &json(&healthy()).unwrap());
-    golden("doctor_powerless.json", &json(&powerless()).unwrap());
+    golden("doctor/doctor.json", &json(&healthy()).unwrap());
+    golden("doctor/powerless.json", &json(&powerless()).unwrap());
 }
 
 #[test]

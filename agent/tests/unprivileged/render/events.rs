@@ -41,11 +41,11 @@ fn lines(events: &[Event], options: Options) -> String {
 
 #[test]
 fn one_line_an_event() {
-    golden("events_kinds.txt", &lines(&kinds(), options()));
-    golden("events_deaths.txt", &lines(&deaths(), options()));
-    golden("events_oddities.txt", &lines(&oddities(), options()));
+    golden("events/kinds.txt", &lines(&kinds(), options()));
+    golden("events/deaths.txt", &lines(&deaths(), options()));
+    golden("events/oddities.txt", &lines(&oddities(), options()));
     let by_path: Vec<_> = Ending::ALL.into_iter().map(events::death_by).collect();
-    golden("events_paths.txt", &lines(&by_path, options()));
+    golden("events/paths.txt", &lines(&by_path, options()));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn for_programs() {
     }
     text.push_str(&dropped_json(1_204).unwrap());
     text.push('\n');
-    golden("events.jsonl", &text);
+    golden("events/events.jsonl", &text);
 }
 
 #[test]

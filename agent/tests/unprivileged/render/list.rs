@@ -55,17 +55,17 @@ fn seen(report: &Report<'_>, width: Option<usize>) -> String {
 fn at_several_widths() {
     let rows = everything();
     let report = report(&rows);
-    golden("list_80.txt", &seen(&report, Some(80)));
-    golden("list_200.txt", &seen(&report, Some(200)));
-    golden("list_wide.txt", &seen(&report, None));
+    golden("list/80.txt", &seen(&report, Some(80)));
+    golden("list/200.txt", &seen(&report, Some(200)));
+    golden("list/wide.txt", &seen(&report, None));
 }
 
 /// Where addresses are short, the same width shows more.
 #[test]
 fn short_addresses_leave_room() {
     let rows = judged([suspects().remove(0), others().remove(3)].into());
-    golden("list_ipv4_80.txt", &seen(&report(&rows), Some(80)));
-    golden("list_ipv4_200.txt", &seen(&report(&rows), Some(200)));
+    golden("list/ipv4_80.txt", &seen(&report(&rows), Some(80)));
+    golden("list/ipv4_200.txt", &seen(&report(&rows), Some(200)));
 }
 
 #[test]
@@ -79,18 +79,18 @@ fn what_sock_diag_does_not_tell() {
         incomplete: 1,
         ..report(&rows)
     };
-    golden("list_sock_diag_80.txt", &seen(&report, Some(80)));
-    golden("list_sock_diag_200.txt", &seen(&report, Some(200)));
-    golden("list_sock_diag.json", &json(&report).unwrap());
+    golden("list/sock_diag_80.txt", &seen(&report, Some(80)));
+    golden("list/sock_diag_200.txt", &seen(&report, Some(200)));
+    golden("list/sock_diag.json", &json(&report).unwrap());
 }
 
 #[test]
 fn who_holds_them() {
     let rows = judged(with_processes([suspects(), others()].concat()));
     let report = report(&rows);
-    golden("list_processes_80.txt", &seen(&report, Some(80)));
-    golden("list_processes_200.txt", &seen(&report, Some(200)));
-    golden("list_processes_wide.txt", &seen(&report, None));
+    golden("list/processes_80.txt", &seen(&report, Some(80)));
+    golden("list/processes_200.txt", &seen(&report, Some(200)));
+    golden("list/processes_wide.txt", &seen(&report, None));
     for width in [None, Some(80), Some(120), Some(200)] {
         let seen = seen(&report, width);
         assert!(seen.contains("nginx:1234:5"), "{seen}");
@@ -128,7 +128,7 @@ fn who_holds_them() {
 #[test]
 fn for_programs() {
     let rows = everything();
-    golden("list.json", &json(&report(&rows)).unwrap());
+    golden("list/list.json", &json(&report(&rows)).unwrap());
 }
 
 #[test]

@@ -9,15 +9,19 @@ use std::{
 
 /// Sources by path: the repository's, or a test's snippets.
 #[derive(Debug, Default)]
-pub struct Sources(BTreeMap<PathBuf, String>);
+pub struct Sources {
+    rust: BTreeMap<PathBuf, String>,
+    /// Paths of all other files.
+    others: Vec<PathBuf>,
+}
 
 static WORKSPACE: LazyLock<Sources> = LazyLock::new(|| {
     let mut sources = Sources::default();
     read(&root(), &root(), &mut sources);
     assert!(
-        sources.0.len() > 200,
+        sources.rust.len() > 200,
         "only {} Rust files below {}",
-        sources.0.len(),
+        sources.rust.len(),
         root().display()
     );
     sources
@@ -45,22 +49,35 @@ impl Sources {
     /// Snippets, as path and text.
     pub fn of(files: &[(&str, &str)]) -> Self {
         let owned = |(path, text): &(&str, &str)| (PathBuf::from(path), (*text).to_owned());
-        Self(files.iter().map(owned).collect())
+        let (rust, others) = files
+            .iter()
+            .map(owned)
+            .partition(|(path, _): &(PathBuf, String)| path.extension() == Some("rs".as_ref()));
+        let others: BTreeMap<PathBuf, String> = others;
+        Self {
+            rust,
+            others: others.into_keys().collect(),
+        }
     }
 
     /// The text of one file.
     pub fn get(&self, path: &Path) -> Option<&str> {
-        self.0.get(path).map(String::as_str)
+        self.rust.get(path).map(String::as_str)
     }
 
-    /// Every file, in the order of paths.
+    /// Paths of the files that are not Rust.
+    pub fn others(&self) -> impl Iterator<Item = &Path> {
+        self.others.iter().map(PathBuf::as_path)
+    }
+
+    /// Every Rust file, in the order of paths.
     pub fn files(&self) -> impl Iterator<Item = (&Path, &str)> {
-        self.0
+        self.rust
             .iter()
             .map(|(path, text)| (path.as_path(), text.as_str()))
     }
 
-    /// The files below a folder.
+    /// The Rust files below a folder.
     pub fn below(&self, folder: &str) -> impl Iterator<Item = (&Path, &str)> {
         self.files()
             .filter(move |(path, _)| path.starts_with(folder))
@@ -76,9 +93,15 @@ fn read(root: &Path, folder: &Path, sources: &mut Sources) {
             if !name.starts_with('.') && name != "target" && name != "node_modules" {
                 read(root, &path, sources);
             }
-        } else if name.ends_with(".rs") {
-            let place = path.strip_prefix(root).unwrap().to_owned();
-            sources.0.insert(place, fs::read_to_string(&path).unwrap());
+            continue;
+        }
+        let place = path.strip_prefix(root).unwrap().to_owned();
+        if name.ends_with(".rs") {
+            sources
+                .rust
+                .insert(place, fs::read_to_string(&path).unwrap());
+        } else {
+            sources.others.push(place);
         }
     }
 }
