@@ -38,8 +38,8 @@ pub enum Ending {
     ResetReceived = 13,
     /// A reset was accepted in SYN_SENT.
     Refused = 14,
-    /// SYN_SENT ended with an error that was neither a reset nor a timeout: ICMP.
-    ConnectError = 15,
+    /// SYN_SENT ended since ICMP says that the port is unreachable (ECONNREFUSED).
+    RefusedByIcmp = 15,
     /// We reset it while closing or disconnecting (state already CLOSE).
     ResetSent = 16,
     /// We reset it in a live state outside every timer, reason TCP_STATE: `tcp_abort`.
@@ -52,6 +52,11 @@ pub enum Ending {
     RequestAbandoned = 20,
     /// A live state became CLOSE with an error, on no path that was seen.
     Unexplained = 21,
+    /// SYN_SENT ended since ICMP, of a router or of our own host, says anything else: no way there, no
+    /// neighbour, prohibited.
+    Unreachable = 22,
+    /// Closed in SYN_SENT after SYNs had stayed unanswered, before the kernel gave up.
+    ConnectAbandoned = 23,
 }
 
 impl Ending {
@@ -59,7 +64,7 @@ impl Ending {
     pub const COUNT: usize = 32;
 
     /// All that can end a connection.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Keepalive,
         Self::KeepaliveUserTimeout,
         Self::Retransmission,
@@ -74,13 +79,15 @@ impl Ending {
         Self::Timer,
         Self::ResetReceived,
         Self::Refused,
-        Self::ConnectError,
+        Self::RefusedByIcmp,
         Self::ResetSent,
         Self::Abort,
         Self::ResetSentLive,
         Self::RequestExpired,
         Self::RequestAbandoned,
         Self::Unexplained,
+        Self::Unreachable,
+        Self::ConnectAbandoned,
     ];
 
     /// Those that the kernel counted in `TCPAbortOnTimeout`, a bit each.

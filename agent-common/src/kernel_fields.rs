@@ -37,6 +37,8 @@ macro_rules! kernel_fields {
                     protocol: u16 = Required("sk_protocol");
                     /// An errno, 0 if none.
                     err: u32 = Required("sk_err");
+                    /// What ICMP said while the socket was in use, an errno; 0 if nothing, or once read.
+                    err_soft: u32 = Required("sk_err_soft");
                     shutdown: u8 = Required("sk_shutdown");
                     uid: u32 = Required("sk_uid");
                     /// A child inherits its listener's.

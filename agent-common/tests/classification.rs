@@ -74,7 +74,10 @@ fn each_ending_is_named_in_one_file() {
         let file = match ending {
             Ending::ResetSent | Ending::ResetSentLive => "hooks/active_reset.rs",
             Ending::ResetReceived | Ending::Refused => "hooks/reset_received.rs",
-            Ending::ConnectError | Ending::Unexplained => "hooks/set_state.rs",
+            Ending::RefusedByIcmp
+            | Ending::Unreachable
+            | Ending::ConnectAbandoned
+            | Ending::Unexplained => "hooks/set_state.rs",
             Ending::RequestExpired | Ending::RequestAbandoned => "request.rs",
             // tcp_abort() resets connections; in SYN_SENT and LAST_ACK it only closes them.
             Ending::Abort => {

@@ -82,21 +82,25 @@ fn outside(current: &mut TimerContext, sock: Sock, old: u8) -> Option<()> {
     Some(())
 }
 
-/// What a change to CLOSE with an error means outside every timer context, and without a reset received.
+/// What a change to CLOSE means outside every timer context, and without a reset received.
 /// None where a reset of ours may follow, which shows it: `__tcp_close` has set `sk_shutdown` before.
 #[inline(always)]
 fn outside_timers(sock: Sock, old: u8) -> Option<Option<Ending>> {
     const ECONNABORTED: u32 = 103;
     let error = sock.get(fields::err())?;
     if error == 0 {
-        return Some(None);
+        return if old == state::SYN_SENT {
+            abandoned(sock)
+        } else {
+            Some(None)
+        };
     }
     // tcp_abort() sets it just before, and nobody else does; a SYN_SENT or LAST_ACK gets no reset.
     if error == ECONNABORTED {
         return Some(Some(Ending::Abort));
     }
     Some(match old {
-        state::SYN_SENT => Some(Ending::ConnectError),
+        state::SYN_SENT => Some(by_icmp(error)),
         state::ESTABLISHED | state::SYN_RECV | state::FIN_WAIT1 | state::CLOSE_WAIT
             if sock.is_dead()? || sock.get(fields::shutdown())? != SHUTDOWN_MASK =>
         {
@@ -104,6 +108,30 @@ fn outside_timers(sock: Sock, old: u8) -> Option<Option<Ending>> {
         }
         _ => None,
     })
+}
+
+/// What ICMP said of a connect: tcp_v4_err() and tcp_v6_err() make an errno of it.
+#[inline(always)]
+fn by_icmp(error: u32) -> Ending {
+    const ECONNREFUSED: u32 = 111;
+    if error == ECONNREFUSED {
+        Ending::RefusedByIcmp
+    } else {
+        Ending::Unreachable
+    }
+}
+
+/// What it means that a process closes or disconnects a socket in SYN_SENT. ICMP that came while the
+/// process used the socket has left its error for later. Without that, and without a SYN that had to be
+/// sent again, nothing was wrong with the peer.
+#[inline(always)]
+fn abandoned(sock: Sock) -> Option<Option<Ending>> {
+    let error = sock.get(fields::err_soft())?;
+    if error != 0 {
+        return Some(Some(by_icmp(error)));
+    }
+    let is_unanswered = sock.get(fields::retransmits())? != 0;
+    Some(is_unanswered.then_some(Ending::ConnectAbandoned))
 }
 
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]

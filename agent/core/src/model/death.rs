@@ -1,7 +1,8 @@
 //! The cause of a death, from the code path that ended the connection.
 //!
 //! # Invariants
-//! errno plays no part: `sk_err` may be an ICMP error or have been read already.
+//! errno plays no part but in SYN_SENT, where it is what ICMP said: elsewhere `sk_err` may be an old ICMP
+//! error, or have been read already.
 
 use halfopen_common::Ending;
 
@@ -24,8 +25,12 @@ pub enum Cause {
     ResetSent,
     /// An orphan, closed by its application, timed out.
     Orphan,
-    /// The peer refused the connection.
+    /// The peer refused the connection: a reset, or ICMP says that the port is unreachable.
     Refused,
+    /// The peer cannot be reached: ICMP, of a router or of our own host, ended the connect.
+    Unreachable,
+    /// The application gave up a connect whose SYNs had stayed unanswered.
+    ConnectAbandoned,
     /// An administrator killed it (`ss -K`).
     Administrative,
     /// None of the above could be established.
@@ -34,7 +39,7 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Keepalive,
         Self::UserTimeout,
         Self::Retransmission,
@@ -44,6 +49,8 @@ impl Cause {
         Self::ResetSent,
         Self::Orphan,
         Self::Refused,
+        Self::Unreachable,
+        Self::ConnectAbandoned,
         Self::Administrative,
         Self::Unknown,
     ];
@@ -61,6 +68,8 @@ impl Cause {
             Self::ResetSent => "reset_sent",
             Self::Orphan => "orphan",
             Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::ConnectAbandoned => "connect_abandoned",
             Self::Administrative => "administrative",
             Self::Unknown => "unknown",
         }
@@ -132,8 +141,9 @@ pub const fn cause(ending: Ending) -> Option<Cause> {
         | Ending::OrphanFinWait2
         | Ending::RequestAbandoned => Cause::Orphan,
         Ending::ResetReceived => Cause::ResetReceived,
-        // ICMP says that the host, the port or the way there is closed.
-        Ending::Refused | Ending::ConnectError => Cause::Refused,
+        Ending::Refused | Ending::RefusedByIcmp => Cause::Refused,
+        Ending::Unreachable => Cause::Unreachable,
+        Ending::ConnectAbandoned => Cause::ConnectAbandoned,
         Ending::ResetSent | Ending::ResetSentLive => Cause::ResetSent,
         Ending::Abort => Cause::Administrative,
         Ending::Timer | Ending::Unexplained => Cause::Unknown,
@@ -152,7 +162,9 @@ pub const fn path(ending: Ending) -> Option<Path> {
         | Ending::Accept
         | Ending::RequestExpired
         | Ending::Refused
-        | Ending::ConnectError => Path::Handshake,
+        | Ending::RefusedByIcmp
+        | Ending::Unreachable
+        | Ending::ConnectAbandoned => Path::Handshake,
         Ending::Orphan | Ending::OrphanFinWait2 => Path::Orphan,
         Ending::OrphanMemory => Path::Memory,
         Ending::ResetReceived => Path::ResetReceived,

@@ -33,6 +33,12 @@ const NO_TCP: &str = "policy drop; meta l4proto != tcp accept;";
 const UNREACHABLE: &str =
     "policy accept; meta l4proto tcp reject with icmpx type host-unreachable;";
 
+/// Answers TCP as a firewall does that forbids it.
+const PROHIBITED: &str = "policy accept; meta l4proto tcp reject with icmpx type admin-prohibited;";
+
+/// Answers TCP as a host does on which nothing has the port.
+const NO_PORT: &str = "policy accept; meta l4proto tcp reject with icmpx type port-unreachable;";
+
 /// Drops all of TCP but the opening of a connection.
 const ONLY_SYN: &str = "policy accept; tcp flags & syn == 0 drop;";
 
@@ -187,6 +193,31 @@ impl Pair {
     /// When `nft` refuses.
     pub fn unreachable_server(&self) -> Result<(), Error> {
         self.server.nft(&filter("input", UNREACHABLE))
+    }
+
+    /// A firewall on the way answers that the server is out of bounds.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn prohibited_server(&self) -> Result<(), Error> {
+        self.server.nft(&filter("input", PROHIBITED))
+    }
+
+    /// The server answers that the port is unreachable, by ICMP.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn unreachable_port(&self) -> Result<(), Error> {
+        self.server.nft(&filter("input", NO_PORT))
+    }
+
+    /// Nobody has the server's address any more: the client looks for its neighbour in vain.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub fn nobody_at_server(&self) -> Result<(), Error> {
+        self.server.ip(&format!("addr flush dev {LINK}\n"))?;
+        self.client.ip(&format!("neigh flush dev {LINK}\n"))
     }
 
     /// The server's firewall lets connections begin, and swallows what follows.

@@ -5,6 +5,13 @@ use std::{collections::BTreeMap, fs};
 
 use crate::Error;
 
+/// Files, and the groups of counters in them.
+const GROUPS: [(&str, &str); 3] = [("snmp", "Tcp"), ("netstat", "TcpExt"), ("snmp", "Icmp")];
+
+/// ICMP messages received that say that something is unreachable; of its group this one alone is kept, since
+/// others have names that TCP has too.
+pub(crate) const ICMP_ERRORS: &str = "InDestUnreachs";
+
 /// Counters by the kernel's name, without their group: `OutRsts`, `TCPKeepAlive`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counters(BTreeMap<String, u64>);
@@ -14,7 +21,7 @@ impl Counters {
     /// made all are 0, so what they show is what happened in it.
     pub(crate) fn here() -> Result<Self, Error> {
         let mut counters = Self::default();
-        for (file, group) in [("snmp", "Tcp"), ("netstat", "TcpExt")] {
+        for (file, group) in GROUPS {
             let path = format!("/proc/thread-self/net/{file}");
             let text = fs::read_to_string(&path).map_err(|source| Error::System {
                 tried: format!("read {path}"),
@@ -22,7 +29,8 @@ impl Counters {
                 help: "check that /proc is mounted",
             })?;
             let read = parse(&text, group).map_err(|why| Error::Format { what: path, why })?;
-            counters.0.extend(read);
+            let own = |(name, _): &(String, u64)| group != "Icmp" || name == ICMP_ERRORS;
+            counters.0.extend(read.into_iter().filter(own));
         }
         Ok(counters)
     }

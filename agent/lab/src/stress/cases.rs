@@ -50,7 +50,7 @@ const fn unacknowledged(death: ExpectedDeath) -> EndExpectation {
 /// Few enough probes to be quick, and an idle time that is the shortest there is.
 const PROBES: u64 = 2;
 
-pub(super) const CASES: [StressCase; 13] = [
+pub(super) const CASES: [StressCase; 15] = [
     StressCase {
         name: "keepalive",
         title: "idle, keepalive 1/1/2, peer silent",
@@ -243,6 +243,37 @@ pub(super) const CASES: [StressCase; 13] = [
         },
     },
     StressCase {
+        name: "unreachable",
+        title: "SYN answered by ICMP: host unreachable",
+        share: 30,
+        family: Family::Ipv4,
+        // Each SYN is answered, however many there are in a second.
+        sysctls: &[("ipv4/icmp_ratemask", "0")],
+        ends: DyingEnd::Connecting,
+        act: Action::Unreachable,
+        dying: EndExpectation {
+            death: Some(ExpectedDeath::new("unreachable", "handshake")),
+            kernel: &[("AttemptFails", ONE)],
+            agent: &[],
+        },
+        other: QUIET,
+    },
+    StressCase {
+        name: "connect-abandoned",
+        title: "SYN into silence, closed after a timeout",
+        share: 30,
+        family: Family::Ipv4,
+        sysctls: &[],
+        ends: DyingEnd::Connecting,
+        act: Action::AbandonConnect,
+        dying: EndExpectation {
+            death: Some(ExpectedDeath::new("connect_abandoned", "handshake")),
+            kernel: &[("TCPTimeouts", KernelFigure::AtLeast(1))],
+            agent: &[],
+        },
+        other: QUIET,
+    },
+    StressCase {
         name: "administrative",
         title: "killed by an administrator (SOCK_DESTROY)",
         share: 50,
@@ -260,7 +291,7 @@ pub(super) const CASES: [StressCase; 13] = [
     StressCase {
         name: "orderly",
         title: "closed in good order: no death at all",
-        share: 150,
+        share: 90,
         family: Family::Ipv6,
         sysctls: &[],
         ends: DyingEnd::Either,
@@ -294,6 +325,7 @@ mod tests {
             Vec::from_iter(causes),
             [
                 "administrative",
+                "connect_abandoned",
                 "connect_timeout",
                 "keepalive",
                 "orphan",
@@ -301,6 +333,7 @@ mod tests {
                 "reset_received",
                 "reset_sent",
                 "retransmission",
+                "unreachable",
                 "user_timeout",
                 "window_probe",
             ]

@@ -82,7 +82,10 @@ impl Fixture {
             fixture.pair.client.sysctl(sysctl, value)?;
             fixture.pair.server.sysctl(sysctl, value)?;
         }
-        if !matches!(case.act, Action::Refused | Action::SynTimeout) {
+        if !matches!(
+            case.act,
+            Action::Refused | Action::SynTimeout | Action::AbandonConnect | Action::Unreachable
+        ) {
             let (at, is_small) = (fixture.server(), fixture.is_small());
             let listener = fixture
                 .pair
@@ -92,7 +95,8 @@ impl Fixture {
             fixture.listener = Some(listener);
         }
         match case.act {
-            Action::SynTimeout => fixture.pair.drop_at_server()?,
+            Action::SynTimeout | Action::AbandonConnect => fixture.pair.drop_at_server()?,
+            Action::Unreachable => fixture.pair.unreachable_server()?,
             Action::SynAckTimeout => fixture.pair.drop_inbound_at_client()?,
             Action::Keepalive(_) | Action::SendUnacked(_) | Action::ZeroWindow | Action::Orphan => {
                 fixture.pair.drop_marked()?;
@@ -145,11 +149,17 @@ impl Fixture {
         kept.extend(sockets);
     }
 
-    /// Lets go of those whose connection has ended, of which there may be more than descriptors.
-    pub(super) fn reap(&self) {
+    /// Lets go of those whose connection has ended, of which there may be more than descriptors; gives up
+    /// connects whose turn it is. How many are left.
+    pub(super) fn reap(&self) -> usize {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_done = match self.case.act {
+            Action::AbandonConnect => stress_sockets::is_unanswered,
+            _ => stress_sockets::has_ended,
+        };
         // What cannot be asked is kept.
-        kept.retain(|socket| !stress_sockets::has_ended(socket).unwrap_or(false));
+        kept.retain(|socket| !is_done(socket).unwrap_or(false));
+        kept.len()
     }
 
     pub(super) fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> Error + use<> {
@@ -164,6 +174,10 @@ impl Fixture {
 
     /// Whether all that was done has come to its end, by the kernel's own counters.
     pub(super) fn is_over(&self) -> Result<bool, Error> {
+        // No counter tells that a connect was given up.
+        if matches!(self.case.act, Action::AbandonConnect) && self.reap() != 0 {
+            return Ok(false);
+        }
         let ledger = self.ledger().clone();
         for (end, counters) in ENDS.into_iter().zip(self.counters()?) {
             let reached = |counter| {

@@ -69,7 +69,9 @@ impl Fixture {
             })
             .collect();
         let kept = match self.case.act {
-            Action::SynTimeout => self.send_syn(&ports)?,
+            Action::SynTimeout | Action::AbandonConnect | Action::Unreachable => {
+                self.send_syn(&ports)?
+            }
             Action::SynAckTimeout => {
                 // Nothing follows the SYN.
                 drop(self.send_syn(&ports)?);

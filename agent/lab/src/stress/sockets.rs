@@ -88,6 +88,12 @@ pub(super) fn has_ended(socket: &Socket) -> io::Result<bool> {
     Ok(info(socket)?[STATE] == TCP_CLOSE)
 }
 
+/// Whether the latest segment had to be sent again and is unanswered (`tcpi_retransmits`).
+pub(super) fn is_unanswered(socket: &Socket) -> io::Result<bool> {
+    const RETRANSMITS: usize = 2;
+    Ok(info(socket)?[RETRANSMITS] != 0)
+}
+
 /// TCP_INFO; what a kernel does not have stays 0.
 fn info(socket: &Socket) -> io::Result<[u8; 512]> {
     let mut info = [0_u8; 512];

@@ -46,8 +46,8 @@ fn moved(cause: &str, end: End) -> &'static [&'static str] {
         ("reset_sent" | "reset_received" | "administrative", _) => &["EstabResets"],
         ("orphan", _) => &["TCPAbortOnTimeout"],
         ("connect_timeout", End::Client) => &["TCPAbortOnTimeout", "AttemptFails"],
-        ("refused", _) => &["AttemptFails"],
-        // A request socket's end moves none.
+        ("refused" | "unreachable", _) => &["AttemptFails"],
+        // Neither a request socket's end nor a connect that is given up moves any.
         _ => &[],
     }
 }

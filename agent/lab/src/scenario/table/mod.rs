@@ -6,6 +6,7 @@
 //! kernels, and from the kernel's own counters.
 
 mod alive;
+mod connects;
 mod halves;
 mod handshakes;
 mod idle;
@@ -18,7 +19,7 @@ use crate::scenario::definition::Scenario;
 
 /// Every scenario, by number.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    let groups: [&'static [Scenario]; 8] = [
+    let groups: [&'static [Scenario]; 9] = [
         handshakes::SCENARIOS,
         idle::SCENARIOS,
         unanswered::SCENARIOS,
@@ -27,6 +28,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         resets::SCENARIOS,
         revivals::SCENARIOS,
         unframed::SCENARIOS,
+        connects::SCENARIOS,
     ];
     let mut scenarios: Vec<&Scenario> = groups.into_iter().flatten().collect();
     scenarios.sort_by_key(|scenario| (scenario.number, scenario.offset));
@@ -56,7 +58,10 @@ mod tests {
     #[test]
     fn the_whole_table_is_there() {
         let numbers: BTreeSet<u16> = all().map(|scenario| scenario.number).collect();
-        // Those of the table, and eleven beyond it.
-        assert_eq!(Vec::from_iter(numbers), Vec::from_iter(1..=31));
+        // Those of the first table, eleven beyond it, and of the second.
+        assert_eq!(
+            Vec::from_iter(numbers),
+            Vec::from_iter((1..=31).chain([35, 37, 38]))
+        );
     }
 }
