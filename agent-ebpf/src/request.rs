@@ -1,7 +1,7 @@
 //! Request sockets (SYN_RECV): what is read of them, and how they end unfulfilled. They are far smaller
 //! than full sockets, and are never read as such.
 
-use halfopen_common::{Ending, GroupKey, Loss, Record, RequestTimer, direction, state};
+use halfopen_common::{Ending, Event, GroupKey, Loss, Record, RequestTimer, direction, state};
 use zerocopy::FromZeros as _;
 
 use crate::{
@@ -36,7 +36,7 @@ fn try_enter(timer: u64) -> Option<()> {
     Some(())
 }
 
-/// Its timer has run: one that goes on has counted a timeout, one that was dropped has not
+/// Its timer has run: one that goes on has counted a timeout in `num_timeout`, one that was dropped has not
 /// (`reqsk_timer_handler`, net/ipv4/inet_connection_sock.c).
 #[inline(always)]
 pub fn exit(timer: u64) {
@@ -51,9 +51,9 @@ pub fn exit(timer: u64) {
     if running.request == 0 || timer != 0 && running.timer != timer {
         return;
     }
-    let ended = ended(running);
+    let counted = count(running);
     running.request = 0;
-    if ended.is_none() {
+    if counted.is_none() {
         maps::lose(Loss::Unreadable);
     }
 }
@@ -64,24 +64,25 @@ fn timeouts(request: u64) -> Option<u8> {
     read(request, Offset::new(kernel!(num_timeout)))
 }
 
-/// The memory of a freed request still reads as one until a grace period has passed.
+/// Counts the timeout, as TCPTimeouts does, and the end, if it was one. The memory of a freed request still
+/// reads as one until a grace period has passed.
 #[inline(always)]
-fn ended(running: &RequestTimer) -> Option<()> {
-    let timeouts = timeouts(running.request)?;
-    if timeouts != running.timeouts {
-        return Some(());
-    }
-    died(Sock(running.request), Sock(running.listener))
+fn count(running: &RequestTimer) -> Option<()> {
+    let (request, listener) = (Sock(running.request), Sock(running.listener));
+    let ending = if timeouts(running.request)? != running.timeouts {
+        Ending::None
+    } else if listener.get(fields::state())? == state::LISTEN {
+        Ending::RequestExpired
+    } else {
+        Ending::RequestAbandoned
+    };
+    ran(request, listener, ending as u8)
 }
 
 #[inline(never)]
-fn died(request: Sock, listener: Sock) -> Option<()> {
+fn ran(request: Sock, listener: Sock, ending: u8) -> Option<()> {
     let mut record = Record::new_zeroed();
-    record.ending = if listener.get(fields::state())? == state::LISTEN {
-        Ending::RequestExpired as u8
-    } else {
-        Ending::RequestAbandoned as u8
-    };
+    record.ending = ending;
     record.state = state::SYN_RECV;
     record.direction = direction::INBOUND;
     record.cgroup = listener.cgroup();
@@ -101,6 +102,13 @@ fn died(request: Sock, listener: Sock) -> Option<()> {
     record.first_ns = began_us * 1000;
     record.last_ns = now_ns();
     let group: GroupKey = record.group();
+    // A listener that was closed is found out before the timeout is counted.
+    if ending != Ending::RequestAbandoned as u8 {
+        record::count(&group, Event::RetransmissionTimeout, 1);
+    }
+    if ending == Ending::None as u8 {
+        return Some(());
+    }
     record::count_ending(&group, record.ending);
     event_record::request_death(request, &record);
     if record.first_ns != 0 {

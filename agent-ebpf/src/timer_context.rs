@@ -40,7 +40,9 @@ fn try_open(kind: u8, sock: Sock, timer: u64) -> Option<()> {
     context.state = sock.get(fields::state())?;
     context.dead = sock.is_dead()?;
     context.pending = sock.get(fields::pending())?;
-    context.in_flight = sock.get(fields::packets_out())? != 0;
+    // A Fast Open child's SYN-ACK is in no queue.
+    context.in_flight =
+        sock.get(fields::packets_out())? != 0 || sock.get(fields::fastopen_rsk())? != 0;
     context.owned = sock.get(fields::owned())? != 0;
     context.resets = 0;
     context.closed = false;

@@ -20,11 +20,10 @@ fn enter(sock: u64) {
     }
 }
 
-/// A Fast Open child's SYN-ACK timer and a firing with nothing outstanding are no timeouts of a
-/// connection.
+/// A firing with nothing outstanding is no timeout; a Fast Open child's SYN-ACK is in no queue.
 #[inline(always)]
 fn count(sock: Sock) -> Option<()> {
-    if sock.get(fields::fastopen_rsk())? != 0 || sock.get(fields::packets_out())? == 0 {
+    if sock.get(fields::fastopen_rsk())? == 0 && sock.get(fields::packets_out())? == 0 {
         return Some(());
     }
     record::timed_out(sock)

@@ -40,7 +40,7 @@ pub enum Role {
     States,
     /// Forgets sockets at their end.
     Ends,
-    /// Tells when a handshake was given up.
+    /// Counts timeouts of SYN-ACKs, and tells when a handshake was given up.
     Requests,
 }
 
@@ -272,7 +272,7 @@ pub const HOOKS: [Hook; 10] = [
     },
     Hook {
         name: "reqsk_timer_handler",
-        purpose: "handshakes given up on the accepting side",
+        purpose: "timeouts of SYN-ACKs, and handshakes given up on the accepting side",
         role: Role::Requests,
         ways: &[
             way(

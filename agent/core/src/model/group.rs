@@ -30,7 +30,7 @@ pub struct Counts {
     pub window_probes: u64,
     /// Zero-window probes after which the peer was heard before the next one.
     pub window_probes_answered: u64,
-    /// Retransmission timeouts (RFC 6298), those against a zero window included.
+    /// Retransmission timeouts (RFC 6298): of data, SYNs and SYN-ACKs, those against a zero window included.
     pub retransmission_timeouts: u64,
     /// Resets accepted from the peer.
     pub resets_received: u64,
