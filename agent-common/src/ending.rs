@@ -57,6 +57,9 @@ pub enum Ending {
     Unreachable = 22,
     /// Closed in SYN_SENT after SYNs had stayed unanswered, before the kernel gave up.
     ConnectAbandoned = 23,
+    /// A reset was accepted while a keepalive or window probe was unanswered: the peer has no such connection
+    /// any more (RFC 9293, 3.5.2, group 1).
+    PeerForgot = 24,
 }
 
 impl Ending {
@@ -64,7 +67,7 @@ impl Ending {
     pub const COUNT: usize = 32;
 
     /// All that can end a connection.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Keepalive,
         Self::KeepaliveUserTimeout,
         Self::Retransmission,
@@ -88,6 +91,7 @@ impl Ending {
         Self::Unexplained,
         Self::Unreachable,
         Self::ConnectAbandoned,
+        Self::PeerForgot,
     ];
 
     /// Those that the kernel counted in `TCPAbortOnTimeout`, a bit each.

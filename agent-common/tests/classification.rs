@@ -73,7 +73,9 @@ fn each_ending_is_named_in_one_file() {
     for ending in Ending::ALL {
         let file = match ending {
             Ending::ResetSent | Ending::ResetSentLive => "hooks/active_reset.rs",
-            Ending::ResetReceived | Ending::Refused => "hooks/reset_received.rs",
+            Ending::ResetReceived | Ending::Refused | Ending::PeerForgot => {
+                "hooks/reset_received.rs"
+            }
             Ending::RefusedByIcmp
             | Ending::Unreachable
             | Ending::ConnectAbandoned

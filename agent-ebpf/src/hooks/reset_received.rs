@@ -7,7 +7,7 @@ use aya_ebpf::{
     programs::{FEntryContext, ProbeContext, RawTracePointContext},
 };
 use aya_log_ebpf::debug;
-use halfopen_common::{Ending, Event, Loss, Outstanding, event_kind, state};
+use halfopen_common::{Ending, Event, Loss, Outstanding, Record, event_kind, state};
 
 use crate::{event_record, fields, maps, record, sock::Sock};
 
@@ -34,6 +34,8 @@ fn try_received(ctx: &impl EbpfContext, sock: Sock) -> Option<()> {
     record::count(&touched.group, Event::ResetReceived, 1);
     let ending = if state == state::SYN_SENT {
         Ending::Refused
+    } else if touched.record.is_some_and(is_probed) {
+        Ending::PeerForgot
     } else {
         Ending::ResetReceived
     };
@@ -49,6 +51,14 @@ fn try_received(ctx: &impl EbpfContext, sock: Sock) -> Option<()> {
     unsafe { (*context).reset = sock.0 };
     debug!(ctx, "reset received: state {}, sock {:x}", state, sock.0);
     Some(())
+}
+
+/// Whether a probe is unanswered. A reset leaves the times at which the peer was heard as they were.
+#[inline(always)]
+fn is_probed(record: *mut Record) -> bool {
+    // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
+    let outstanding = unsafe { (*record).outstanding };
+    outstanding == Outstanding::KEEPALIVE || outstanding == Outstanding::WINDOW
 }
 
 #[fentry(function = "tcp_reset")]

@@ -93,6 +93,9 @@ pub enum Path {
     Memory,
     /// A reset from the peer.
     ResetReceived,
+    /// A reset from the peer in answer to a probe: it has forgotten the connection, since it was restarted or
+    /// another host took its place.
+    PeerForgot,
     /// A reset of ours.
     ResetSent,
     /// `tcp_abort`: an administrator.
@@ -115,6 +118,7 @@ impl Path {
             Self::Orphan => "orphan",
             Self::Memory => "memory",
             Self::ResetReceived => "reset_received",
+            Self::PeerForgot => "peer_forgot",
             Self::ResetSent => "reset_sent",
             Self::Abort => "abort",
             Self::ListenerClosed => "listener_closed",
@@ -140,7 +144,7 @@ pub const fn cause(ending: Ending) -> Option<Cause> {
         | Ending::OrphanMemory
         | Ending::OrphanFinWait2
         | Ending::RequestAbandoned => Cause::Orphan,
-        Ending::ResetReceived => Cause::ResetReceived,
+        Ending::ResetReceived | Ending::PeerForgot => Cause::ResetReceived,
         Ending::Refused | Ending::RefusedByIcmp => Cause::Refused,
         Ending::Unreachable => Cause::Unreachable,
         Ending::ConnectAbandoned => Cause::ConnectAbandoned,
@@ -168,6 +172,7 @@ pub const fn path(ending: Ending) -> Option<Path> {
         Ending::Orphan | Ending::OrphanFinWait2 => Path::Orphan,
         Ending::OrphanMemory => Path::Memory,
         Ending::ResetReceived => Path::ResetReceived,
+        Ending::PeerForgot => Path::PeerForgot,
         Ending::ResetSent | Ending::ResetSentLive => Path::ResetSent,
         Ending::Abort => Path::Abort,
         Ending::RequestAbandoned => Path::ListenerClosed,

@@ -25,7 +25,7 @@ const EINVAL: i32 = 22;
 const EOPNOTSUPP: i32 = 95;
 
 /// Kills the connection between these ends, in the calling thread's namespace.
-pub(crate) fn destroy(local: SocketAddr, remote: SocketAddr) -> Result<(), Error> {
+pub fn destroy(local: SocketAddr, remote: SocketAddr) -> Result<(), Error> {
     let failed = |source| {
         Error::needs_root(
             format!("destroy the connection {local} to {remote}"),

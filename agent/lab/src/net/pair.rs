@@ -20,6 +20,9 @@ pub(crate) const MARK: u32 = 46 << 2;
 /// Drops the packets of sockets that have set [`MARK`], IPv4 alone.
 const NO_MARKED: &str = "policy accept; ip dscp 46 drop;";
 
+/// Takes back what a firewall was told.
+const RESTORE: &str = "delete table inet halfopen_lab\n";
+
 /// The name of each host's end of the cable.
 const LINK: &str = "lab0";
 
@@ -184,7 +187,7 @@ impl Pair {
     /// # Errors
     /// When `nft` refuses.
     pub fn restore_server(&self) -> Result<(), Error> {
-        self.server.nft("delete table inet halfopen_lab\n")
+        self.server.nft(RESTORE)
     }
 
     /// Somebody says by ICMP that the server cannot be reached.
@@ -245,6 +248,14 @@ impl Pair {
         let rules = filter("input", NO_MARKED);
         self.client.nft(&rules)?;
         self.server.nft(&rules)
+    }
+
+    /// The client's firewall lets everything pass again.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn restore_client(&self) -> Result<(), Error> {
+        self.client.nft(RESTORE)
     }
 
     /// The client's own firewall swallows what it sends.

@@ -252,6 +252,17 @@ impl Stage {
             .run(move || destroy::destroy(local, remote))?
     }
 
+    /// Kills the server's end of the connection, as an administrator would.
+    ///
+    /// # Errors
+    /// When the kernel cannot, or refuses.
+    pub fn kill_server(&self) -> Result<(), Error> {
+        let (local, remote) = (self.server, self.client);
+        self.pair
+            .server
+            .run(move || destroy::destroy(local, remote))?
+    }
+
     /// Waits until the client's counter has reached a number.
     ///
     /// # Errors

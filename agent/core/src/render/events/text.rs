@@ -135,6 +135,8 @@ fn cause(form: &Form) -> String {
         (Some(cause), Some(path)) if cause == "user_timeout" => {
             format!("{cause}/{}", plain(path))
         }
+        // A peer that was restarted, and one that is there and does not want to go on.
+        (Some(cause), Some(path)) if path == "peer_forgot" => format!("{cause}/{}", plain(path)),
         // Not for want of an answer: the kernel or its own side gave it up.
         (Some(cause), Some(path)) if cause == "orphan" && path != cause => {
             format!("{cause}/{}", plain(path))

@@ -4,8 +4,14 @@ use std::{io::Write, mem::MaybeUninit, time::Duration};
 
 use crate::{
     Error,
-    classify::expectations::{AgentFigure, KernelFigure, RESET, SideExpectation},
-    net::open::Timeouts,
+    classify::{
+        expectations::{AgentFigure, KernelFigure, RESET, SideExpectation},
+        liveness::HEALTHY,
+    },
+    net::{
+        end::End,
+        open::{Timeouts, keepalive},
+    },
     scenario::{
         definition::{IPV4, IPV6, Scenario, V4_ONLY},
         stage::{SocketPair, Stage},
@@ -94,10 +100,53 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         liveness: &[],
         trigger: refused,
     },
+    Scenario {
+        number: 45,
+        variant: "",
+        offset: 0,
+        title: "the server was restarted: it answers a keepalive probe with a reset",
+        forms: V4_ONLY,
+        client: SideExpectation {
+            kernel: &[
+                ("TCPKeepAlive", KernelFigure::AtLeast(1)),
+                ("EstabResets", KernelFigure::Exactly(1)),
+            ],
+            agent: &[
+                ("keepalive_probes", AgentFigure::Kernel("TCPKeepAlive")),
+                ("resets_received", ONE),
+                ("deaths{reset_received}", ONE),
+            ],
+        },
+        // One that the client does not get, and one that answers for no connection.
+        server: SideExpectation {
+            kernel: &[
+                ("OutRsts", KernelFigure::Exactly(2)),
+                ("EstabResets", KernelFigure::Exactly(1)),
+            ],
+            agent: &[
+                ("resets_sent{tcp_state}", ONE),
+                ("deaths{administrative}", ONE),
+            ],
+        },
+        liveness: &[End::Client.may_be(HEALTHY), End::Server.may_be(HEALTHY)],
+        trigger: forgotten,
+    },
 ];
 
 /// The number after the table's last.
 const REFUSED: u16 = 21;
+
+fn forgotten(stage: &Stage) -> Result<(), Error> {
+    let connection = stage.connect(keepalive(1, 1, 9))?;
+    // The server's end goes, and the client does not learn of it.
+    stage.pair.drop_inbound_at_client()?;
+    stage.kill_server()?;
+    stage.server_counts("EstabResets", 1)?;
+    stage.pair.restore_client()?;
+    connection.enable_keepalive()?;
+    stage.keep([connection.client, connection.server]);
+    stage.client_counts("EstabResets", 1).map(drop)
+}
 
 fn unread(stage: &Stage) -> Result<(), Error> {
     let SocketPair { client, server } = stage.connect(Timeouts::default())?;
