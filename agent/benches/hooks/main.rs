@@ -3,7 +3,7 @@
 //!
 //! # Invariants
 //! Both sides of a comparison use the same loaded programs: loading them anew changes the figures.
-//! The figures are printed, not judged.
+//! The figures are printed, not checked.
 
 mod events;
 #[path = "../common/network.rs"]

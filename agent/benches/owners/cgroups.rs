@@ -17,7 +17,7 @@ use halfopen::host::cgroups::Cgroups;
 use crate::child::Child;
 
 /// Processes in them end as soon as the benchmark does, and the kernel needs a moment for it.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Cgroups for as long as this lives, named as systemd names those of its units.
@@ -67,7 +67,7 @@ pub fn sweep(root: &Path) -> Result<()> {
     rustix::process::setsid().context("leaving the terminal")?;
     println!("ready");
     let _ = io::stdin().read(&mut [0])?;
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     loop {
         match remove(root) {
             Err(error) if error.kind() != ErrorKind::NotFound && Instant::now() < end => {

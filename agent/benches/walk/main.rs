@@ -2,7 +2,7 @@
 //! sockets as asked for, and what each does to a connection that is busy meanwhile.
 //!
 //! # Invariants
-//! Only figures of one round are compared: the machine's speed drifts. They are printed, not judged.
+//! Only figures of one round are compared: the machine's speed drifts. They are printed, not checked.
 
 mod args;
 #[path = "../common/child.rs"]

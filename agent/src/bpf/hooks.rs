@@ -39,7 +39,7 @@ pub enum Role {
     /// Tells deaths.
     States,
     /// Forgets sockets at their end.
-    Ends,
+    Destroy,
     /// Counts timeouts of SYN-ACKs, and tells when a handshake was given up.
     Requests,
 }
@@ -53,7 +53,7 @@ impl Role {
                 | Self::ReplyResets
                 | Self::ResetsReceived
                 | Self::States
-                | Self::Ends
+                | Self::Destroy
         )
     }
 }
@@ -263,7 +263,7 @@ pub const HOOKS: [Hook; 10] = [
     Hook {
         name: "tcp_destroy_sock",
         purpose: "when a socket is forgotten",
-        role: Role::Ends,
+        role: Role::Destroy,
         ways: &[
             way(Tracepoint, &[("tp_destroy_sock", "tcp_destroy_sock")]),
             way(Fentry, &[("fentry_destroy_sock", "tcp_v4_destroy_sock")]),

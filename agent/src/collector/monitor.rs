@@ -195,7 +195,7 @@ impl Monitor {
             .as_ref()
             .is_none_or(|shown| !Arc::ptr_eq(shown, &walked));
         if is_new {
-            self.suspects.adopt(walked.suspects.clone());
+            self.suspects.watch(walked.suspects.clone());
             self.converter.clone_from(&walked.converter);
             self.walked = Some(Arc::clone(&walked));
         }

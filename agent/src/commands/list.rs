@@ -125,15 +125,15 @@ pub(crate) fn choose(config: &ListConfig, filter: &Filter, mut reading: Connecti
     let mut rows: Vec<Assessed> = std::mem::take(&mut reading.connections)
         .into_iter()
         .map(|connection| Assessed::new(connection, &thresholds))
-        .filter(|judged| filter.matches(judged))
-        .inspect(|judged| {
+        .filter(|assessed| filter.matches(assessed))
+        .inspect(|assessed| {
             failed |= config
                 .fail_on
-                .is_some_and(|finding| finding.is(judged.verdict.liveness));
+                .is_some_and(|finding| finding.is(assessed.verdict.liveness));
         })
-        .filter(|judged| {
-            let shown = config.all || judged.is_noteworthy();
-            uncertain += u64::from(!shown && judged.verdict.unknown.is_some());
+        .filter(|assessed| {
+            let shown = config.all || assessed.is_noteworthy();
+            uncertain += u64::from(!shown && assessed.verdict.unknown.is_some());
             shown
         })
         .collect();

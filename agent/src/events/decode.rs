@@ -187,7 +187,7 @@ fn age(raw: &EventRecord) -> Known<Duration> {
     }
     match raw.established_ns {
         0 => Err(Unknown::BeginningUnseen),
-        born => Ok(Duration::from_nanos(raw.at_ns.saturating_sub(born))),
+        established => Ok(Duration::from_nanos(raw.at_ns.saturating_sub(established))),
     }
 }
 

@@ -112,7 +112,7 @@ fn named(mountinfo: &[u8]) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What came of one namespace: what the visitor returned there, or why it could not be entered.
+/// What came of one namespace: what the read returned there, or why it could not be entered.
 pub type Visited<T> = Vec<(u32, io::Result<T>)>;
 
 /// Enters each namespace in turn on a new thread, which ends with the round.
@@ -121,12 +121,12 @@ pub type Visited<T> = Vec<(u32, io::Result<T>)>;
 /// When the thread cannot be started, or ended by a panic.
 pub fn visit<T: Send>(
     found: &Found,
-    visitor: impl Fn() -> io::Result<T> + Sync,
+    read: impl Fn() -> io::Result<T> + Sync,
 ) -> io::Result<Visited<T>> {
     let enter = |path: &PathBuf| {
         let file = File::open(path)?;
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
-        visitor()
+        read()
     };
     thread::scope(|scope| {
         let round = thread::Builder::new()
@@ -139,7 +139,7 @@ pub fn visit<T: Send>(
                 // Its own first, where no privilege is needed.
                 let (here, elsewhere): (Vec<_>, Vec<_>) =
                     found.iter().partition(|(number, _)| Some(**number) == own);
-                visited.extend(here.into_iter().map(|(number, _)| (*number, visitor())));
+                visited.extend(here.into_iter().map(|(number, _)| (*number, read())));
                 visited.extend(
                     elsewhere
                         .into_iter()

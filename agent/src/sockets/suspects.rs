@@ -58,7 +58,7 @@ pub struct SuspectTracker {
     /// Suspects of the look before.
     suspicious: BTreeSet<u64>,
     /// Suspects that a walk met and no hook has seen yet, by the address of their socket.
-    adopted: BTreeMap<u64, Connection>,
+    from_walk: BTreeMap<u64, Connection>,
     suspects: Suspects,
     /// Records when they were last looked through.
     pub records: u64,
@@ -79,7 +79,7 @@ impl SuspectTracker {
             works,
             before_ns: 0,
             suspicious: BTreeSet::new(),
-            adopted: BTreeMap::new(),
+            from_walk: BTreeMap::new(),
             suspects: Suspects::new(),
             records: 0,
         }
@@ -91,8 +91,8 @@ impl SuspectTracker {
     }
 
     /// Watches these suspects too, which a walk met; those that a hook has seen are left to it.
-    pub fn adopt(&mut self, suspects: Vec<Connection>) {
-        self.adopted = suspects
+    pub fn watch(&mut self, suspects: Vec<Connection>) {
+        self.from_walk = suspects
             .into_iter()
             .map(|connection| (connection.sock, connection))
             .collect();
@@ -151,11 +151,11 @@ impl SuspectTracker {
         }
         let Some(converter) = converter else {
             // sock_diag does not tell where a socket is: there is nothing to look at.
-            self.adopted.clear();
+            self.from_walk.clear();
             return pending;
         };
-        let mut adopted = std::mem::take(&mut self.adopted);
-        adopted.retain(|sock, known| {
+        let mut from_walk = std::mem::take(&mut self.from_walk);
+        from_walk.retain(|sock, known| {
             let met = see(object, *sock);
             if met.record.is_some() {
                 return false;
@@ -163,7 +163,7 @@ impl SuspectTracker {
             let now = met.socket.and_then(|socket| converter.connection(&socket));
             now.is_some_and(|now| is_same(&now, known) && self.note(&now, thresholds))
         });
-        self.adopted = adopted;
+        self.from_walk = from_walk;
         pending
     }
 

@@ -21,7 +21,7 @@ use super::way::{SocketsSeen, Way, peak_kib};
 
 /// In the benchmark's own network namespace.
 const ADDRESS: &str = "127.0.0.1:9100";
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 const METRIC: &str = "node_tcp_connection_states{";
 /// These two are bytes, among states with their sockets.
 const BYTES: [&str; 2] = ["rx_queued_bytes", "tx_queued_bytes"];
@@ -57,7 +57,7 @@ impl Exporter {
             if let Some(ended) = exporter.process.try_wait()? {
                 bail!("{} ended early: {ended}", program.display());
             }
-            ensure!(began.elapsed() < PATIENCE, "it does not listen");
+            ensure!(began.elapsed() < TIMEOUT, "it does not listen");
             thread::sleep(Duration::from_millis(20));
         }
         Ok(exporter)

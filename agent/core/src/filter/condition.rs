@@ -77,34 +77,36 @@ pub enum Condition {
 }
 
 impl Condition {
-    pub fn truth(&self, judged: &Assessed) -> Truth {
-        let connection = &judged.connection;
+    pub fn truth(&self, assessed: &Assessed) -> Truth {
+        let connection = &assessed.connection;
         match self {
             Self::States(states) => states.hold(connection.state).into(),
-            Self::Host(end, host) => host.holds(end.of(judged)).into(),
+            Self::Host(end, host) => host.holds(end.of(assessed)).into(),
             Self::Port(end, comparison, port) => match port {
-                Some(port) => comparison.holds(&end.of(judged).port(), port).into(),
+                Some(port) => comparison.holds(&end.of(assessed).port(), port).into(),
                 None => Truth::from(*comparison != Comparison::NotEqual),
             },
             Self::Cgroup { id, .. } => match (connection.cgroup, id) {
                 (Ok(cgroup), Some(id)) => Truth::from(cgroup == *id),
                 _ => Truth::Unknown,
             },
-            Self::Suspect(evidence) => liveness(judged, |liveness| match liveness {
+            Self::Suspect(evidence) => liveness(assessed, |liveness| match liveness {
                 Liveness::Suspect(found) => evidence.is_none_or(|wanted| wanted == found),
                 _ => false,
             }),
-            Self::Zombie => liveness(judged, Liveness::is_zombie),
+            Self::Zombie => liveness(assessed, Liveness::is_zombie),
             Self::Orphan => {
-                let orphan = judged.verdict.liveness == Liveness::Orphan;
+                let orphan = assessed.verdict.liveness == Liveness::Orphan;
                 Truth::from(connection.orphaned || orphan)
             }
-            Self::Unguarded => liveness(judged, |liveness| liveness == Liveness::Idle(Guard::None)),
-            Self::Embryonic => liveness(judged, |liveness| liveness == Liveness::Embryonic),
-            Self::ZeroWindow => liveness(judged, |liveness| liveness == Liveness::ZeroWindow),
+            Self::Unguarded => {
+                liveness(assessed, |liveness| liveness == Liveness::Idle(Guard::None))
+            }
+            Self::Embryonic => liveness(assessed, |liveness| liveness == Liveness::Embryonic),
+            Self::ZeroWindow => liveness(assessed, |liveness| liveness == Liveness::ZeroWindow),
             Self::Idle(comparison, limit) => compare(*comparison, connection.idle(), limit),
             Self::Silent(comparison, limit) => compare(*comparison, connection.silence(), limit),
-            Self::Detect(comparison, limit) => compare(*comparison, judged.detect_now(), limit),
+            Self::Detect(comparison, limit) => compare(*comparison, assessed.detect_now(), limit),
             Self::Memory(comparison, limit) => compare(*comparison, connection.memory, limit),
             Self::Owner(pattern) => match &connection.owner {
                 Ok(owner) => glob(pattern, owner).into(),
@@ -119,10 +121,10 @@ impl Condition {
 }
 
 impl End {
-    const fn of(self, judged: &Assessed) -> SocketAddr {
+    const fn of(self, assessed: &Assessed) -> SocketAddr {
         match self {
-            Self::Local => judged.connection.local,
-            Self::Remote => judged.connection.remote,
+            Self::Local => assessed.connection.local,
+            Self::Remote => assessed.connection.remote,
         }
     }
 }
@@ -131,9 +133,9 @@ fn compare<T: Ord>(comparison: Comparison, fact: Known<T>, value: &T) -> Truth {
     fact.map_or(Truth::Unknown, |fact| comparison.holds(&fact, value).into())
 }
 
-/// What a judgement says surely holds; what it denies is open where it had to do without a fact.
-fn liveness(judged: &Assessed, holds: impl Fn(Liveness) -> bool) -> Truth {
-    match (holds(judged.verdict.liveness), judged.verdict.unknown) {
+/// What a verdict says surely holds; what it denies is open where it had to do without a fact.
+fn liveness(assessed: &Assessed, holds: impl Fn(Liveness) -> bool) -> Truth {
+    match (holds(assessed.verdict.liveness), assessed.verdict.unknown) {
         (true, _) => Truth::Yes,
         (false, Some(_)) => Truth::Unknown,
         (false, None) => Truth::No,

@@ -84,8 +84,8 @@ impl Filter {
 
     /// Whether the filter surely holds for this connection.
     #[must_use]
-    pub fn matches(&self, judged: &Assessed) -> bool {
-        self.0.truth(judged) == Truth::Yes
+    pub fn matches(&self, assessed: &Assessed) -> bool {
+        self.0.truth(assessed) == Truth::Yes
     }
 
     /// Whether the filter surely holds for what an event tells of its connection. How the connection
@@ -119,20 +119,20 @@ impl Filter {
 }
 
 impl Expression {
-    fn truth(&self, judged: &Assessed) -> Truth {
+    fn truth(&self, assessed: &Assessed) -> Truth {
         match self {
             Self::All(all) => all
                 .iter()
-                .map(|each| each.truth(judged))
+                .map(|each| each.truth(assessed))
                 .min()
                 .unwrap_or(Truth::Yes),
             Self::Any(any) => any
                 .iter()
-                .map(|each| each.truth(judged))
+                .map(|each| each.truth(assessed))
                 .max()
                 .unwrap_or(Truth::No),
-            Self::Not(inner) => !inner.truth(judged),
-            Self::Is(condition) => condition.truth(judged),
+            Self::Not(inner) => !inner.truth(assessed),
+            Self::Is(condition) => condition.truth(assessed),
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     liveness::{Liveness, Thresholds, Verdict, classify},
 };
 
-/// One connection and its judgement.
+/// One connection and its verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assessed {
     /// The facts.
@@ -20,7 +20,7 @@ pub struct Assessed {
 }
 
 impl Assessed {
-    /// Judges a connection.
+    /// Assesses a connection.
     #[must_use]
     pub fn new(connection: Connection, thresholds: &Thresholds) -> Self {
         Self {
@@ -45,20 +45,20 @@ impl Assessed {
         self.detection.now(&self.connection)
     }
 
-    /// The order in which to worry: the worst judgement first, then the longest silence, then the
+    /// The order in which to worry: the worst verdict first, then the longest silence, then the
     /// most memory, where an unknown figure comes after all others; then by address, so that two
     /// readings show the same order.
     #[must_use]
     pub fn worst_first(a: &Self, b: &Self) -> Ordering {
-        let figures = |judged: &Self| {
+        let figures = |assessed: &Self| {
             (
-                judged.verdict.liveness.severity(),
-                judged.connection.silence().ok(),
-                judged.connection.memory.ok(),
+                assessed.verdict.liveness.severity(),
+                assessed.connection.silence().ok(),
+                assessed.connection.memory.ok(),
             )
         };
-        let place = |judged: &Self| {
-            let connection = &judged.connection;
+        let place = |assessed: &Self| {
+            let connection = &assessed.connection;
             (
                 connection.local,
                 connection.remote,
@@ -146,19 +146,19 @@ mod tests {
         liveness::fixture::{established, seconds},
     };
 
-    fn judged(change: impl FnOnce(&mut Connection)) -> Assessed {
+    fn assessed(change: impl FnOnce(&mut Connection)) -> Assessed {
         Assessed::new(established().with(change), &Thresholds::default())
     }
 
     #[test]
     fn worst_first() {
         let ordered = [
-            judged(|it| it.orphaned = true),
-            judged(|_| ()).with_silence(Ok(seconds(9))),
-            judged(|_| ()).with_silence(Ok(seconds(8))),
-            judged(|it| it.memory = Ok(9)).with_silence(Err(Unknown::NotInSockDiag)),
-            judged(|it| it.memory = Ok(8)).with_silence(Err(Unknown::NotInSockDiag)),
-            judged(|it| it.memory = Err(Unknown::NotInSockDiag))
+            assessed(|it| it.orphaned = true),
+            assessed(|_| ()).with_silence(Ok(seconds(9))),
+            assessed(|_| ()).with_silence(Ok(seconds(8))),
+            assessed(|it| it.memory = Ok(9)).with_silence(Err(Unknown::NotInSockDiag)),
+            assessed(|it| it.memory = Ok(8)).with_silence(Err(Unknown::NotInSockDiag)),
+            assessed(|it| it.memory = Err(Unknown::NotInSockDiag))
                 .with_silence(Err(Unknown::NotInSockDiag)),
         ];
         for pair in ordered.windows(2) {
@@ -173,13 +173,13 @@ mod tests {
 
     #[test]
     fn equals_are_told_apart_by_address() {
-        let near = judged(|_| ());
-        let far = judged(|it| it.remote.set_port(50_001));
+        let near = assessed(|_| ());
+        let far = assessed(|it| it.remote.set_port(50_001));
         assert_eq!(Assessed::worst_first(&near, &far), Ordering::Less);
     }
 
     impl Assessed {
-        /// With the same judgement after another silence.
+        /// With the same verdict after another silence.
         fn with_silence(mut self, silence: Known<std::time::Duration>) -> Self {
             self.connection.last_ack = silence;
             self.connection.last_received = silence;

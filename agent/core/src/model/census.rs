@@ -67,8 +67,8 @@ pub struct Census {
 }
 
 impl Census {
-    /// Adds `count` connections that do not differ in what is judged, which hold `memory` bytes
-    /// together. Returns how they were judged.
+    /// Adds `count` connections that do not differ in what is assessed, which hold `memory` bytes
+    /// together. Returns how they were assessed.
     pub fn add(
         &mut self,
         connection: &Connection,

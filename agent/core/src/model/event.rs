@@ -27,7 +27,7 @@ pub struct Event {
     pub sent: Known<Sent>,
     /// What it held.
     pub held: Known<QueuedBytes>,
-    /// `sk_err`, an errno: what was seen, never what is judged by.
+    /// `sk_err`, an errno: what was seen; the verdict does not rest on it.
     pub error: Option<u32>,
 }
 

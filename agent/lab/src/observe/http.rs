@@ -9,7 +9,7 @@ use std::{
 use crate::Error;
 
 /// Generous: the agent may be busy attaching its hooks on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where an agent answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl Origin {
     fn ask(&self, path: &str) -> io::Result<String> {
         let mut last = io::Error::other("the name has no address");
         for address in self.0.to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, PATIENCE) {
+            match TcpStream::connect_timeout(&address, TIMEOUT) {
                 Ok(stream) => return self.exchange(&stream, path),
                 Err(error) => last = error,
             }
@@ -93,8 +93,8 @@ impl Origin {
     }
 
     fn exchange(&self, mut stream: &TcpStream, path: &str) -> io::Result<String> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         write!(
             stream,
             "GET {path} HTTP/1.0\r\nHost: {}\r\nConnection: close\r\n\r\n",

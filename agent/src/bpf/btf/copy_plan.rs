@@ -108,13 +108,13 @@ mod tests {
         kernel.keepalive_intvl = 2224;
         let quick = plan(&kernel);
         assert_eq!(quick.usable, 1);
-        let used = |stretches: &[CopyRange]| stretches.iter().filter(|s| s.length != 0).count();
+        let used = |ranges: &[CopyRange]| ranges.iter().filter(|s| s.length != 0).count();
         assert_eq!((used(&quick.always), used(&quick.keepalive)), (3, 3));
         assert_eq!(
             (quick.cgroup, quick.head, quick.rmem_alloc),
             (ABSENT, 196, 192)
         );
-        let stretches: Vec<CopyRange> = quick.always.into_iter().chain(quick.keepalive).collect();
+        let ranges: Vec<CopyRange> = quick.always.into_iter().chain(quick.keepalive).collect();
         for (position, offset) in [
             (quick.max_ack_backlog, 604),
             (quick.packets_out, 1684),
@@ -123,10 +123,10 @@ mod tests {
             (quick.keepalive_intvl, 2224),
         ] {
             let position = position - FastPathLayout::HEAD;
-            let stretch = stretches[(position / FastPathLayout::PLACE) as usize];
-            assert_eq!(stretch.offset + position % FastPathLayout::PLACE, offset);
+            let range = ranges[(position / FastPathLayout::PLACE) as usize];
+            assert_eq!(range.offset + position % FastPathLayout::PLACE, offset);
         }
-        assert!(stretches.iter().all(|s| s.length <= FastPathLayout::PLACE));
+        assert!(ranges.iter().all(|s| s.length <= FastPathLayout::PLACE));
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub fn or_replace(
 ) -> Result<Vec<Attached>, Error> {
     let identity = load::identity(layout, options);
     if let Some(links) = pins.counting(identity) {
-        let attached = adopt(&links, maps.switches().bits())?;
+        let attached = take_over(&links, maps.switches().bits())?;
         pins.go_on();
         info!("going on with the hooks that are pinned");
         return Ok(attached);
@@ -77,7 +77,7 @@ fn pin(attached: &mut [Attached], object: &mut Object, links: &Path) -> Result<(
 }
 
 /// The hooks whose programs are all pinned there.
-fn adopt(links: &Path, switches: u32) -> Result<Vec<Attached>, PinError> {
+fn take_over(links: &Path, switches: u32) -> Result<Vec<Attached>, PinError> {
     let entries = fs::read_dir(links).map_err(PinError::io("read", links))?;
     let paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     let mut kept = Kept::open(&paths).map_err(|why| PinError::Pin {
@@ -89,7 +89,7 @@ fn adopt(links: &Path, switches: u32) -> Result<Vec<Attached>, PinError> {
         let mut programs = way.programs.iter();
         switches & way.switches == way.switches && programs.all(|(name, _)| names.contains(*name))
     };
-    let mut adopted = |hook: &'static Hook| {
+    let mut taken_over = |hook: &'static Hook| {
         let way = hook.ways.iter().find(is_taken);
         let programs = way.into_iter().flat_map(|way| way.programs);
         // One that hooks share is the first's.
@@ -105,5 +105,5 @@ fn adopt(links: &Path, switches: u32) -> Result<Vec<Attached>, PinError> {
             links,
         }
     };
-    Ok(HOOKS.iter().map(&mut adopted).collect())
+    Ok(HOOKS.iter().map(&mut taken_over).collect())
 }

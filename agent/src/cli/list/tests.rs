@@ -61,7 +61,7 @@ fn check(words: &[&str], expected: &[&str]) {
     let (rows, _) = chosen(words);
     let rows: Vec<_> = rows
         .iter()
-        .map(|judged| judged.verdict.liveness.as_str())
+        .map(|assessed| assessed.verdict.liveness.as_str())
         .collect();
     assert_eq!(rows, expected, "{words:?}");
 }

@@ -37,12 +37,12 @@ impl Api {
         } = query;
         let classify_by = *thresholds;
         let wanted = move |connection: &Connection| {
-            let judged = Assessed::new(connection.clone(), &classify_by);
-            (all || judged.is_noteworthy()) && filter.matches(&judged)
+            let assessed = Assessed::new(connection.clone(), &classify_by);
+            (all || assessed.is_noteworthy()) && filter.matches(&assessed)
         };
         let reading = lister(extent, Box::new(wanted)).map_err(unavailable)?;
-        let judged = reading.connections.into_iter();
-        let mut rows: Vec<Assessed> = judged.map(|c| Assessed::new(c, thresholds)).collect();
+        let assessed = reading.connections.into_iter();
+        let mut rows: Vec<Assessed> = assessed.map(|c| Assessed::new(c, thresholds)).collect();
         rows.sort_by(Assessed::worst_first);
         let report = Report {
             rows: &rows,

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::message::{Answer, Ends, Info, Memory};
+use super::message::{Answer, Endpoints, Info, Memory};
 use halfopen_core::model::{
     connection::{
         Connection, Direction, Known, Outstanding, Policy, State, Timer, TimerKind, Unknown,
@@ -228,7 +228,7 @@ fn timer(kind: u8, expires_ms: u32) -> Known<Option<Timer>> {
 }
 
 /// An address of AF_INET6 stays what it is, mapped or not.
-fn addresses(family: u8, ends: &Ends) -> Option<[SocketAddr; 2]> {
+fn addresses(family: u8, ends: &Endpoints) -> Option<[SocketAddr; 2]> {
     let address = |bytes: [u8; 16], port| {
         let ip = match family {
             INET => {

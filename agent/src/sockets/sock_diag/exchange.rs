@@ -22,7 +22,7 @@ const DATAGRAM: usize = 32 * 1024;
 /// Readings before a table that changes under each of them is given up.
 const READINGS: u32 = 3;
 /// The kernel makes each datagram while it is asked for it: it never has to be waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Which sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +105,7 @@ fn open() -> rustix::io::Result<OwnedFd> {
     )?;
     // To the kernel, so that nobody else can answer.
     net::connect(&socket, &SocketAddrNetlink::new(0, 0))?;
-    sockopt::set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+    sockopt::set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIMEOUT))?;
     Ok(socket)
 }
 

@@ -2,7 +2,7 @@
 
 use zerocopy::IntoBytes;
 
-use super::message::{Answer, Ends, Facts, Info, Memory};
+use super::message::{Answer, Endpoints, Facts, Info, Memory};
 
 /// A netlink message of this type with these flags.
 pub fn message(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
@@ -31,11 +31,11 @@ fn pad(mut bytes: Vec<u8>) -> Vec<u8> {
 
 /// IPv4 10.0.0.1:443 to 10.0.0.2:50000, ESTABLISHED, no timer, held by an application of uid 1000.
 pub fn facts() -> Facts {
-    let mut ends = Ends {
+    let mut ends = Endpoints {
         local_port: 443_u16.to_be_bytes(),
         remote_port: 50_000_u16.to_be_bytes(),
         cookie: [7, 0],
-        ..Ends::default()
+        ..Endpoints::default()
     };
     ends.local[..4].copy_from_slice(&[10, 0, 0, 1]);
     ends.remote[..4].copy_from_slice(&[10, 0, 0, 2]);

@@ -34,7 +34,7 @@ const EXTENSIONS: u8 = 1 << (INFO - 1) | 1 << (MEMORY - 1);
 /// `struct inet_diag_sockid`: who a socket is.
 #[derive(Debug, Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct Ends {
+pub struct Endpoints {
     /// In network order.
     pub local_port: [u8; 2],
     /// In network order.
@@ -58,7 +58,7 @@ struct Request {
     extensions: u8,
     padding: u8,
     states: u32,
-    ends: Ends,
+    ends: Endpoints,
 }
 
 /// `struct inet_diag_msg`: what is told of each socket.
@@ -74,7 +74,7 @@ pub struct Facts {
     /// `icsk_retransmits` or `icsk_probes_out`, by the timer; `num_retrans` for a request.
     pub retransmits: u8,
     /// Who it is.
-    pub ends: Ends,
+    pub ends: Endpoints,
     /// Until the timer fires, ms.
     pub expires_ms: u32,
     /// Bytes not read; for a listener, connections not accepted (tcp_diag_get_info()).
@@ -141,7 +141,7 @@ pub struct Memory {
     pub options: i32,
 }
 
-const _: () = assert!(size_of::<Ends>() == 48);
+const _: () = assert!(size_of::<Endpoints>() == 48);
 const _: () = assert!(size_of::<Request>() == 56);
 const _: () = assert!(size_of::<Facts>() == 72);
 const _: () = assert!(offset_of!(Info, rto_us) == 8);
@@ -187,7 +187,7 @@ pub fn request(family: u8) -> Vec<u8> {
         extensions: EXTENSIONS,
         padding: 0,
         states: STATES,
-        ends: Ends::default(),
+        ends: Endpoints::default(),
     };
     let mut bytes = vec![0; ENVELOPE];
     bytes.extend(body.as_bytes());

@@ -34,7 +34,7 @@ const CLASSES: &str = "take_classes";
 /// Sockets read in one run of the program, which the kernel does not preempt: some 100 µs.
 const SOCKETS_PER_RUN: u32 = 128;
 /// Runs without progress after which the walk gives up.
-const PATIENCE: u32 = 8;
+const MOST_STUCK_RUNS: u32 = 8;
 
 /// What a walk is to bring.
 #[derive(Debug, Clone, Copy)]
@@ -164,7 +164,7 @@ impl Walker {
             } else {
                 0
             };
-            if stuck > PATIENCE {
+            if stuck > MOST_STUCK_RUNS {
                 return Err(failed(format!(
                     "it does not get past bucket {} of {}",
                     progress.bucket, progress.mask

@@ -151,7 +151,7 @@ fn a_flood_is_accounted_for(agent: &mut AgentProcess, arguments: &[&str]) {
     drop(stop);
     finishing.join().unwrap();
     let (ports, took, _) = over.unwrap();
-    judge(agent, before, &ports, took, &kept, accounts);
+    check_accounts(agent, before, &ports, took, &kept, accounts);
     // Its reader reads no more: it ends all the same.
     drop(flood(&so_far));
     assert_eq!(end(&mut child).code(), Some(0));
@@ -172,7 +172,7 @@ fn shown(kept: &[[u16; 2]], ports: &[u16]) -> u64 {
     kept.iter().filter(is_ours).count() as u64
 }
 
-fn judge(
+fn check_accounts(
     agent: &AgentProcess,
     before: u64,
     ports: &[u16],

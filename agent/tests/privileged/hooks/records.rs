@@ -285,7 +285,7 @@ fn a_full_table_loses_detail_and_no_count() {
     assert!(monitor.records().len() <= 1);
 }
 
-/// Then no socket can be judged; what the hooks record is another matter.
+/// Then no socket can be assessed; what the hooks record is another matter.
 #[test]
 #[ignore = "needs root"]
 fn records_are_counted_where_no_walk_succeeds() {

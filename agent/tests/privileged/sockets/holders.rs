@@ -151,7 +151,7 @@ fn each_holder_is_named_and_ss_agrees() {
     let keeper = Keeper::start(client.try_clone().unwrap().into(), b"keeper");
     let acceptor = Keeper::start(listener.try_clone().unwrap().into(), b"acceptor");
     // Not accepted.
-    let knocking = TcpStream::connect(there).unwrap();
+    let connecting = TcpStream::connect(there).unwrap();
     // Closed here, and there not yet.
     let (_, closed, open) = pair();
     let left = (closed.local_addr().unwrap(), open.local_addr().unwrap());
@@ -176,10 +176,10 @@ fn each_holder_is_named_and_ss_agrees() {
         .unwrap();
     let listening_holders = in_order([own(&listener), acceptor.number()]);
     assert_eq!(numbers(listening), listening_holders);
-    let waiting = knocking.local_addr().unwrap();
+    let waiting = connecting.local_addr().unwrap();
     assert_eq!(
         numbers(find(&connections, waiting, there)),
-        [own(&knocking)]
+        [own(&connecting)]
     );
     assert_eq!(numbers(find(&connections, there, waiting)), []);
     let orphan = find(&connections, left.0, left.1);

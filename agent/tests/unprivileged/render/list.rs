@@ -14,15 +14,15 @@ use halfopen_core::{
 };
 use serde_json::Value;
 
-fn judged(connections: Vec<Connection>) -> Vec<Assessed> {
-    let judge = |connection| Assessed::new(connection, &Thresholds::default());
-    let mut rows: Vec<_> = connections.into_iter().map(judge).collect();
+fn assessed(connections: Vec<Connection>) -> Vec<Assessed> {
+    let assess = |connection| Assessed::new(connection, &Thresholds::default());
+    let mut rows: Vec<_> = connections.into_iter().map(assess).collect();
     Sort::default().sort(&mut rows);
     rows
 }
 
 fn everything() -> Vec<Assessed> {
-    judged([suspects(), others()].concat())
+    assessed([suspects(), others()].concat())
 }
 
 fn report(rows: &[Assessed]) -> Report<'_> {
@@ -63,14 +63,14 @@ fn at_several_widths() {
 /// Where addresses are short, the same width shows more.
 #[test]
 fn short_addresses_leave_room() {
-    let rows = judged([suspects().remove(0), others().remove(3)].into());
+    let rows = assessed([suspects().remove(0), others().remove(3)].into());
     golden("list/ipv4_80.txt", &seen(&report(&rows), Some(80)));
     golden("list/ipv4_200.txt", &seen(&report(&rows), Some(200)));
 }
 
 #[test]
 fn what_sock_diag_does_not_tell() {
-    let rows = judged(by_sock_diag());
+    let rows = assessed(by_sock_diag());
     let report = Report {
         source: ReadMethod::SockDiag,
         uncertain: 7,
@@ -86,7 +86,7 @@ fn what_sock_diag_does_not_tell() {
 
 #[test]
 fn who_holds_them() {
-    let rows = judged(with_processes([suspects(), others()].concat()));
+    let rows = assessed(with_processes([suspects(), others()].concat()));
     let report = report(&rows);
     golden("list/processes_80.txt", &seen(&report, Some(80)));
     golden("list/processes_200.txt", &seen(&report, Some(200)));
@@ -179,7 +179,7 @@ fn no_line_is_too_wide_and_no_address_broken() {
 
 #[test]
 fn without_titles_and_with_colours() {
-    let rows = judged(suspects());
+    let rows = assessed(suspects());
     let report = report(&rows);
     let table = |options: &Options| text(&report, options).table;
     let bare = table(&Options {
@@ -220,7 +220,7 @@ fn nothing_hostile_reaches_the_terminal() {
 /// Whoever reads `null` finds the reason under the same name.
 #[test]
 fn every_null_has_a_reason() {
-    let rows = [everything(), judged(by_sock_diag())].concat();
+    let rows = [everything(), assessed(by_sock_diag())].concat();
     let json: Value = serde_json::from_str(&json(&report(&rows)).unwrap()).unwrap();
     let mut nulls = 0;
     for connection in json["connections"].as_array().unwrap() {

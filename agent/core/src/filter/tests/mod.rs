@@ -43,7 +43,7 @@ fn verdict(liveness: Liveness, unknown: Option<Unknown>) -> Verdict {
     }
 }
 
-fn judged(liveness: Liveness) -> Assessed {
+fn assessed(liveness: Liveness) -> Assessed {
     Assessed {
         verdict: verdict(liveness, None),
         ..sample()
@@ -52,14 +52,14 @@ fn judged(liveness: Liveness) -> Assessed {
 
 /// All that may be unknown is.
 fn unknown() -> Assessed {
-    let mut judged = sample();
+    let mut assessed = sample();
     let none = Unknown::NotInSockDiag;
-    judged.verdict = verdict(Liveness::Healthy, Some(none));
-    judged.detection = Paths {
+    assessed.verdict = verdict(Liveness::Healthy, Some(none));
+    assessed.detection = Paths {
         idle: Err(none),
         data: Err(none),
     };
-    let connection = &mut judged.connection;
+    let connection = &mut assessed.connection;
     connection.owner = Err(Unknown::CgroupGone);
     connection.cgroup = Err(none);
     connection.uid = Err(none);
@@ -68,12 +68,12 @@ fn unknown() -> Assessed {
     connection.last_sent = Err(none);
     connection.outstanding = Err(none);
     connection.memory = Err(none);
-    judged
+    assessed
 }
 
-fn check(filter: &str, judged: &Assessed, expected: bool) {
+fn check(filter: &str, assessed: &Assessed, expected: bool) {
     let parsed = Filter::parse(filter).unwrap();
-    assert_eq!(parsed.matches(judged), expected, "{filter}");
+    assert_eq!(parsed.matches(assessed), expected, "{filter}");
     // Quoted as one or typed as many words: the same.
     let words: Vec<String> = filter.split(' ').map(str::to_owned).collect();
     assert_eq!(Filter::of_words(&words), Ok(parsed));
@@ -176,13 +176,13 @@ fn joined() {
 }
 
 #[test]
-fn judgements() {
-    let suspect = |evidence| judged(Liveness::Suspect(evidence));
+fn verdicts() {
+    let suspect = |evidence| assessed(Liveness::Suspect(evidence));
     for (filter, holds, does_not) in [
         (
             "suspect",
             vec![suspect(Evidence::Keepalive), suspect(Evidence::WindowProbe)],
-            vec![judged(Liveness::Healthy), judged(Liveness::ZeroWindow)],
+            vec![assessed(Liveness::Healthy), assessed(Liveness::ZeroWindow)],
         ),
         (
             "suspect keepalive",
@@ -206,43 +206,43 @@ fn judgements() {
             "zombie",
             vec![
                 sample(),
-                judged(Liveness::StaleCloseWait),
-                judged(Liveness::Orphan),
+                assessed(Liveness::StaleCloseWait),
+                assessed(Liveness::Orphan),
             ],
             vec![
-                judged(Liveness::Healthy),
-                judged(Liveness::Idle(Guard::Keepalive)),
+                assessed(Liveness::Healthy),
+                assessed(Liveness::Idle(Guard::Keepalive)),
             ],
         ),
         (
             "unguarded",
             vec![sample()],
             vec![
-                judged(Liveness::Idle(Guard::Keepalive)),
-                judged(Liveness::Healthy),
+                assessed(Liveness::Idle(Guard::Keepalive)),
+                assessed(Liveness::Healthy),
             ],
         ),
         (
             "embryonic",
-            vec![judged(Liveness::Embryonic)],
-            vec![judged(Liveness::Healthy)],
+            vec![assessed(Liveness::Embryonic)],
+            vec![assessed(Liveness::Healthy)],
         ),
         (
             "zero-window",
-            vec![judged(Liveness::ZeroWindow)],
+            vec![assessed(Liveness::ZeroWindow)],
             vec![suspect(Evidence::WindowProbe)],
         ),
         (
             "not suspect",
-            vec![judged(Liveness::Healthy)],
+            vec![assessed(Liveness::Healthy)],
             vec![suspect(Evidence::Keepalive)],
         ),
     ] {
-        for judged in &holds {
-            check(filter, judged, true);
+        for assessed in &holds {
+            check(filter, assessed, true);
         }
-        for judged in &does_not {
-            check(filter, judged, false);
+        for assessed in &does_not {
+            check(filter, assessed, false);
         }
     }
     let mut orphan = sample();
@@ -306,7 +306,7 @@ fn what_is_unknown_matches_no_comparison() {
     }
     check("orphan", &unknown(), false);
     check("not orphan", &unknown(), true);
-    // A judgement that stands in spite of what is unknown holds.
+    // A verdict that stands in spite of what is unknown holds.
     let mut suspect = unknown();
     suspect.verdict.liveness = Liveness::Suspect(Evidence::Keepalive);
     check("suspect", &suspect, true);

@@ -4,9 +4,9 @@ use super::{super::Filter, sample};
 use crate::model::{assessed::Assessed, connection::State};
 
 fn state(state: State) -> Assessed {
-    let mut judged = sample();
-    judged.connection.state = state;
-    judged
+    let mut assessed = sample();
+    assessed.connection.state = state;
+    assessed
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The judgement: first what the state alone tells, then what stays unanswered, then silence.
+//! The verdict: first what the state alone tells, then what stays unanswered, then silence.
 //!
 //! # Invariants
 //! What is unknown is neither an answer nor silence.

@@ -209,14 +209,14 @@ impl Liveness {
     }
 }
 
-/// A judgement and what it rests on.
+/// A verdict and what it rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// How it fares.
     pub liveness: Liveness,
     /// Why, for people: "2 keepalive probes unanswered, silent for 11 s".
     pub why: String,
-    /// What could not be known and might have changed the judgement.
+    /// What could not be known and might have changed the verdict.
     pub unknown: Option<Unknown>,
 }
 

@@ -1,4 +1,4 @@
-//! The judgement against the taxonomy of kernel-facts.md, for each kind of address.
+//! The verdict against the taxonomy of kernel-facts.md, for each kind of address.
 
 use std::net::SocketAddr;
 
@@ -24,7 +24,7 @@ const HELD: [State; 6] = [
     State::LastAck,
 ];
 
-/// Judges the connection as it is, as an MPTCP subflow, and over IPv6 and IPv4-mapped addresses:
+/// Assesses the connection as it is, as an MPTCP subflow, and over IPv6 and IPv4-mapped addresses:
 /// none of that changes anything.
 fn check(connection: &Connection, expected: Liveness, why: &str) {
     check_unknown(connection, expected, why, None);

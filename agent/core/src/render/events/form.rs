@@ -95,7 +95,7 @@ pub struct Form {
     pub unacknowledged_bytes: Option<u32>,
     /// Received and not read, FIN included.
     pub unread_bytes: Option<u32>,
-    /// `sk_err`, 0 if none: what was seen, never what is judged by.
+    /// `sk_err`, 0 if none: what was seen; the verdict does not rest on it.
     pub errno: u32,
     unknown: BTreeMap<String, String>,
 }

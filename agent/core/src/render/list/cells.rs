@@ -73,46 +73,46 @@ const SEPARATORS: [char; 2] = [':', ','];
 /// All columns, from left to right.
 pub const COLUMNS: [Column; 15] = [
     column("VERDICT", false, 0, verdict),
-    column("STATE", false, 5, |judged| {
-        judged.connection.state.as_str().into()
+    column("STATE", false, 5, |assessed| {
+        assessed.connection.state.as_str().into()
     }),
-    column("LOCAL", false, 2, |judged| {
-        address(judged.connection.local).into()
+    column("LOCAL", false, 2, |assessed| {
+        address(assessed.connection.local).into()
     }),
-    column("REMOTE", false, 1, |judged| {
-        address(judged.connection.remote).into()
+    column("REMOTE", false, 1, |assessed| {
+        address(assessed.connection.remote).into()
     }),
-    column("OWNER", false, 6, |judged| {
+    column("OWNER", false, 6, |assessed| {
         known(
-            judged.connection.owner.as_deref().map_err(|why| *why),
+            assessed.connection.owner.as_deref().map_err(|why| *why),
             plain,
         )
     }),
     column("PROCESS", false, 3, process),
-    column("NETNS", true, 7, |judged| {
-        judged.connection.netns.to_string().into()
+    column("NETNS", true, 7, |assessed| {
+        assessed.connection.netns.to_string().into()
     }),
-    column("SILENT", true, 4, |judged| {
-        known(judged.connection.silence(), age)
+    column("SILENT", true, 4, |assessed| {
+        known(assessed.connection.silence(), age)
     }),
-    column("IDLE", true, 13, |judged| {
-        known(judged.connection.idle(), age)
+    column("IDLE", true, 13, |assessed| {
+        known(assessed.connection.idle(), age)
     }),
     column("PROBES", false, 9, probes),
-    column("KEEPALIVE", false, 11, |judged| {
-        known(judged.connection.keepalive, keepalive)
+    column("KEEPALIVE", false, 11, |assessed| {
+        known(assessed.connection.keepalive, keepalive)
     }),
-    column("USER-TIMEOUT", true, 14, |judged| {
-        known(judged.connection.user_timeout, |timeout| {
+    column("USER-TIMEOUT", true, 14, |assessed| {
+        known(assessed.connection.user_timeout, |timeout| {
             timeout.map_or(NOTHING.to_owned(), setting)
         })
     }),
     column("DETECT", false, 8, detect),
-    column("MEMORY", true, 10, |judged| {
-        known(judged.connection.memory, size)
+    column("MEMORY", true, 10, |assessed| {
+        known(assessed.connection.memory, size)
     }),
-    column("TIMER", false, 15, |judged| {
-        known(judged.connection.timer, |timer| {
+    column("TIMER", false, 15, |assessed| {
+        known(assessed.connection.timer, |timer| {
             timer.map_or(NOTHING.to_owned(), |timer| {
                 format!("{}:{}", self::timer(timer.kind), age(timer.left))
             })
@@ -146,14 +146,14 @@ fn known<T>(fact: Known<T>, show: impl FnOnce(T) -> String) -> Cell {
     }
 }
 
-fn process(judged: &Assessed) -> Cell {
+fn process(assessed: &Assessed) -> Cell {
     let whole = |holder: &Holder| plain_bytes(&holder.name, &SEPARATORS);
-    processes(judged, MOST_PROCESSES, whole)
+    processes(assessed, MOST_PROCESSES, whole)
 }
 
 /// The same where the width is limited: the first alone, what is too long of its name cut off.
-pub fn short_process(judged: &Assessed) -> Cell {
-    processes(judged, 1, |holder| {
+pub fn short_process(assessed: &Assessed) -> Cell {
+    processes(assessed, 1, |holder| {
         let mut name = plain_bytes(&holder.name, &SEPARATORS);
         if name.chars().count() > LONGEST_PROCESS {
             name = name.chars().take(LONGEST_PROCESS - 1).collect();
@@ -164,8 +164,8 @@ pub fn short_process(judged: &Assessed) -> Cell {
 }
 
 /// NAME:PID:FD of each, the first few.
-fn processes(judged: &Assessed, most: usize, name: impl Fn(&Holder) -> String) -> Cell {
-    let holders = judged.connection.processes.as_deref().map_err(|why| *why);
+fn processes(assessed: &Assessed, most: usize, name: impl Fn(&Holder) -> String) -> Cell {
+    let holders = assessed.connection.processes.as_deref().map_err(|why| *why);
     known(holders, |holders| {
         let show = |it: &Holder| format!("{}:{}:{}", name(it), it.pid, it.fd);
         let mut shown: Vec<String> = holders.iter().take(most).map(show).collect();
@@ -179,8 +179,8 @@ fn processes(judged: &Assessed, most: usize, name: impl Fn(&Holder) -> String) -
     })
 }
 
-fn verdict(judged: &Assessed) -> Cell {
-    let verdict = &judged.verdict;
+fn verdict(assessed: &Assessed) -> Cell {
+    let verdict = &assessed.verdict;
     let mut text = verdict.liveness.as_str().to_owned();
     if let Liveness::Suspect(evidence) = verdict.liveness {
         text.push('/');
@@ -198,10 +198,10 @@ fn verdict(judged: &Assessed) -> Cell {
 }
 
 /// What went out and is not answered: keepalive or window probes, or retransmission timeouts.
-fn probes(judged: &Assessed) -> Cell {
-    let connection = &judged.connection;
+fn probes(assessed: &Assessed) -> Cell {
+    let connection = &assessed.connection;
     known(connection.outstanding, |outstanding| {
-        let evidence = match judged.verdict.liveness {
+        let evidence = match assessed.verdict.liveness {
             Liveness::Suspect(evidence) => evidence,
             _ if outstanding.probes == 0 => Evidence::Retransmission,
             _ if outstanding.unsent > 0 => Evidence::WindowProbe,
@@ -224,8 +224,8 @@ fn probes(judged: &Assessed) -> Cell {
 
 /// Both figures, the one without data in flight first; one where they are the same, or where there
 /// is but one.
-fn detect(judged: &Assessed) -> Cell {
-    let paths = judged.detection;
+fn detect(assessed: &Assessed) -> Cell {
+    let paths = assessed.detection;
     let show = |detection| match detection {
         Detection::Within(limit) => age(limit),
         Detection::Never => "never".to_owned(),

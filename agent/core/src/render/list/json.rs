@@ -117,7 +117,7 @@ struct Connection<'a> {
     /// Left out where nobody asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     processes: Option<Option<Vec<Process<'a>>>>,
-    /// Why a fact is `null`, by its name; `liveness` where one might have changed the judgement.
+    /// Why a fact is `null`, by its name; `liveness` where one might have changed the verdict.
     unknown: BTreeMap<String, String>,
 }
 
@@ -162,12 +162,12 @@ fn limit(why: &mut Reasons, name: &'static str, fact: Known<Detection>) -> Optio
     })
 }
 
-fn connection(judged: &Assessed) -> Connection<'_> {
+fn connection(assessed: &Assessed) -> Connection<'_> {
     let Assessed {
         connection: it,
         verdict,
         detection: Paths { idle, data },
-    } = judged;
+    } = assessed;
     let mut why = Reasons::default();
     if let Some(unknown) = verdict.unknown {
         why.say("liveness", unknown.to_string());
@@ -219,7 +219,7 @@ fn connection(judged: &Assessed) -> Connection<'_> {
         detect: Detect {
             idle_ms: limit(&mut why, "detect.idle_ms", *idle),
             data_ms: limit(&mut why, "detect.data_ms", *data),
-            now_ms: limit(&mut why, "detect.now_ms", judged.detect_now()),
+            now_ms: limit(&mut why, "detect.now_ms", assessed.detect_now()),
         },
         memory_bytes: why.fact("memory_bytes", it.memory),
         processes: (it.processes != Err(Unknown::NotAskedFor)).then(|| {

@@ -39,7 +39,7 @@ pub struct Report<'a> {
     pub incomplete: u64,
     /// Where the facts come from.
     pub source: ReadMethod,
-    /// What they were judged by.
+    /// What they were assessed by.
     pub thresholds: Thresholds,
 }
 

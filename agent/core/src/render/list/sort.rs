@@ -10,7 +10,7 @@ use crate::model::{assessed::Assessed, connection::Known};
 /// What rows can be put in order by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
-    /// How bad the judgement is.
+    /// How bad the verdict is.
     Severity,
     /// Since the peer was last heard.
     Silence,
@@ -85,9 +85,9 @@ impl Key {
                 ordering
             }
         };
-        let severity = |judged: &Assessed| judged.verdict.liveness.severity();
-        let unanswered = |judged: &Assessed| {
-            let outstanding = judged.connection.outstanding;
+        let severity = |assessed: &Assessed| assessed.verdict.liveness.severity();
+        let unanswered = |assessed: &Assessed| {
+            let outstanding = assessed.connection.outstanding;
             outstanding.map(|it| it.probes.max(it.retransmits))
         };
         match self {
@@ -108,8 +108,8 @@ impl Key {
     }
 }
 
-fn owner(judged: &Assessed) -> Option<&str> {
-    judged.connection.owner.as_deref().ok()
+fn owner(assessed: &Assessed) -> Option<&str> {
+    assessed.connection.owner.as_deref().ok()
 }
 
 fn known<T: Ord>(a: Known<T>, b: Known<T>, directed: impl Fn(Ordering) -> Ordering) -> Ordering {

@@ -23,7 +23,7 @@ pub struct Options {
     pub width: Option<usize>,
     /// Whether the titles of the columns come first.
     pub header: bool,
-    /// Whether judgements are coloured.
+    /// Whether verdicts are coloured.
     pub color: bool,
 }
 
@@ -49,7 +49,7 @@ pub fn text(report: &Report<'_>, options: &Options) -> Text {
     let rows: Vec<Row<'_>> = report
         .rows
         .iter()
-        .map(|judged| Row::new(judged, options))
+        .map(|assessed| Row::new(assessed, options))
         .collect();
     let Some(table) = Table::new(&rows, options) else {
         return Text {
@@ -66,26 +66,29 @@ pub fn text(report: &Report<'_>, options: &Options) -> Text {
 
 /// One connection, its cells made.
 struct Row<'a> {
-    judged: &'a Assessed,
+    assessed: &'a Assessed,
     cells: Vec<Cell>,
 }
 
 impl<'a> Row<'a> {
-    fn new(judged: &'a Assessed, options: &Options) -> Self {
-        let mut cells: Vec<Cell> = COLUMNS.iter().map(|column| (column.cell)(judged)).collect();
+    fn new(assessed: &'a Assessed, options: &Options) -> Self {
+        let mut cells: Vec<Cell> = COLUMNS
+            .iter()
+            .map(|column| (column.cell)(assessed))
+            .collect();
         let owner = &mut cells[OWNER].text;
         if options.width.is_some() && chars(owner) > LONGEST_OWNER {
             *owner = owner.chars().take(LONGEST_OWNER - 1).collect();
             owner.push('…');
         }
         if options.width.is_some() {
-            cells[PROCESS] = short_process(judged);
+            cells[PROCESS] = short_process(assessed);
         }
-        Self { judged, cells }
+        Self { assessed, cells }
     }
 
     fn why(&self) -> &str {
-        &self.judged.verdict.why
+        &self.assessed.verdict.why
     }
 }
 
@@ -105,7 +108,7 @@ impl<'a> Table<'a> {
             rows.iter()
                 .any(|row| row.cells[index].text != first.cells[index].text)
         };
-        let owned = rows.iter().any(|row| row.judged.connection.owner.is_ok());
+        let owned = rows.iter().any(|row| row.assessed.connection.owner.is_ok());
         let wanted: Vec<usize> = (0..COLUMNS.len())
             .filter(|index| match *index {
                 OWNER => owned,
@@ -161,10 +164,10 @@ impl<'a> Table<'a> {
                 .iter()
                 .map(|(index, _)| row.cells[*index].text.as_str());
             let why = if self.why_beside { row.why() } else { "" };
-            let color = options.color.then(|| color(row.judged)).flatten();
+            let color = options.color.then(|| color(row.assessed)).flatten();
             self.line(&mut out, cells, why, color);
             if !self.why_beside {
-                let local = (!local_beside).then(|| address(row.judged.connection.local));
+                let local = (!local_beside).then(|| address(row.assessed.connection.local));
                 let process = process_below.then(|| row.cells[PROCESS].text.as_str());
                 let words = [
                     local.map(|local| format!("local {local} ")),
@@ -191,7 +194,7 @@ impl<'a> Table<'a> {
             }
             match color {
                 _ if COLUMNS[*index].right => line.extend([&pad, cell]),
-                // The judgement is the first column, and the only one with a colour.
+                // The verdict is the first column, and the only one with a colour.
                 Some(color) if nth == 0 => line.extend([color, cell, RESET, &pad]),
                 _ => line.extend([cell, &pad]),
             }
@@ -235,7 +238,7 @@ fn want(index: usize, rows: &[Row<'_>]) -> Want {
 /// Whether processes were looked for, found or not.
 fn asked_for_processes(rows: &[Row<'_>]) -> bool {
     rows.iter()
-        .any(|row| row.judged.connection.processes != Err(Unknown::NotAskedFor))
+        .any(|row| row.assessed.connection.processes != Err(Unknown::NotAskedFor))
 }
 
 /// What found no room beside: the local address and the processes, unbroken, and the reason, wrapped.
@@ -266,9 +269,9 @@ fn below(out: &mut String, facts: impl Iterator<Item = String>, why: &str, optio
 const RESET: &str = "\u{1b}[0m";
 
 /// Red for what may be dead, yellow for what may stay for ever.
-fn color(judged: &Assessed) -> Option<&'static str> {
+fn color(assessed: &Assessed) -> Option<&'static str> {
     use crate::model::liveness::Liveness;
-    match judged.verdict.liveness {
+    match assessed.verdict.liveness {
         Liveness::Suspect(_) => Some("\u{1b}[31m"),
         Liveness::ZeroWindow => Some("\u{1b}[33m"),
         liveness if liveness.is_zombie() => Some("\u{1b}[33m"),
