@@ -36,6 +36,7 @@ impl Api {
             arrived: kept.arrived(),
             lost: self.feed.lost(),
             kept_at_most: self.feed.kept_at_most(),
+            by_cause: kept.by_cause(),
         })
         .map_err(|error| internal_error(error.to_string()))
     }

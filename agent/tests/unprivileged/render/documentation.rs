@@ -37,6 +37,7 @@ fn deaths() -> String {
         arrived: kept.arrived(),
         lost: 0,
         kept_at_most: 10_000,
+        by_cause: kept.by_cause(),
     };
     deaths_json(&deaths).unwrap()
 }

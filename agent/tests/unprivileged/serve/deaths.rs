@@ -82,6 +82,8 @@ fn certificates_are_listed_newest_first() {
     assert_eq!(all["arrived"], 13);
     assert_eq!(all["lost"], 2);
     assert_eq!(all["kept_at_most"], 10);
+    let by_cause = serde_json::json!({ "keepalive": { "kept": 10, "dropped": 3 } });
+    assert_eq!(all["by_cause"], by_cause);
     let two = deaths(&server, "?limit=2&since=8&filter=dport+%3D+:5001");
     assert_eq!(numbers(&two), [13, 11]);
     assert_eq!(

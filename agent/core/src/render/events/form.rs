@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
-        deaths::Certificate,
+        death::Cause,
+        deaths::{Certificate, KeptAndDropped},
         event::{Event, EventKind, QueuedBytes, Sent},
         liveness::Evidence,
     },
@@ -284,6 +285,14 @@ pub struct Deaths<'a> {
     pub lost: u64,
     /// Certificates kept at most.
     pub kept_at_most: usize,
+    /// How many are kept of each cause, and how many no longer.
+    pub by_cause: BTreeMap<Cause, KeptAndDropped>,
+}
+
+#[derive(Serialize)]
+struct KeptAndDroppedForm {
+    kept: u64,
+    dropped: u64,
 }
 
 #[derive(Serialize)]
@@ -293,6 +302,7 @@ struct DeathsForm {
     arrived: u64,
     lost: u64,
     kept_at_most: usize,
+    by_cause: BTreeMap<&'static str, KeptAndDroppedForm>,
     shown: usize,
     beyond_limit: usize,
     deaths: Vec<Form>,
@@ -310,6 +320,14 @@ pub fn deaths_json(deaths: &Deaths<'_>) -> Result<String, serde_json::Error> {
         arrived: deaths.arrived,
         lost: deaths.lost,
         kept_at_most: deaths.kept_at_most,
+        by_cause: deaths
+            .by_cause
+            .iter()
+            .map(|(cause, KeptAndDropped { kept, dropped })| {
+                let (kept, dropped) = (*kept, *dropped);
+                (cause.as_str(), KeptAndDroppedForm { kept, dropped })
+            })
+            .collect(),
         shown: deaths.shown.len(),
         beyond_limit: deaths.beyond_limit,
         deaths: forms
