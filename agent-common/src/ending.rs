@@ -60,6 +60,10 @@ pub enum Ending {
     /// A reset was accepted while a keepalive or window probe was unanswered: the peer has no such connection
     /// any more (RFC 9293, 3.5.2, group 1).
     PeerForgot = 24,
+    /// Timed out inside the zero-window probe timer while the window was open: our host could not send.
+    LocalSend = 25,
+    /// The same with a user timeout set.
+    LocalSendUserTimeout = 26,
 }
 
 impl Ending {
@@ -67,7 +71,7 @@ impl Ending {
     pub const COUNT: usize = 32;
 
     /// All that can end a connection.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Keepalive,
         Self::KeepaliveUserTimeout,
         Self::Retransmission,
@@ -92,6 +96,8 @@ impl Ending {
         Self::Unreachable,
         Self::ConnectAbandoned,
         Self::PeerForgot,
+        Self::LocalSend,
+        Self::LocalSendUserTimeout,
     ];
 
     /// Those that the kernel counted in `TCPAbortOnTimeout`, a bit each.
@@ -103,6 +109,8 @@ impl Ending {
         | 1 << Self::WindowProbeUserTimeout as u32
         | 1 << Self::Connect as u32
         | 1 << Self::Accept as u32
+        | 1 << Self::LocalSend as u32
+        | 1 << Self::LocalSendUserTimeout as u32
         | 1 << Self::Orphan as u32
         | 1 << Self::Timer as u32;
 

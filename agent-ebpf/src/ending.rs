@@ -34,6 +34,14 @@ pub fn of_timer(context: &mut TimerContext, sock: Sock) -> Option<Ending> {
     Some(match context.state {
         state::SYN_SENT => Ending::Connect,
         state::SYN_RECV => Ending::Accept,
+        // tcp_write_wakeup() sends data into an open window: nothing to be probed.
+        _ if context.pending == icsk_pending::PROBE0 && sock.get(fields::snd_wnd())? != 0 => {
+            if user_timeout {
+                Ending::LocalSendUserTimeout
+            } else {
+                Ending::LocalSend
+            }
+        }
         _ => match (context.pending, user_timeout) {
             (icsk_pending::PROBE0, false) => Ending::WindowProbe,
             (icsk_pending::PROBE0, true) => Ending::WindowProbeUserTimeout,

@@ -26,7 +26,7 @@ Filter expression (ss(8) syntax).
   sport = :443, dport >= :1024           = != < > <= >=
   cgroup /system.slice/nginx.service
   owner nginx*, uid 1000, netns 4026531840
-  suspect, suspect keepalive             or retransmission, window-probe
+  suspect, suspect keepalive             or retransmission, window-probe, local-send-failure
   zombie, orphan, unguarded, embryonic, zero-window
   idle > 1h, silent > 30s                time without data; time since the peer was heard
   detect > 1h, detect never              time until a vanished peer is noticed

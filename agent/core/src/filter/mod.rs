@@ -10,7 +10,7 @@
 //!           | ( "sport" | "dport" ) [ COMPARISON ] PORT
 //!           | "cgroup" [ = | != ] PATH
 //!           | "owner" [ = | != ] GLOB | "netns" [ COMPARISON ] N | "uid" [ COMPARISON ] N
-//!           | "suspect" [ "keepalive" | "retransmission" | "window-probe" ]
+//!           | "suspect" [ "keepalive" | "retransmission" | "window-probe" | "local-send-failure" ]
 //!           | "zombie" | "orphan" | "unguarded" | "embryonic" | "zero-window"
 //!           | ( "idle" | "silent" ) COMPARISON DURATION | "memory" COMPARISON SIZE
 //!           | "detect" ( COMPARISON DURATION | [ = | != ] "never" )

@@ -82,6 +82,8 @@ fn recoveries(snapshot: &Snapshot, out: &mut Series) {
                 Evidence::Keepalive => {
                     (&snapshot.coverage.keepalive_probes, counts.keepalive_probes)
                 }
+                // No hook sees that such data was sent after all.
+                Evidence::LocalSendFailure => continue,
                 Evidence::WindowProbe => (&snapshot.coverage.window_probes, counts.window_probes),
                 Evidence::Retransmission => (
                     &snapshot.coverage.retransmission_timeouts,

@@ -17,6 +17,8 @@ pub enum Cause {
     Retransmission,
     /// Zero-window probes stayed unanswered.
     WindowProbe,
+    /// Our own host could not send what was written.
+    LocalSendFailure,
     /// The SYN stayed unanswered.
     ConnectTimeout,
     /// The peer, or something in its name, reset it.
@@ -39,11 +41,12 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Keepalive,
         Self::UserTimeout,
         Self::Retransmission,
         Self::WindowProbe,
+        Self::LocalSendFailure,
         Self::ConnectTimeout,
         Self::ResetReceived,
         Self::ResetSent,
@@ -63,6 +66,7 @@ impl Cause {
             Self::UserTimeout => "user_timeout",
             Self::Retransmission => "retransmission",
             Self::WindowProbe => "window_probe",
+            Self::LocalSendFailure => "local_send_failure",
             Self::ConnectTimeout => "connect_timeout",
             Self::ResetReceived => "reset_received",
             Self::ResetSent => "reset_sent",
@@ -85,6 +89,8 @@ pub enum Path {
     Data,
     /// Its zero-window probe timer.
     ZeroWindow,
+    /// The timer of window probes, while the window was open: our host could not send.
+    LocalSend,
     /// Before the handshake's end.
     Handshake,
     /// A timer, after its application had closed it.
@@ -114,6 +120,7 @@ impl Path {
             Self::Idle => "idle",
             Self::Data => "data",
             Self::ZeroWindow => "zero_window",
+            Self::LocalSend => "local_send",
             Self::Handshake => "handshake",
             Self::Orphan => "orphan",
             Self::Memory => "memory",
@@ -135,7 +142,9 @@ pub const fn cause(ending: Ending) -> Option<Cause> {
         Ending::Keepalive => Cause::Keepalive,
         Ending::KeepaliveUserTimeout
         | Ending::RetransmissionUserTimeout
-        | Ending::WindowProbeUserTimeout => Cause::UserTimeout,
+        | Ending::WindowProbeUserTimeout
+        | Ending::LocalSendUserTimeout => Cause::UserTimeout,
+        Ending::LocalSend => Cause::LocalSendFailure,
         Ending::Retransmission => Cause::Retransmission,
         Ending::WindowProbe => Cause::WindowProbe,
         // On the accepting side the SYN-ACK stays unanswered: a request's, or a Fast Open child's.
@@ -162,6 +171,7 @@ pub const fn path(ending: Ending) -> Option<Path> {
         Ending::Keepalive | Ending::KeepaliveUserTimeout => Path::Idle,
         Ending::Retransmission | Ending::RetransmissionUserTimeout => Path::Data,
         Ending::WindowProbe | Ending::WindowProbeUserTimeout => Path::ZeroWindow,
+        Ending::LocalSend | Ending::LocalSendUserTimeout => Path::LocalSend,
         Ending::Connect
         | Ending::Accept
         | Ending::RequestExpired

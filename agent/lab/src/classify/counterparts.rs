@@ -13,11 +13,12 @@ use crate::{
 #[must_use]
 pub fn kernel_counterparts(counted: &AgentCounts) -> [(&'static str, u64); 4] {
     // What is unknown was on no path of which it is known that the kernel counts it.
-    const BY_TIMEOUT: [&str; 6] = [
+    const BY_TIMEOUT: [&str; 7] = [
         "deaths{keepalive}",
         "deaths{user_timeout}",
         "deaths{retransmission}",
         "deaths{window_probe}",
+        "deaths{local_send_failure}",
         "deaths{connect_timeout}",
         "deaths{orphan}",
     ];

@@ -40,9 +40,10 @@ const COUNTERS: [&str; 3] = ["TCPAbortOnTimeout", "EstabResets", "AttemptFails"]
 /// Which of them a death moves (kernel facts, "Deaths" and "Reconciling").
 fn moved(cause: &str, end: End) -> &'static [&'static str] {
     match (cause, end) {
-        ("keepalive" | "user_timeout" | "retransmission" | "window_probe", _) => {
-            &["TCPAbortOnTimeout", "EstabResets"]
-        }
+        (
+            "keepalive" | "user_timeout" | "retransmission" | "window_probe" | "local_send_failure",
+            _,
+        ) => &["TCPAbortOnTimeout", "EstabResets"],
         ("reset_sent" | "reset_received" | "administrative", _) => &["EstabResets"],
         ("orphan", _) => &["TCPAbortOnTimeout"],
         ("connect_timeout", End::Client) => &["TCPAbortOnTimeout", "AttemptFails"],

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use super::{
-    Evidence, FIRST_WINDOW_PROBE_GRACE, Guard, KEEPALIVE_GRACE, Liveness, Thresholds, Verdict,
-    WINDOW_PROBE_GRACE, WINDOW_PROBES_BEYOND_DOUBT, is_orphan, span::Span,
+    Evidence, FIRST_WINDOW_PROBE_GRACE, Guard, KEEPALIVE_GRACE, Liveness, SENDS_BEYOND_DOUBT,
+    Thresholds, Verdict, WINDOW_PROBE_GRACE, WINDOW_PROBES_BEYOND_DOUBT, is_orphan, span::Span,
 };
 use crate::model::connection::{
     Connection, Keepalive, Known, Outstanding, State, TimerKind, Unknown,
@@ -122,12 +122,19 @@ fn window_probes(connection: &Connection, outstanding: &Outstanding) -> Option<(
         (WINDOW_PROBES_BEYOND_DOUBT.., _) | (_, None) => true,
         (_, Some(age)) => age >= WINDOW_PROBE_GRACE,
     };
+    if outstanding.send_window > 0 {
+        // tcp_write_wakeup() sends data then, no probe: the timer runs on since it could not be sent.
+        let sends = count(outstanding.probes, "time");
+        let why = format!("data could not be sent {sends}: this host drops it or has no route");
+        return (outstanding.probes >= SENDS_BEYOND_DOUBT)
+            .then_some((Liveness::Suspect(Evidence::LocalSendFailure), why));
+    }
     if due {
         let probes = count(outstanding.probes, "window probe");
         let why = format!("{probes} unanswered{}", silence(connection));
         Some((Liveness::Suspect(Evidence::WindowProbe), why))
     } else {
-        (outstanding.send_window == 0).then(|| zero_window(connection))
+        Some(zero_window(connection))
     }
 }
 

@@ -29,6 +29,9 @@ pub const WINDOW_PROBE_GRACE: Duration = Duration::from_millis(500);
 /// answer to an early one may never come.
 pub const FIRST_WINDOW_PROBE_GRACE: Duration = Duration::from_secs(1);
 
+/// Data that could not be sent so often was not dropped by a queue that was full for a moment.
+const SENDS_BEYOND_DOUBT: u32 = 2;
+
 /// So many window probes that the age of the latest says nothing: the ones before it are at least
 /// 0.4 s apart (TCP_RTO_MIN, doubled once: tcp_probe0_when() in include/net/tcp.h), and a limit of
 /// 500 ms hides two of them at most.
@@ -61,17 +64,26 @@ pub enum Evidence {
     Retransmission,
     /// Zero-window probes unanswered.
     WindowProbe,
+    /// Data waits although the window is open: our own host cannot send it. A filter or queue drops it, or there
+    /// is no route or address.
+    LocalSendFailure,
 }
 
 impl Evidence {
     /// All of them, in label order.
-    pub const ALL: [Self; 3] = [Self::Keepalive, Self::Retransmission, Self::WindowProbe];
+    pub const ALL: [Self; 4] = [
+        Self::Keepalive,
+        Self::LocalSendFailure,
+        Self::Retransmission,
+        Self::WindowProbe,
+    ];
 
     /// The label value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Keepalive => "keepalive",
+            Self::LocalSendFailure => "local_send_failure",
             Self::Retransmission => "retransmission",
             Self::WindowProbe => "window_probe",
         }
@@ -132,7 +144,7 @@ pub enum Liveness {
 impl Liveness {
     /// All of them, in label order. The three kinds of suspect share a label: [`Evidence`] has its
     /// own.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Closing,
         Self::Embryonic,
         Self::HalfClosed,
@@ -144,6 +156,7 @@ impl Liveness {
         Self::Orphan,
         Self::StaleCloseWait,
         Self::Suspect(Evidence::Keepalive),
+        Self::Suspect(Evidence::LocalSendFailure),
         Self::Suspect(Evidence::Retransmission),
         Self::Suspect(Evidence::WindowProbe),
         Self::ZeroWindow,
@@ -172,7 +185,9 @@ impl Liveness {
     #[must_use]
     pub const fn severity(self) -> u8 {
         match self {
-            Self::Suspect(Evidence::Keepalive | Evidence::Retransmission) => 12,
+            Self::Suspect(
+                Evidence::Keepalive | Evidence::Retransmission | Evidence::LocalSendFailure,
+            ) => 12,
             // A peer may still be there behind its closed window, slow to answer.
             Self::Suspect(Evidence::WindowProbe) => 11,
             Self::StaleCloseWait => 10,

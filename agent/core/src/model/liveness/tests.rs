@@ -12,6 +12,7 @@ mod unanswered;
 
 const SUSPECT_KEEPALIVE: Liveness = Liveness::Suspect(Evidence::Keepalive);
 const SUSPECT_RETRANSMISSION: Liveness = Liveness::Suspect(Evidence::Retransmission);
+const SUSPECT_LOCAL_SEND: Liveness = Liveness::Suspect(Evidence::LocalSendFailure);
 const SUSPECT_WINDOW_PROBE: Liveness = Liveness::Suspect(Evidence::WindowProbe);
 
 /// States in which an application may hold a connection that has been established.
@@ -336,8 +337,8 @@ fn labels_are_distinct_and_in_order() {
     let mut labels = Liveness::ALL.map(Liveness::as_str).to_vec();
     assert!(labels.is_sorted(), "{labels:?}");
     labels.dedup();
-    // The three kinds of suspect share theirs.
-    assert_eq!(labels.len(), Liveness::ALL.len() - 2);
+    // The four kinds of suspect share theirs.
+    assert_eq!(labels.len(), Liveness::ALL.len() - 3);
     let mut variants = Liveness::ALL.to_vec();
     variants.sort_unstable();
     variants.dedup();
@@ -345,7 +346,15 @@ fn labels_are_distinct_and_in_order() {
     let guards = Guard::ALL.map(Guard::as_str);
     assert_eq!(guards, ["keepalive", "none", "unknown"]);
     let evidence = Evidence::ALL.map(Evidence::as_str);
-    assert_eq!(evidence, ["keepalive", "retransmission", "window_probe"]);
+    assert_eq!(
+        evidence,
+        [
+            "keepalive",
+            "local_send_failure",
+            "retransmission",
+            "window_probe"
+        ]
+    );
 }
 
 #[test]
@@ -356,6 +365,7 @@ fn the_worst_first() {
         all,
         [
             SUSPECT_KEEPALIVE,
+            SUSPECT_LOCAL_SEND,
             SUSPECT_RETRANSMISSION,
             SUSPECT_WINDOW_PROBE,
             Liveness::StaleCloseWait,
@@ -372,5 +382,5 @@ fn the_worst_first() {
         ]
     );
     let zombies: Vec<_> = all.into_iter().filter(|it| it.is_zombie()).collect();
-    assert_eq!(zombies, all[..6]);
+    assert_eq!(zombies, all[..7]);
 }

@@ -204,6 +204,9 @@ fn probes(assessed: &Assessed) -> Cell {
         let evidence = match assessed.verdict.liveness {
             Liveness::Suspect(evidence) => evidence,
             _ if outstanding.probes == 0 => Evidence::Retransmission,
+            _ if outstanding.unsent > 0 && outstanding.send_window > 0 => {
+                Evidence::LocalSendFailure
+            }
             _ if outstanding.unsent > 0 => Evidence::WindowProbe,
             _ => Evidence::Keepalive,
         };
@@ -216,6 +219,7 @@ fn probes(assessed: &Assessed) -> Cell {
                 }
             }
             (Evidence::WindowProbe, probes @ 1.., _) => format!("window:{probes}"),
+            (Evidence::LocalSendFailure, sends @ 1.., _) => format!("unsent:{sends}"),
             (_, _, timeouts @ 1..) => format!("rto:{timeouts}"),
             _ => NOTHING.to_owned(),
         }

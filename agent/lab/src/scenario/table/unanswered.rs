@@ -138,7 +138,40 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         liveness: PROBING,
         trigger: |stage| vanish_full(stage, Timeouts::default().user_timeout(24)),
     },
+    Scenario {
+        number: 47,
+        variant: "",
+        offset: 0,
+        title: "data written, own output dropped, tcp_retries2 = 4",
+        forms: V4_ONLY,
+        client: SideExpectation {
+            // Nothing left the host: no probe, no retransmission.
+            kernel: &[
+                ("TCPAbortOnTimeout", KernelFigure::Exactly(1)),
+                ("EstabResets", KernelFigure::Exactly(1)),
+                ("TCPTimeouts", KernelFigure::Exactly(0)),
+            ],
+            agent: &[("deaths{local_send_failure}", ONE)],
+        },
+        server: QUIET,
+        liveness: &[
+            End::Client.is(suspect("local_send_failure")),
+            End::Client.may_be(HEALTHY),
+            End::Server.may_be(HEALTHY),
+        ],
+        trigger: unsent,
+    },
 ];
+
+fn unsent(stage: &Stage) -> Result<(), Error> {
+    stage.pair.client.sysctl("ipv4/tcp_retries2", "4")?;
+    let connection = stage.connect(Timeouts::default())?;
+    stage.pair.drop_at_client()?;
+    connection.send_byte()?;
+    stage.keep([connection.client, connection.server]);
+    stage.await_liveness(End::Client, suspect("local_send_failure"))?;
+    stage.client_counts("TCPAbortOnTimeout", 1).map(drop)
+}
 
 fn in_flight(stage: &Stage) -> Result<(), Error> {
     stage.pair.client.sysctl("ipv4/tcp_retries2", "5")?;
