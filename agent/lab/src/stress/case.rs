@@ -44,8 +44,6 @@ pub(super) enum Action {
     SynTimeout,
     /// A SYN that nobody answers; closed once it was sent again.
     AbandonConnect,
-    /// A SYN answered by ICMP: host unreachable.
-    Unreachable,
     /// A SYN from a socket that is closed at once, and whose SYN-ACK is dropped.
     SynAckTimeout,
     /// A SYN to a port where nobody listens.

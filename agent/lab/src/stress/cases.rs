@@ -50,7 +50,7 @@ const fn unacknowledged(death: ExpectedDeath) -> EndExpectation {
 /// Few enough probes to be quick, and an idle time that is the shortest there is.
 const PROBES: u64 = 2;
 
-pub(super) const CASES: [StressCase; 15] = [
+pub(super) const CASES: [StressCase; 14] = [
     StressCase {
         name: "keepalive",
         title: "idle, keepalive 1/1/2, peer silent",
@@ -243,22 +243,6 @@ pub(super) const CASES: [StressCase; 15] = [
         },
     },
     StressCase {
-        name: "unreachable",
-        title: "SYN answered by ICMP: host unreachable",
-        share: 30,
-        family: Family::Ipv4,
-        // Each SYN is answered, however many there are in a second.
-        sysctls: &[("ipv4/icmp_ratemask", "0")],
-        ends: DyingEnd::Connecting,
-        act: Action::Unreachable,
-        dying: EndExpectation {
-            death: Some(ExpectedDeath::new("unreachable", "handshake")),
-            kernel: &[("AttemptFails", ONE)],
-            agent: &[],
-        },
-        other: QUIET,
-    },
-    StressCase {
         name: "connect-abandoned",
         title: "SYN into silence, closed after a timeout",
         share: 30,
@@ -291,7 +275,7 @@ pub(super) const CASES: [StressCase; 15] = [
     StressCase {
         name: "orderly",
         title: "closed in good order: no death at all",
-        share: 90,
+        share: 120,
         family: Family::Ipv6,
         sysctls: &[],
         ends: DyingEnd::Either,
@@ -333,7 +317,6 @@ mod tests {
                 "reset_received",
                 "reset_sent",
                 "retransmission",
-                "unreachable",
                 "user_timeout",
                 "window_probe",
             ]

@@ -84,7 +84,7 @@ impl Fixture {
         }
         if !matches!(
             case.act,
-            Action::Refused | Action::SynTimeout | Action::AbandonConnect | Action::Unreachable
+            Action::Refused | Action::SynTimeout | Action::AbandonConnect
         ) {
             let (at, is_small) = (fixture.server(), fixture.is_small());
             let listener = fixture
@@ -96,7 +96,6 @@ impl Fixture {
         }
         match case.act {
             Action::SynTimeout | Action::AbandonConnect => fixture.pair.drop_at_server()?,
-            Action::Unreachable => fixture.pair.unreachable_server()?,
             Action::SynAckTimeout => fixture.pair.drop_inbound_at_client()?,
             Action::Keepalive(_) | Action::SendUnacked(_) | Action::ZeroWindow | Action::Orphan => {
                 fixture.pair.drop_marked()?;

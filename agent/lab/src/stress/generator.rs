@@ -69,9 +69,7 @@ impl Fixture {
             })
             .collect();
         let kept = match self.case.act {
-            Action::SynTimeout | Action::AbandonConnect | Action::Unreachable => {
-                self.send_syn(&ports)?
-            }
+            Action::SynTimeout | Action::AbandonConnect => self.send_syn(&ports)?,
             Action::SynAckTimeout => {
                 // Nothing follows the SYN.
                 drop(self.send_syn(&ports)?);

@@ -47,7 +47,7 @@ fn moved(cause: &str, end: End) -> &'static [&'static str] {
         ("reset_sent" | "reset_received" | "administrative", _) => &["EstabResets"],
         ("orphan", _) => &["TCPAbortOnTimeout"],
         ("connect_timeout", End::Client) => &["TCPAbortOnTimeout", "AttemptFails"],
-        ("refused" | "unreachable", _) => &["AttemptFails"],
+        ("refused", _) => &["AttemptFails"],
         // Neither a request socket's end nor a connect that is given up moves any.
         _ => &[],
     }
