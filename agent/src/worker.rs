@@ -50,7 +50,7 @@ impl<T> Clone for Requests<T> {
 }
 
 impl<T> Requests<T> {
-    /// For a thread that is not started yet; at most so many may wait.
+    /// For a thread that is not started yet; at most `most_waiting` may wait.
     #[must_use]
     pub fn new(most_waiting: usize) -> Self {
         Self(Arc::new(Shared {
@@ -91,7 +91,7 @@ impl<T> Requests<T> {
         Ok(())
     }
 
-    /// For the thread: waits for requests and takes at most so many, the oldest first; none when its own
+    /// For the thread: waits for requests and takes at most `most`, the oldest first; none when its own
     /// work is due. `None` when it is to end.
     pub fn next(&self, most: usize, due: Instant) -> Option<Vec<T>> {
         let mut queue = self.lock();

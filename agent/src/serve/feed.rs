@@ -3,14 +3,18 @@
 //! # Invariants
 //! No watcher is waited for: one that falls behind gets the number of events it missed.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 use super::lag_counting_broadcast::{Received, Receiver, Sender};
 use halfopen_core::model::{
-    deaths::{Certificate, Deaths},
+    death::Cause,
+    deaths::{Certificate, Deaths, KeptAndDropped},
     event::{Event, EventKind, Listener, Missed},
 };
 
@@ -36,6 +40,16 @@ struct FeedState {
     watchers: AtomicUsize,
 }
 
+/// The kept deaths at one moment.
+pub struct KeptDeaths {
+    /// Those that were asked for, the oldest first.
+    pub certificates: Vec<Certificate>,
+    /// Deaths since the agent started, those no longer kept included.
+    pub arrived: u64,
+    /// How many are kept of each cause, and how many no longer.
+    pub by_cause: BTreeMap<Cause, KeptAndDropped>,
+}
+
 /// What a watcher receives.
 #[derive(Debug, Clone)]
 pub enum FeedItem {
@@ -59,10 +73,15 @@ impl Feed {
         }))
     }
 
-    /// The kept deaths.
+    /// The kept deaths with a number above `since`.
     #[must_use]
-    pub fn deaths(&self) -> Deaths {
-        self.lock().clone()
+    pub fn deaths(&self, since: u64) -> KeptDeaths {
+        let deaths = self.lock();
+        KeptDeaths {
+            certificates: deaths.since(since).cloned().collect(),
+            arrived: deaths.arrived(),
+            by_cause: deaths.by_cause(),
+        }
     }
 
     /// The largest number of deaths that are kept.
@@ -243,7 +262,7 @@ mod tests {
             ["death Some(2)", "death Some(3)", "death Some(4)"]
         );
         assert_eq!(received(&mut from_now), ["timeout None", "death Some(4)"]);
-        assert_eq!(feed.deaths().arrived(), 4);
+        assert_eq!(feed.deaths(0).arrived, 4);
     }
 
     #[test]

@@ -55,6 +55,15 @@ pub struct Outstanding {
     pub send_window: u64,
 }
 
+impl Outstanding {
+    /// Whether data waits although nothing is in flight and the window is open: tcp_write_wakeup()
+    /// (net/ipv4/tcp_output.c) then sends data, no window probe, and `probes` counts its failures.
+    #[must_use]
+    pub const fn waits_to_be_sent(&self) -> bool {
+        self.packets_out == 0 && self.unsent > 0 && self.send_window > 0
+    }
+}
+
 /// A process that holds a socket.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Holder {

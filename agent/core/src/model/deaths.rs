@@ -30,7 +30,7 @@ pub struct Certificate {
 type Class = (Option<Arc<str>>, Cause);
 
 /// The latest deaths.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Deaths {
     /// By number.
     kept: BTreeMap<u64, Certificate>,
@@ -147,7 +147,7 @@ fn class(event: &Event) -> Class {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::fixture::death;
+    use crate::model::{event::fixture::death, fixture::Random};
 
     #[test]
     fn the_oldest_makes_room() {
@@ -201,16 +201,15 @@ mod tests {
     #[test]
     fn no_class_gives_while_another_has_more() {
         let owners = ["a", "b", "c", "d", "e"];
-        let mut random = 0x2545_f491_4f6c_dd1d_u64;
+        let mut random = Random::new(1);
         let mut deaths = Deaths::new(50);
         let mut arrived = BTreeMap::<Class, u64>::new();
         for round in 0..5000_u64 {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
             // The first owner has nine of ten deaths.
-            let owner = owners[usize::try_from(random % 50).unwrap().saturating_sub(45)];
-            let cause = if random & 1024 == 0 {
+            let owner = owners[usize::try_from(random.below(50))
+                .unwrap()
+                .saturating_sub(45)];
+            let cause = if random.below(2) == 0 {
                 Cause::Keepalive
             } else {
                 Cause::Refused

@@ -27,7 +27,7 @@ pub struct Event {
     pub sent: Known<Sent>,
     /// What it held.
     pub held: Known<QueuedBytes>,
-    /// `sk_err`, an errno: what was seen; the verdict does not rest on it.
+    /// `sk_err`, an errno: what was seen; a cause rests on it only where ICMP ended a connect.
     pub error: Option<u32>,
 }
 

@@ -9,6 +9,8 @@ pub mod death;
 pub mod deaths;
 pub mod detection;
 pub mod event;
+#[cfg(any(test, feature = "fixtures"))]
+pub mod fixture;
 pub mod glob;
 pub mod group;
 pub mod groups;

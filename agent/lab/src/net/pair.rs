@@ -20,7 +20,7 @@ pub(crate) const MARK: u32 = 46 << 2;
 /// Drops the packets of sockets that have set [`MARK`], IPv4 alone.
 const NO_MARKED: &str = "policy accept; ip dscp 46 drop;";
 
-/// Takes back what a firewall was told.
+/// Removes the lab's rules from a firewall.
 const RESTORE: &str = "delete table inet halfopen_lab\n";
 
 /// The name of each host's end of the cable.
@@ -198,7 +198,7 @@ impl Pair {
         self.server.nft(&filter("input", UNREACHABLE))
     }
 
-    /// A firewall on the way answers that the server is out of bounds.
+    /// The server's firewall answers that connecting is administratively prohibited.
     ///
     /// # Errors
     /// When `nft` refuses.

@@ -241,26 +241,16 @@ impl Stage {
         kept.extend(sockets);
     }
 
-    /// Kills the connection from the client's side, as an administrator would.
+    /// Kills one end of the connection, as an administrator would.
     ///
     /// # Errors
     /// When the kernel cannot, or refuses.
-    pub fn kill(&self) -> Result<(), Error> {
-        let (local, remote) = (self.client, self.server);
-        self.pair
-            .client
-            .run(move || destroy::destroy(local, remote))?
-    }
-
-    /// Kills the server's end of the connection, as an administrator would.
-    ///
-    /// # Errors
-    /// When the kernel cannot, or refuses.
-    pub fn kill_server(&self) -> Result<(), Error> {
-        let (local, remote) = (self.server, self.client);
-        self.pair
-            .server
-            .run(move || destroy::destroy(local, remote))?
+    pub fn kill(&self, end: End) -> Result<(), Error> {
+        let (host, local, remote) = match end {
+            End::Client => (&self.pair.client, self.client, self.server),
+            End::Server => (&self.pair.server, self.server, self.client),
+        };
+        host.run(move || destroy::destroy(local, remote))?
     }
 
     /// Waits until the client's counter has reached a number.
@@ -325,12 +315,9 @@ impl Drop for Stage {
             let _ = socket.set_linger(Some(Duration::ZERO));
         }
         // What an interrupted scenario has closed meanwhile, which nobody holds any more.
-        for (host, local, remote) in [
-            (&self.pair.client, self.client, self.server),
-            (&self.pair.server, self.server, self.client),
-        ] {
+        for end in [End::Client, End::Server] {
             // Where there is none, or no way to, there is nothing more to be done.
-            let _ = host.run(move || destroy::destroy(local, remote));
+            let _ = self.kill(end);
         }
     }
 }

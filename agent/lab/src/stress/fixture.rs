@@ -149,7 +149,7 @@ impl Fixture {
     }
 
     /// Lets go of those whose connection has ended, of which there may be more than descriptors; gives up
-    /// connects whose turn it is. How many are left.
+    /// connects whose SYN was sent again. How many are left.
     pub(super) fn reap(&self) -> usize {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let is_done = match self.case.act {

@@ -22,9 +22,10 @@ impl Api {
     /// When the query is wrong.
     pub fn deaths(&self, query: &str) -> Result<String, HttpError> {
         let query = DeathsQuery::parse(query).map_err(bad_request)?;
-        let kept = self.feed.deaths();
+        let kept = self.feed.deaths(query.since);
         let mut shown: Vec<_> = kept
-            .since(query.since)
+            .certificates
+            .iter()
             .rev()
             .filter(|death| query.filter.matches_event(&death.event))
             .collect();
@@ -33,10 +34,10 @@ impl Api {
         events::deaths_json(&Deaths {
             shown,
             beyond_limit,
-            arrived: kept.arrived(),
+            arrived: kept.arrived,
             lost: self.feed.lost(),
             kept_at_most: self.feed.kept_at_most(),
-            by_cause: kept.by_cause(),
+            by_cause: kept.by_cause,
         })
         .map_err(|error| internal_error(error.to_string()))
     }

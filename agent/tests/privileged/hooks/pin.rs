@@ -17,7 +17,11 @@ use std::{
 };
 
 use crate::{
-    fixtures::{LIMIT, agent::AgentProcess, network::kernel_counter},
+    fixtures::{
+        LIMIT,
+        agent::AgentProcess,
+        network::{enter_private, kernel_counter},
+    },
     support::{
         binary::{run, sentence, stderr},
         wait,
@@ -46,12 +50,9 @@ static ALONE: Mutex<()> = Mutex::new(());
 impl PrivateBpffs {
     fn enter() -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).unwrap();
-        for command in [
-            "mount --make-rprivate /",
-            "mount -t bpf bpf /sys/fs/bpf",
-            "ip link set lo up",
-        ] {
+        enter_private();
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        for command in ["mount --make-rprivate /", "mount -t bpf bpf /sys/fs/bpf"] {
             let mut words = command.split(' ');
             let status = Command::new(words.next().unwrap()).args(words).status();
             assert!(status.unwrap().success(), "{command}");

@@ -158,7 +158,7 @@ fn each_holder_is_named_and_ss_agrees() {
     drop(closed);
 
     let connections = listed(netns);
-    // In the order of process ids, which may have begun anew between two processes.
+    // In the order of process ids, which wrap around.
     let in_order = |mut holders: [(u32, u32); 2]| {
         holders.sort_unstable();
         holders

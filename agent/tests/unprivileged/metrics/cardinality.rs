@@ -2,11 +2,11 @@
 
 use std::{array, collections::BTreeMap, sync::Arc, time::Duration};
 
-use crate::fixtures::snapshot::{group, rich};
+use crate::fixtures::snapshot::{all_readings, group, rich};
 use halfopen::serve::exposition;
 use halfopen_core::{
     metrics::{
-        Format, MOST_HOOKS, Process, Readings, Scrapes, Sections,
+        Format, MOST_HOOKS, Sections,
         cardinality::{Budget, Limits, SeriesBounds, Shown},
     },
     model::{
@@ -15,6 +15,7 @@ use halfopen_core::{
         connection::{Direction, Setting, State},
         death::Cause,
         detection::Bucket,
+        fixture::Random,
         group::{Counts, Group, Suspects},
         hook::{HookStatus, Mechanism},
         liveness::{Evidence, Guard, Liveness},
@@ -25,23 +26,7 @@ use halfopen_core::{
 
 /// Lines that are samples.
 fn series(snapshot: Snapshot) -> usize {
-    let process = Process {
-        cpu_seconds: Some(1.5),
-        resident_bytes: Some(1),
-        virtual_bytes: Some(1),
-        start_seconds: Some(1.0),
-        threads: Some(1),
-        open_fds: Some(1),
-        max_fds: Some(1),
-    };
-    let readings = Readings {
-        snapshot: Arc::new(snapshot),
-        process: Some(process),
-        scrapes: Some(Scrapes {
-            snapshot_duration: Some(Duration::from_millis(1)),
-            ..Scrapes::default()
-        }),
-    };
+    let readings = all_readings(snapshot);
     let text = exposition::write(&readings, Sections::ALL, Format::Text).unwrap();
     text.lines().filter(|line| !line.starts_with('#')).count()
 }
@@ -91,68 +76,55 @@ fn series_without_a_group_fit_into_their_share() {
     assert!(bounds.ungrouped < needed + 20, "{needed} of {bounds:?}");
 }
 
-/// Pseudo-random numbers (xorshift64).
-struct Random(u64);
+/// Some of all, each with a count that may be 0.
+fn some<K: Ord, const N: usize>(random: &mut Random, all: [K; N]) -> BTreeMap<K, u64> {
+    let odds = 1 + random.below(3);
+    let keys = all.into_iter();
+    keys.filter_map(|key| (random.below(odds) == 0).then(|| (key, random.below(3))))
+        .collect()
+}
 
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
+/// Owners that come and go, some with names that nobody else may bear.
+fn some_group(random: &mut Random, second: u64) -> Group {
+    let owner = match random.below(12) {
+        0 => String::new(),
+        1 => "other".to_owned(),
+        2 => "unknown".to_owned(),
+        3 => format!("evil\"\n\\{}", random.below(3)),
+        _ => format!("{}.service", second / 4 + random.below(60)),
+    };
+    let direction = Direction::ALL[usize::try_from(random.below(3)).unwrap()];
+    let port = [None, Some(80), Some(443), Some(65_535)];
+    let port = port[usize::try_from(random.below(4)).unwrap()];
+    group(&owner, direction, port)
+}
 
-    /// Some of all, each with a count that may be 0.
-    fn some<K: Ord, const N: usize>(&mut self, all: [K; N]) -> BTreeMap<K, u64> {
-        let odds = 1 + self.below(3);
-        let keys = all.into_iter();
-        keys.filter_map(|key| (self.below(odds) == 0).then(|| (key, self.below(3))))
-            .collect()
-    }
-
-    /// Owners that come and go, some with names that nobody else may bear.
-    fn group(&mut self, second: u64) -> Group {
-        let owner = match self.below(12) {
-            0 => String::new(),
-            1 => "other".to_owned(),
-            2 => "unknown".to_owned(),
-            3 => format!("evil\"\n\\{}", self.below(3)),
-            _ => format!("{}.service", second / 4 + self.below(60)),
-        };
-        let direction = Direction::ALL[usize::try_from(self.below(3)).unwrap()];
-        let port = [None, Some(80), Some(443), Some(65_535)];
-        let port = port[usize::try_from(self.below(4)).unwrap()];
-        group(&owner, direction, port)
-    }
-
-    fn counts(&mut self) -> Counts {
-        Counts {
-            keepalive_probes: self.below(3),
-            keepalive_probes_answered: self.below(3),
-            window_probes: self.below(3),
-            window_probes_answered: self.below(3),
-            retransmission_timeouts: self.below(3),
-            resets_received: self.below(3),
-            resets_sent: self.some(reasons()),
-            deaths: self.some(Cause::ALL),
-            recoveries: self.some(Evidence::ALL),
-        }
-    }
-
-    fn sums(&mut self) -> Sums {
-        Sums {
-            states: self.some(State::ALL),
-            suspects: self.some(Evidence::ALL),
-            idle: self.some(Guard::ALL),
-            stale_close_wait: self.below(3),
-            embryonic: self.below(3),
-            memory: self.some(Liveness::ALL.map(Liveness::as_str)),
-            keepalive: self.some(Setting::ALL),
-            detectable: self.some(Bucket::ALL),
-        }
+fn some_counts(random: &mut Random) -> Counts {
+    Counts {
+        keepalive_probes: random.below(3),
+        keepalive_probes_answered: random.below(3),
+        window_probes: random.below(3),
+        window_probes_answered: random.below(3),
+        retransmission_timeouts: random.below(3),
+        resets_received: random.below(3),
+        resets_sent: some(random, reasons()),
+        deaths: some(random, Cause::ALL),
+        recoveries: some(random, Evidence::ALL),
     }
 }
 
+fn some_sums(random: &mut Random) -> Sums {
+    Sums {
+        states: some(random, State::ALL),
+        suspects: some(random, Evidence::ALL),
+        idle: some(random, Guard::ALL),
+        stale_close_wait: random.below(3),
+        embryonic: random.below(3),
+        memory: some(random, Liveness::ALL.map(Liveness::as_str)),
+        keepalive: some(random, Setting::ALL),
+        detectable: some(random, Bucket::ALL),
+    }
+}
 /// As many as the kernel has names for (enum sk_rst_reason, Linux 6.12), and `unknown`.
 fn reasons() -> [String; 27] {
     array::from_fn(|index| format!("reason{index}"))
@@ -168,7 +140,7 @@ fn no_history_exceeds_the_series() {
         (4, SeriesBounds::of_declared().least(), 200),
         (5, 5_000, 3),
     ] {
-        let mut random = Random(0x2545_f491_4f6c_dd1d * seed);
+        let mut random = Random::new(seed);
         let limits = Limits {
             max_series,
             max_groups,
@@ -181,13 +153,14 @@ fn no_history_exceeds_the_series() {
         for second in 0..30 {
             let now = Duration::from_secs(second);
             for _ in 0..random.below(200) {
-                let (group, counts) = (random.group(second), random.counts());
+                let (group, counts) = (some_group(&mut random, second), some_counts(&mut random));
                 counted.entry(group).or_default().add(&counts);
             }
             let (mut sums, mut suspects) = (BTreeMap::new(), Suspects::new());
             for _ in 0..random.below(200) {
-                sums.insert(random.group(second), random.sums());
-                suspects.insert(random.group(second), random.some(Evidence::ALL));
+                sums.insert(some_group(&mut random, second), some_sums(&mut random));
+                let group = some_group(&mut random, second);
+                suspects.insert(group, some(&mut random, Evidence::ALL));
             }
             let all = Shown {
                 counts: counted.clone(),

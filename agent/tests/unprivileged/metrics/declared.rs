@@ -8,7 +8,7 @@ use std::{
 
 use crate::fixtures::{
     golden,
-    snapshot::{group, rich},
+    snapshot::{all_readings, group, rich},
 };
 use halfopen::serve::exposition;
 use halfopen_core::{
@@ -273,22 +273,7 @@ fn series(text: &str) -> impl Iterator<Item = (&str, Vec<(&str, &str)>)> {
 
 #[test]
 fn what_is_declared_is_what_is_written() {
-    let readings = Readings {
-        snapshot: Arc::new(rich()),
-        process: Some(Process {
-            cpu_seconds: Some(1.0),
-            resident_bytes: Some(1),
-            virtual_bytes: Some(1),
-            start_seconds: Some(1.0),
-            threads: Some(1),
-            open_fds: Some(1),
-            max_fds: Some(1),
-        }),
-        scrapes: Some(Scrapes {
-            snapshot_duration: Some(Duration::from_millis(1)),
-            ..Scrapes::default()
-        }),
-    };
+    let readings = all_readings(rich());
     let text = exposition::write(&readings, Sections::ALL, Format::Text).unwrap();
     let declared = metrics::declared();
     let names: BTreeSet<String> = declared

@@ -1,4 +1,4 @@
-//! What one group has: how much room it takes, and how much it matters; and how groups are added up.
+//! What one group has: how much room it takes, and how much it matters.
 //!
 //! # Invariants
 //! It counts at least the series that the metrics show of a group.

@@ -35,8 +35,8 @@ impl Patterns {
     }
 }
 
-/// The groups that get a name within `room` series; `others` are the groups of `other` that exist already, each of which
-/// takes as many series as `of_other` says.
+/// The groups that get a name within `room` series; `others` are the groups of `other` that exist already,
+/// each of which takes as many series as `of_other` says.
 pub fn choose(
     cells: &BTreeMap<Group, Cell>,
     limits: &Limits,

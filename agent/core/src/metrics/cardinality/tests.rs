@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{connection::State, death::Cause, liveness::Evidence};
+use crate::model::{connection::State, death::Cause, fixture::Random, liveness::Evidence};
 
 fn group(owner: &str, port: u16) -> Group {
     Group {
@@ -151,13 +151,8 @@ fn a_lost_name_is_not_given_again_at_once() {
 /// Random histories: sums are exact, and no counter goes back while its series is shown.
 #[test]
 fn every_history_keeps_its_sums() {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut random = |below: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % below
-    };
+    let mut numbers = Random::new(1);
+    let mut random = |below| numbers.below(below);
     let mut budget = Budget::new(Limits {
         time_to_live: Duration::from_secs(5),
         ..limits(3)

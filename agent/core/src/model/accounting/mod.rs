@@ -62,7 +62,7 @@ pub struct Balance {
     /// What our hooks counted and the kernel did not: always 0 unless something is wrong.
     pub overcounted: u64,
     /// What our hooks counted where it could not be compared: in namespaces that ended before their
-    /// last reading, or that could not be recorded.
+    /// last reading, or that could not be entered.
     pub uncompared: u64,
 }
 
@@ -71,7 +71,7 @@ pub struct Balance {
 pub struct Namespaces {
     /// Entered and read.
     pub seen: u64,
-    /// Known to exist, but not recorded.
+    /// Known to exist, but not entered.
     pub unseen: u64,
 }
 

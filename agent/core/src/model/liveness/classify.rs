@@ -62,12 +62,14 @@ fn held(connection: &Connection, settled: Verdict) -> Verdict {
 
 /// The taxonomy of half-open connections. One timer serves data in flight and window probes, and
 /// keepalive is silent while either is outstanding (tcp_keepalive_timer() in net/ipv4/tcp_timer.c),
-/// so one of the three at most applies.
+/// so one of them at most applies.
 fn unanswered(connection: &Connection, outstanding: &Outstanding) -> Option<(Liveness, String)> {
     if outstanding.packets_out > 0 {
         retransmissions(connection, outstanding)
+    } else if outstanding.waits_to_be_sent() {
+        failed_sends(outstanding)
     } else if outstanding.unsent > 0 {
-        window_probes(connection, outstanding)
+        Some(window_probes(connection, outstanding))
     } else {
         keepalive_probes(connection, outstanding)
     }
@@ -115,26 +117,26 @@ fn latest_timeout_answered(connection: &Connection) -> Option<bool> {
     }
 }
 
-fn window_probes(connection: &Connection, outstanding: &Outstanding) -> Option<(Liveness, String)> {
+fn failed_sends(outstanding: &Outstanding) -> Option<(Liveness, String)> {
+    let times = count(outstanding.probes, "time");
+    let why = format!("data could not be sent {times}: this host drops it or has no route");
+    (outstanding.probes >= SENDS_BEYOND_DOUBT)
+        .then_some((Liveness::Suspect(Evidence::LocalSendFailure), why))
+}
+
+fn window_probes(connection: &Connection, outstanding: &Outstanding) -> (Liveness, String) {
     let due = match (outstanding.probes, outstanding.latest_probe) {
         (0, _) | (1, None) => false,
         (1, Some(age)) => age >= FIRST_WINDOW_PROBE_GRACE,
         (WINDOW_PROBES_BEYOND_DOUBT.., _) | (_, None) => true,
         (_, Some(age)) => age >= WINDOW_PROBE_GRACE,
     };
-    if outstanding.send_window > 0 {
-        // tcp_write_wakeup() sends data then, no probe: the timer runs on since it could not be sent.
-        let sends = count(outstanding.probes, "time");
-        let why = format!("data could not be sent {sends}: this host drops it or has no route");
-        return (outstanding.probes >= SENDS_BEYOND_DOUBT)
-            .then_some((Liveness::Suspect(Evidence::LocalSendFailure), why));
-    }
     if due {
         let probes = count(outstanding.probes, "window probe");
         let why = format!("{probes} unanswered{}", silence(connection));
-        Some((Liveness::Suspect(Evidence::WindowProbe), why))
+        (Liveness::Suspect(Evidence::WindowProbe), why)
     } else {
-        Some(zero_window(connection))
+        zero_window(connection)
     }
 }
 

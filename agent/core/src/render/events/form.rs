@@ -96,7 +96,7 @@ pub struct Form {
     pub unacknowledged_bytes: Option<u32>,
     /// Received and not read, FIN included.
     pub unread_bytes: Option<u32>,
-    /// `sk_err`, 0 if none: what was seen; the verdict does not rest on it.
+    /// `sk_err`, 0 if none: what was seen; a cause rests on it only where ICMP ended a connect.
     pub errno: u32,
     unknown: BTreeMap<String, String>,
 }
@@ -323,8 +323,7 @@ pub fn deaths_json(deaths: &Deaths<'_>) -> Result<String, serde_json::Error> {
         by_cause: deaths
             .by_cause
             .iter()
-            .map(|(cause, KeptAndDropped { kept, dropped })| {
-                let (kept, dropped) = (*kept, *dropped);
+            .map(|(cause, &KeptAndDropped { kept, dropped })| {
                 (cause.as_str(), KeptAndDroppedForm { kept, dropped })
             })
             .collect(),

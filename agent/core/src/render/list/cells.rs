@@ -204,9 +204,7 @@ fn probes(assessed: &Assessed) -> Cell {
         let evidence = match assessed.verdict.liveness {
             Liveness::Suspect(evidence) => evidence,
             _ if outstanding.probes == 0 => Evidence::Retransmission,
-            _ if outstanding.unsent > 0 && outstanding.send_window > 0 => {
-                Evidence::LocalSendFailure
-            }
+            _ if outstanding.waits_to_be_sent() => Evidence::LocalSendFailure,
             _ if outstanding.unsent > 0 => Evidence::WindowProbe,
             _ => Evidence::Keepalive,
         };

@@ -140,7 +140,7 @@ fn forgotten(stage: &Stage) -> Result<(), Error> {
     let connection = stage.connect(keepalive(1, 1, 9))?;
     // The server's end goes, and the client does not learn of it.
     stage.pair.drop_inbound_at_client()?;
-    stage.kill_server()?;
+    stage.kill(End::Server)?;
     stage.server_counts("EstabResets", 1)?;
     stage.pair.restore_client()?;
     connection.enable_keepalive()?;
@@ -172,7 +172,7 @@ fn linger(stage: &Stage) -> Result<(), Error> {
 fn killed(stage: &Stage) -> Result<(), Error> {
     let SocketPair { client, server } = stage.connect(Timeouts::default())?;
     stage.keep([client, server]);
-    stage.kill()?;
+    stage.kill(End::Client)?;
     has_reset(stage)
 }
 
