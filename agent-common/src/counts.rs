@@ -67,11 +67,16 @@ pub enum Event {
     WindowRecovery = 7,
     /// The same after retransmission timeouts.
     RetransmissionRecovery = 8,
+    /// What was counted as a reset received, and as a death by it, was data that arrived after our close:
+    /// `tcp_reset` runs for both. To be taken off both counts.
+    ResetWithdrawn = 9,
+    /// A death whose cause follows from the socket's fields alone: no hook saw the path.
+    DeathInferred = 10,
 }
 
 impl Event {
     /// How many there are.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 11;
 }
 
 /// Index into [`GroupCounts::resets_sent`]: the kernel's own `enum sk_rst_reason` value where it
@@ -96,6 +101,8 @@ impl ResetReason {
     /// Inferred: a state that asks for a reset: disconnect, linger 0, administrative abort,
     /// orphaned FIN_WAIT2.
     pub const STATE: u32 = 61;
+    /// Inferred: data arrived after the close.
+    pub const ABORT_ON_DATA: u32 = 62;
     /// Size of the table.
     pub const COUNT: usize = 64;
 }
@@ -110,7 +117,16 @@ pub struct GroupCounts {
     pub resets_sent: [u64; ResetReason::COUNT],
     /// Ends other than orderly ones, by [`crate::Ending`].
     pub endings: [u64; crate::Ending::COUNT],
+    /// How long connections had been idle that we closed while the peer was sending: by the first bound of
+    /// [`IDLE_BOUNDS_S`] that is not exceeded. Those whose close was not seen are left out.
+    pub idle_before_close: [u64; IDLE_BOUNDS_S.len() + 1],
+    /// Sum of these times, nanoseconds.
+    pub idle_before_close_ns: u64,
 }
+
+/// Upper bounds of the idle time before a close, seconds; the last bucket has none. They lie between the
+/// times at which servers usually close.
+pub const IDLE_BOUNDS_S: [u32; 12] = [1, 4, 6, 12, 18, 25, 40, 70, 100, 200, 400, 1000];
 
 /// A network namespace: key of the map `NETS`.
 #[derive(
@@ -194,6 +210,6 @@ impl Loss {
 }
 
 const _: () = assert!(size_of::<GroupKey>() == 16);
-const _: () = assert!(size_of::<GroupCounts>() == 8 * (9 + 64 + 32));
+const _: () = assert!(size_of::<GroupCounts>() == 8 * (11 + 64 + 32 + 14));
 const _: () = assert!(size_of::<NetKey>() == 16);
 const _: () = assert!(size_of::<NetCounts>() == 32);

@@ -64,6 +64,8 @@ pub enum Ending {
     LocalSend = 25,
     /// The same with a user timeout set.
     LocalSendUserTimeout = 26,
+    /// Data arrived after we had closed: the kernel reset the connection (RFC 1122, 4.2.2.13).
+    ClosedWhilePeerSent = 27,
 }
 
 impl Ending {
@@ -71,7 +73,7 @@ impl Ending {
     pub const COUNT: usize = 32;
 
     /// All that can end a connection.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Keepalive,
         Self::KeepaliveUserTimeout,
         Self::Retransmission,
@@ -98,6 +100,7 @@ impl Ending {
         Self::PeerForgot,
         Self::LocalSend,
         Self::LocalSendUserTimeout,
+        Self::ClosedWhilePeerSent,
     ];
 
     /// Those that the kernel counted in `TCPAbortOnTimeout`, a bit each.

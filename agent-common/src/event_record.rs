@@ -40,6 +40,11 @@ pub mod event_flags {
     pub const STRAY: u8 = 16;
     /// Its peer was never heard: it is in SYN_SENT.
     pub const UNHEARD: u8 = 32;
+    /// A reset received, or a death by it, that may have been data after our close: the event that says so
+    /// follows at once, if it was.
+    pub const UNDECIDED: u8 = 64;
+    /// A death whose cause follows from the socket's fields alone.
+    pub const INFERRED: u8 = 128;
 }
 
 /// Values of [`EventRecord::keepalive`].
@@ -69,6 +74,9 @@ pub struct EventRecord {
     pub established_ns: u64,
     /// Since the peer was last heard; [`EventRecord::UNKNOWN`] if it never was, or is unknown.
     pub silence_ns: u64,
+    /// For how long no data had been sent or received when we closed; [`EventRecord::UNKNOWN`] if we did
+    /// not, or no hook saw it.
+    pub idle_before_close_ns: u64,
     /// What is known of the socket, after the event.
     pub record: Record,
     /// TCP_KEEPIDLE in force, jiffies.
@@ -116,5 +124,5 @@ pub struct Silences {
 #[repr(C)]
 pub struct SilenceTable(pub [Silences; crate::Ending::COUNT]);
 
-const _: () = assert!(size_of::<EventRecord>() == 200);
+const _: () = assert!(size_of::<EventRecord>() == 208);
 const _: () = assert!(size_of::<Silences>() == 96);

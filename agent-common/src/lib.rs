@@ -19,8 +19,8 @@ mod timer_context;
 mod walk;
 
 pub use counts::{
-    Event, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Loss, NetCounts, NetKey, ResetReason,
-    Tally, direction,
+    Event, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, IDLE_BOUNDS_S, Loss, NetCounts, NetKey,
+    ResetReason, Tally, direction,
 };
 pub use ending::Ending;
 pub use event_record::{
@@ -28,7 +28,7 @@ pub use event_record::{
 };
 pub use fast_path::{CopiedField, CopyRange, FastPathLayout};
 pub use kernel::{ABSENT, Embedded, Kernel};
-pub use record::{Outstanding, Record, state};
+pub use record::{Outstanding, Record, Start, state};
 pub use socket_holder::SocketHolder;
 pub use timer_context::{RequestTimer, TimerContext, icsk_pending, timer_kind};
 pub use walk::{

@@ -103,6 +103,26 @@ pub struct Record {
     pub ending: u8,
 }
 
+/// When a connection began and how it is closed: value of the map `START_TIMES`, keyed by the address of its
+/// `struct sock`. Made when it is established, removed when the socket is destroyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Start {
+    /// When it was established, CLOCK_MONOTONIC nanoseconds.
+    pub established_ns: u64,
+    /// For how long no data had been sent or received when we closed it, jiffies.
+    pub idle_jiffies: u32,
+    /// Bits of [`Start::CLOSING`] and [`Start::CLOSED`].
+    pub flags: u32,
+}
+
+impl Start {
+    /// We have closed it, and `idle_jiffies` is set.
+    pub const CLOSING: u32 = 1;
+    /// Its change to CLOSE was seen.
+    pub const CLOSED: u32 = 2;
+}
+
 impl Record {
     /// The group it counts in: the service's port is local if inbound, else remote.
     #[must_use]

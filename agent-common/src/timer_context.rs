@@ -42,6 +42,13 @@ pub struct TimerContext {
     pub probing: u64,
     /// The socket that last changed to CLOSE without an explanation: a reset of ours may follow.
     pub closing: u64,
+    /// The socket for which tcp_reset last ran and that we had closed: a reset of ours may follow, which shows
+    /// that the segment was data.
+    pub undecided: u64,
+    /// A socket that was destroyed just after, and what was known of its connection.
+    pub destroyed: u64,
+    /// See `destroyed`.
+    pub start: crate::Start,
     /// `segs_out` when the probe began.
     pub probing_segs_out: u32,
     /// The MIB the probe is counted under.
@@ -88,8 +95,12 @@ pub struct TimerContext {
     /// Whether this processor is inside the program that sees changes of state: 0 or 1. What
     /// interrupts it is a timer's run for which the kernel does not run that program again.
     pub changing: u8,
-    /// Zero.
-    pub padding: [u8; 3],
+    /// The state `undecided` was in before.
+    pub undecided_state: u8,
+    /// `icsk_backoff`.
+    pub backoff: u8,
+    /// Whether `ending` follows from the socket's fields alone: 0 or 1.
+    pub inferred: u8,
 }
 
 /// The request whose timer runs: the value of `REQUEST_TIMERS`, one for each processor.
@@ -108,5 +119,5 @@ pub struct RequestTimer {
     pub padding: [u8; 7],
 }
 
-const _: () = assert!(size_of::<TimerContext>() == 88);
+const _: () = assert!(size_of::<TimerContext>() == 120);
 const _: () = assert!(size_of::<RequestTimer>() == 32);

@@ -85,5 +85,12 @@ pub fn retransmitted(context: &TimerContext, sock: Sock) -> Option<bool> {
     {
         return Some(false);
     }
-    Some(context.timed_out || sock.get(fields::retransmits())? > context.retransmits)
+    // Against a zero window only the back-off tells.
+    let backed_off =
+        sock.get(fields::snd_wnd())? == 0 && sock.get(fields::backoff())? > context.backoff;
+    Some(
+        context.timed_out
+            || backed_off
+            || sock.get(fields::retransmits())? > context.retransmits,
+    )
 }

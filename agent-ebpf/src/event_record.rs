@@ -4,8 +4,8 @@
 //! Nothing is counted here: an event that finds no room has been counted before.
 
 use halfopen_common::{
-    EventRecord, Loss, NetKey, Outstanding, Record, event_flags, event_kind, keepalive, state,
-    switch,
+    Ending, EventRecord, Loss, NetKey, Outstanding, Record, Start, event_flags, event_kind,
+    keepalive, state, switch,
 };
 
 use crate::{
@@ -30,25 +30,71 @@ pub fn is_watched() -> bool {
 /// Reports an event of a full socket, if anybody watches. `detail` stands in for a record: of a probe
 /// what is outstanding, of a reset sent its reason.
 #[inline(always)]
-pub fn report(kind: u8, sock: Sock, record: Option<*mut Record>, detail: u8) {
+pub fn report(what: What, sock: Sock, record: Option<*mut Record>, detail: u8) {
     if is_watched() {
         let record = record.map_or(core::ptr::null(), <*mut Record>::cast_const);
         let state = sock.get(fields::state()).unwrap_or(state::CLOSE);
-        emit(kind, sock, record, detail, state);
+        emit(what, sock, record, detail, state);
     }
 }
 
 /// Reports a death, whether anybody watches or not.
 #[inline(always)]
-pub fn death(sock: Sock, record: Option<*mut Record>, ending: u8, state: u8) {
+pub fn death(sock: Sock, record: Option<*mut Record>, end: End, state: u8) {
     let record = record.map_or(core::ptr::null(), <*mut Record>::cast_const);
-    emit(event_kind::DEATH, sock, record, ending, state);
+    let what = What::with(event_kind::DEATH, end.flags);
+    emit(what, sock, record, end.ending, state);
+}
+
+/// What has happened: one of [`event_kind`], and above it those bits of [`event_flags`] that the socket does
+/// not show. One word, since functions take five at most.
+#[derive(Clone, Copy)]
+pub struct What(u16);
+
+impl What {
+    /// A kind of event of which the socket shows all.
+    pub const fn new(kind: u8) -> Self {
+        Self::with(kind, 0)
+    }
+
+    /// One of which it does not show these bits of [`event_flags`].
+    pub const fn with(kind: u8, flags: u8) -> Self {
+        Self((flags as u16) << 8 | kind as u16)
+    }
+
+    const fn kind(self) -> u8 {
+        self.0 as u8
+    }
+
+    const fn flags(self) -> u8 {
+        (self.0 >> 8) as u8
+    }
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy)]
+pub struct End {
+    /// One of [`Ending`].
+    pub ending: u8,
+    /// Those bits of [`event_flags`] that the socket does not show.
+    pub flags: u8,
+}
+
+impl End {
+    /// One that is certain.
+    pub const fn new(ending: Ending) -> Self {
+        Self {
+            ending: ending as u8,
+            flags: 0,
+        }
+    }
 }
 
 /// Hands out one event of a full socket. `detail` and `state` stand in for a record's where there is
 /// none.
 #[inline(never)]
-fn emit(kind: u8, sock: Sock, record: *const Record, detail: u8, state: u8) {
+fn emit(what: What, sock: Sock, record: *const Record, detail: u8, state: u8) {
+    let kind = what.kind();
     let Some(mut entry) = maps::reserve_event() else {
         lost(kind);
         return;
@@ -59,10 +105,10 @@ fn emit(kind: u8, sock: Sock, record: *const Record, detail: u8, state: u8) {
     event.kind = kind;
     event.sock = sock.0;
     event.at_ns = now_ns();
-    event.flags = 0;
+    event.flags = what.flags();
     if record.is_null() {
         event.record = NO_RECORD;
-        event.flags = event_flags::NO_RECORD;
+        event.flags |= event_flags::NO_RECORD;
         // What cannot be read stays zero; the event is reported all the same.
         let _ = identity::identify(sock, &mut event.record);
         event.record.state = state;
@@ -121,7 +167,7 @@ fn describe(sock: Sock, event: &mut EventRecord) {
     let silence = span_ns(if heard < data { heard } else { data });
     event.silence_ns = silence.unwrap_or(EventRecord::UNKNOWN);
     reader.field(&raw mut word, fields::net());
-    event.established_ns = maps::established_at(sock.0);
+    started(sock, event);
     // Those of the namespace where the socket has none.
     let mut reader = FieldReader::of(word);
     if event.keepalive_idle == 0 {
@@ -149,6 +195,28 @@ fn describe(sock: Sock, event: &mut EventRecord) {
             event.established_ns = event.at_ns.saturating_sub(elapsed);
         }
     }
+}
+
+/// When the connection began, and how it is closed.
+#[inline(always)]
+fn started(sock: Sock, event: &mut EventRecord) {
+    event.established_ns = 0;
+    event.idle_before_close_ns = EventRecord::UNKNOWN;
+    if let Some(start) = maps::start(sock.0) {
+        event.established_ns = start.established_ns;
+        if let Some(idle) = idle_before_close_ns(start) {
+            event.idle_before_close_ns = idle;
+        }
+    }
+}
+
+/// For how long a connection had been idle when we closed it, if we did.
+#[inline(always)]
+pub fn idle_before_close_ns(start: Start) -> Option<u64> {
+    if start.flags & Start::CLOSING == 0 {
+        return None;
+    }
+    span_ns(start.idle_jiffies)
 }
 
 /// 1 for all but 0.
@@ -215,6 +283,7 @@ fn blank(event: &mut EventRecord, kind: u8, flags: u8) {
     event.cookie = 0;
     event.established_ns = 0;
     event.silence_ns = EventRecord::UNKNOWN;
+    event.idle_before_close_ns = EventRecord::UNKNOWN;
     event.keepalive_idle = 0;
     event.keepalive_interval = 0;
     event.unacknowledged = 0;
@@ -250,5 +319,11 @@ pub fn answer(sock: Sock, record: *mut Record) {
     } else {
         event_kind::ANSWER
     };
-    emit(kind, sock, record, Outstanding::NONE, state::CLOSE);
+    emit(
+        What::new(kind),
+        sock,
+        record,
+        Outstanding::NONE,
+        state::CLOSE,
+    );
 }

@@ -13,8 +13,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
 use halfopen_common::{
-    Ending, EventRecord, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Loss, NetCounts, NetKey,
-    Record, RequestTimer, SILENCE_BOUNDS_S, SilenceTable, Tally, TimerContext, switch,
+    Ending, EventRecord, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, IDLE_BOUNDS_S, Loss, NetCounts,
+    NetKey, Record, RequestTimer, SILENCE_BOUNDS_S, SilenceTable, Start, Tally, TimerContext, switch,
 };
 use zerocopy::FromZeros as _;
 
@@ -50,9 +50,8 @@ static TIMER_CONTEXTS: PerCpuArray<TimerContext> = PerCpuArray::with_max_entries
 static REQUEST_TIMERS: PerCpuArray<RequestTimer> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
-/// When connections were established, by the address of their `struct sock`; the lowest bit is [`CLOSED`].
 #[map]
-static START_TIMES: HashMap<u64, u64> = HashMap::with_max_entries(65_536, 0);
+static START_TIMES: HashMap<u64, Start> = HashMap::with_max_entries(65_536, 0);
 #[map]
 static SILENCES: Array<SilenceTable> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
@@ -110,64 +109,120 @@ pub fn request_timer() -> Option<*mut RequestTimer> {
     REQUEST_TIMERS.get_ptr_mut(0)
 }
 
-/// Set in a connection's start time, at the cost of a nanosecond, when its change to CLOSE was seen.
-const CLOSED: u64 = 1;
-
 /// Notes that a connection is established.
 #[inline(always)]
 pub fn establish(sock: u64) {
-    if START_TIMES.insert(sock, now_ns() & !CLOSED, 0).is_err() {
+    let start = Start {
+        established_ns: now_ns(),
+        idle_jiffies: 0,
+        flags: 0,
+    };
+    if START_TIMES.insert(sock, start, 0).is_err() {
         lose(Loss::StartTimesFull);
     }
 }
 
-/// When a connection was established; 0 if no hook saw it.
+/// What is known of a connection's start and close; `None` if no hook saw the start.
 #[inline(always)]
-pub fn established_at(sock: u64) -> u64 {
+pub fn start(sock: u64) -> Option<Start> {
     // SAFETY: only read, and copied at once.
-    unsafe { START_TIMES.get(sock) }.copied().unwrap_or(0)
+    if let Some(start) = unsafe { START_TIMES.get(sock) } {
+        return Some(*start);
+    }
+    let context = timer_context()?;
+    // SAFETY: per-CPU value, only read.
+    let context = unsafe { &*context };
+    (context.destroyed == sock).then_some(context.start)
+}
+
+/// Notes that we close a connection, which has been idle for so long.
+#[inline(always)]
+pub fn closing(sock: u64, idle_jiffies: impl Fn() -> Option<u32>) {
+    if let Some(start) = START_TIMES.get_ptr_mut(sock)
+        && let Some(idle) = idle_jiffies()
+    {
+        // SAFETY: points into a live map value; the socket is locked.
+        unsafe {
+            (*start).idle_jiffies = idle;
+            (*start).flags |= Start::CLOSING;
+        }
+    }
 }
 
 /// Notes that a connection's change to CLOSE was seen.
 #[inline(always)]
 pub fn close(sock: u64) {
     if let Some(start) = START_TIMES.get_ptr_mut(sock) {
-        // SAFETY: points into a live map value; no other program changes it once it is made.
-        unsafe { *start |= CLOSED };
+        // SAFETY: points into a live map value; the socket is locked.
+        unsafe { (*start).flags |= Start::CLOSED };
     }
 }
 
 /// Whether a connection's change to CLOSE was seen; `None` where its start was not.
 #[inline(always)]
 pub fn was_closed(sock: u64) -> Option<bool> {
-    let start = established_at(sock);
-    (start != 0).then_some(start & CLOSED != 0)
+    // SAFETY: only read, and copied at once.
+    let start = unsafe { START_TIMES.get(sock) }?;
+    Some(start.flags & Start::CLOSED != 0)
 }
 
-/// Forgets when a connection was established.
+/// Forgets a connection's start, but for what still follows in the same run on this processor.
 #[inline(always)]
 pub fn forget_start(sock: u64) {
-    let _ = START_TIMES.remove(sock);
+    // SAFETY: only read, and copied at once.
+    if let Some(start) = unsafe { START_TIMES.get(sock) } {
+        if let Some(context) = timer_context() {
+            // SAFETY: per-CPU value; the borrow ends with the program.
+            let context = unsafe { &mut *context };
+            context.start = *start;
+            context.destroyed = sock;
+        }
+        let _ = START_TIMES.remove(sock);
+    }
 }
 
 /// Counts the silence before a death.
 #[inline(always)]
 pub fn silence(ending: u8, silence_ns: u64) {
-    const NS: u64 = 1_000_000_000;
     let Some(table) = SILENCES.get_ptr_mut(0) else {
         return;
     };
     let path = usize::from(ending) & (Ending::COUNT - 1);
     // SAFETY: points into a live map value; no reference is made.
     let silences = unsafe { &raw mut (*table).0[path] };
-    let exceeded = |bound: u32| usize::from(silence_ns > u64::from(bound) * NS);
-    let bucket: usize = SILENCE_BOUNDS_S.into_iter().map(exceeded).sum();
+    let bucket = bucket(&SILENCE_BOUNDS_S, silence_ns);
     if bucket <= SILENCE_BOUNDS_S.len() {
         // SAFETY: points into a live map value; no reference is made.
         add(unsafe { &raw mut (*silences).deaths[bucket] }, 1);
         // SAFETY: as above.
         add(unsafe { &raw mut (*silences).sum_ns }, silence_ns);
     }
+}
+
+/// Counts for how long a connection had been idle when we closed it.
+#[inline(always)]
+pub fn idle_before_close(group: &GroupKey, idle_ns: u64) {
+    let Some(counts) = self::group(group) else {
+        return;
+    };
+    let bucket = bucket(&IDLE_BOUNDS_S, idle_ns);
+    if bucket <= IDLE_BOUNDS_S.len() {
+        // SAFETY: points into a live map value; no reference is made.
+        add(unsafe { &raw mut (*counts).idle_before_close[bucket] }, 1);
+        // SAFETY: as above.
+        add(unsafe { &raw mut (*counts).idle_before_close_ns }, idle_ns);
+    }
+}
+
+/// The first of these bounds, seconds, that is not exceeded; their number if all are.
+#[inline(always)]
+fn bucket<const N: usize>(bounds: &[u32; N], ns: u64) -> usize {
+    const SECOND: u64 = 1_000_000_000;
+    let mut bucket = 0;
+    for bound in bounds {
+        bucket += usize::from(ns > u64::from(*bound) * SECOND);
+    }
+    bucket
 }
 
 /// Counts of a group, made if new; those of the overflow group when there is no room.

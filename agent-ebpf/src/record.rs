@@ -2,13 +2,14 @@
 //! A socket to which nothing happened has none.
 
 use halfopen_common::{
-    Ending, Event, GroupKey, Loss, NetKey, Outstanding, Record, ResetReason, Tally, event_kind,
-    state,
+    Ending, Event, GroupKey, Loss, NetKey, Outstanding, Record, ResetReason, Tally, event_flags,
+    event_kind, state,
 };
 
 use crate::{
     clock::{jiffies, now_ns},
-    event_record, fields,
+    event_record::{self, End, What},
+    fields,
     identity::{self, is_same},
     maps,
     sock::Sock,
@@ -162,7 +163,7 @@ pub fn probed(sock: Sock, outstanding: u8, n: u32) -> Option<()> {
     }
     count(&touched.group, event, u64::from(n));
     maps::tally(&touched.net, tally, u64::from(n));
-    event_record::report(event_kind::PROBE, sock, touched.record, outstanding);
+    event_record::report(What::new(event_kind::PROBE), sock, touched.record, outstanding);
     Some(())
 }
 
@@ -188,7 +189,7 @@ pub fn timed_out(sock: Sock) -> Option<()> {
     }
     count(&touched.group, Event::RetransmissionTimeout, 1);
     event_record::report(
-        event_kind::TIMEOUT,
+        What::new(event_kind::TIMEOUT),
         sock,
         touched.record,
         Outstanding::RETRANSMISSION,
@@ -218,7 +219,12 @@ pub fn reset_sent(sock: Sock, touched: &Touched, reason: u32) {
         record.reset_reason = reason as u8;
     }
     count_reset(&touched.group, reason);
-    event_record::report(event_kind::RESET_SENT, sock, touched.record, reason as u8);
+    event_record::report(
+        What::new(event_kind::RESET_SENT),
+        sock,
+        touched.record,
+        reason as u8,
+    );
 }
 
 /// Counts a reset sent in a group.
@@ -242,7 +248,8 @@ pub fn has_ended(sock: Sock) -> bool {
 
 /// Counts how a connection ended and reports it, once; `state` is the one it was in.
 #[inline(never)]
-pub fn ended(sock: Sock, touched: &Touched, ending: u8, state: u8) {
+pub fn ended(sock: Sock, touched: &Touched, end: End, state: u8) {
+    let ending = end.ending;
     if let Some(record) = touched.record {
         // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
         let record = unsafe { &mut *record };
@@ -258,8 +265,51 @@ pub fn ended(sock: Sock, touched: &Touched, ending: u8, state: u8) {
     if Ending::timed_out(ending) {
         maps::tally(&touched.net, Tally::AbortOnTimeout, 1);
     }
-    event_record::death(sock, touched.record, ending, state);
-    count_silence(sock, ending, state);
+    if end.flags & event_flags::INFERRED != 0 {
+        count(&touched.group, Event::DeathInferred, 1);
+    }
+    event_record::death(sock, touched.record, end, state);
+    // One that may be taken back is in no table that only grows.
+    if end.flags & event_flags::UNDECIDED == 0 {
+        count_silence(sock, ending, state);
+    }
+}
+
+/// What a socket was counted in whose connection has ended. One that is destroyed has no record any more,
+/// and gets none: nobody would remove it.
+#[inline(always)]
+pub fn closed(sock: Sock) -> Option<Touched> {
+    if let Some(known) = maps::record(sock.0) {
+        // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
+        let record = unsafe { &*known };
+        if is_same(record, sock)? {
+            return Some(Touched {
+                group: record.group(),
+                net: record.net,
+                record: Some(known),
+            });
+        }
+    }
+    if sock.is_dead()? {
+        return Some(Touched {
+            record: None,
+            group: identity::group(sock)?,
+            net: sock.net()?,
+        });
+    }
+    touch(sock)
+}
+
+/// Takes back the reset that was counted as received, and the death by it: the segment was data.
+#[inline(always)]
+pub fn withdraw_reset(touched: &Touched) {
+    count(&touched.group, Event::ResetWithdrawn, 1);
+    if let Some(record) = touched.record {
+        // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
+        let record = unsafe { &mut *record };
+        record.resets_received = record.resets_received.saturating_sub(1);
+        record.ending = Ending::None as u8;
+    }
 }
 
 /// Counts the silence before a death; of a handshake since it began. Last of all: the verifier follows

@@ -15,6 +15,8 @@ pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
 /// SHUTDOWN_MASK (include/net/sock.h): closed in both directions.
 pub const SHUTDOWN_MASK: u8 = 3;
+/// RCV_SHUTDOWN (include/net/sock.h): nothing will be read any more.
+pub const RCV_SHUTDOWN: u8 = 1;
 /// IPPROTO_TCP.
 const IPPROTO_TCP: u16 = 6;
 
@@ -82,6 +84,15 @@ impl Sock {
         let data = self.get(fields::lrcvtime())?;
         let (ack, data) = (now.wrapping_sub(ack), now.wrapping_sub(data));
         span_ns(if ack < data { ack } else { data })
+    }
+
+    /// For how long no data has been sent or received, jiffies.
+    #[inline(always)]
+    pub fn idle_jiffies(self) -> Option<u32> {
+        let now = jiffies();
+        let sent = now.wrapping_sub(self.get(fields::lsndtime())?);
+        let received = now.wrapping_sub(self.get(fields::lrcvtime())?);
+        Some(if sent < received { sent } else { received })
     }
 
     /// Whether it is a full socket of a connection: neither a request, nor TIME_WAIT, nor a listener.

@@ -1,9 +1,11 @@
 //! The timer context: opened when one of TCP's timers begins to run, closed when it has run. Opening
 //! overwrites what was left open.
 
-use halfopen_common::{Ending, Loss, ResetReason, Tally, TimerContext, state, switch, timer_kind};
+use halfopen_common::{
+    Ending, Loss, ResetReason, Tally, TimerContext, event_flags, state, switch, timer_kind,
+};
 
-use crate::{clock::now_ns, ending, fields, maps, record, sock::Sock};
+use crate::{clock::now_ns, ending, event_record::End, fields, maps, record, sock::Sock};
 
 /// A context this old was left open: the kernel did not let the program run that closes it. A timer
 /// runs for microseconds, if nothing keeps the processor from it.
@@ -52,6 +54,7 @@ fn try_open(kind: u8, sock: Sock, timer: u64) -> Option<()> {
         context.write_seq = sock.get(fields::write_seq())?;
         context.rcv_nxt = sock.get(fields::rcv_nxt())?;
         context.retransmits = sock.get(fields::retransmits())?;
+        context.backoff = sock.get(fields::backoff())?;
         context.probes_out = sock.get(fields::probes_out())?;
         context.sends_data = sock.would_send_data()?;
     }
@@ -117,11 +120,17 @@ pub fn end(sock: Sock, state: u8) -> Option<()> {
     }
     let touched = record::touch(sock)?;
     // SAFETY: as above.
+    let inferred = unsafe { core::ptr::read_volatile(&raw const current.inferred) };
+    let end = End {
+        ending,
+        flags: inferred * event_flags::INFERRED,
+    };
+    // SAFETY: as above.
     if unsafe { core::ptr::read_volatile(&raw const current.uncounted_reset) } != 0 {
         maps::tally(&touched.net, Tally::OutRsts, 1);
         record::reset_sent(sock, &touched, ResetReason::KEEPALIVE_TIMEOUT);
     }
-    record::ended(sock, &touched, ending, state);
+    record::ended(sock, &touched, end, state);
     Some(())
 }
 
@@ -146,6 +155,7 @@ pub fn note_ending(context: &mut TimerContext, sock: Sock) -> Option<()> {
 #[inline(always)]
 pub fn clear_ending(context: &mut TimerContext) {
     context.ending = Ending::None as u8;
+    context.inferred = 0;
     context.uncounted_timeout = 0;
     context.uncounted_reset = 0;
 }
@@ -171,12 +181,14 @@ pub fn recover_missed_close(context: &mut TimerContext) -> Option<()> {
         context.ending,
         context.uncounted_timeout,
         context.uncounted_reset,
+        context.inferred,
     ];
     let ended = note_ending(context, sock).and_then(|()| end(sock, context.state));
     [
         context.ending,
         context.uncounted_timeout,
         context.uncounted_reset,
+        context.inferred,
     ] = interrupted;
     ended
 }

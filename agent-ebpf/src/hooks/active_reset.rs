@@ -10,6 +10,7 @@ use aya_log_ebpf::debug;
 use halfopen_common::{Ending, Loss, ResetReason, Tally, state, timer_kind};
 
 use crate::{
+    event_record::End,
     fields,
     kernel::kernel,
     maps, record,
@@ -55,7 +56,7 @@ fn try_sent(ctx: &impl EbpfContext, sock: Sock, reported: u32) -> Option<()> {
         return Some(());
     }
     if state == state::CLOSE {
-        record::ended(sock, &touched, Ending::ResetSent as u8, before);
+        record::ended(sock, &touched, End::new(Ending::ResetSent), before);
         return Some(());
     }
     let ending = if reason == ResetReason::STATE || reason == kernel!(reason_state) {
@@ -63,7 +64,7 @@ fn try_sent(ctx: &impl EbpfContext, sock: Sock, reported: u32) -> Option<()> {
     } else {
         Ending::ResetSentLive
     };
-    record::ended(sock, &touched, ending as u8, state);
+    record::ended(sock, &touched, End::new(ending), state);
     // SAFETY: per-CPU value; the change to CLOSE follows at once.
     unsafe { (*maps::timer_context()?).reset = sock.0 };
     Some(())

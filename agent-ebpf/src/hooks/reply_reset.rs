@@ -6,10 +6,17 @@ use aya_ebpf::{
     macros::{fentry, kprobe},
     programs::{FEntryContext, ProbeContext},
 };
-use halfopen_common::{GroupKey, Loss, NetKey, ResetReason, Tally};
+use halfopen_common::{Ending, GroupKey, Loss, NetKey, ResetReason, Tally, state};
 use zerocopy::FromZeros as _;
 
-use crate::{event_record, kernel::kernel, maps, record, segment::Segment, sock::Sock};
+use crate::{
+    event_record::{self, End},
+    fields,
+    kernel::kernel,
+    maps, record,
+    segment::Segment,
+    sock::Sock,
+};
 
 /// Counts a reply that is certain to be sent.
 #[inline(always)]
@@ -28,6 +35,9 @@ fn try_sent(sock: u64, segment: u64, reported: u32) -> Option<()> {
         ResetReason::UNKNOWN
     };
     if let Some(sock) = Sock::new(sock) {
+        if sock.get(fields::state())? == state::CLOSE {
+            return closed(sock, reason);
+        }
         if sock.is_connection() {
             let touched = record::touch(sock)?;
             record::reset_sent(sock, &touched, reason);
@@ -37,6 +47,51 @@ fn try_sent(sock: u64, segment: u64, reported: u32) -> Option<()> {
         stray(segment, &sock.net()?, reason);
     } else {
         stray(segment, &Segment(segment).net()?, reason);
+    }
+    Some(())
+}
+
+/// It answers data that came after our close (`tcp_rcv_state_process`): the connection is gone by now, by
+/// `tcp_reset`, or, where the segment acknowledged our FIN, by `tcp_done` alone.
+#[inline(always)]
+fn closed(sock: Sock, reason: u32) -> Option<()> {
+    let context = maps::timer_context()?;
+    // SAFETY: per-CPU value; the borrow ends with the program.
+    let context = unsafe { &mut *context };
+    let touched = record::closed(sock)?;
+    let reason = if reason == ResetReason::UNKNOWN {
+        ResetReason::ABORT_ON_DATA
+    } else {
+        reason
+    };
+    record::reset_sent(sock, &touched, reason);
+    maps::tally(&touched.net, Tally::OutRsts, 1);
+    let before = if context.undecided == sock.0 {
+        record::withdraw_reset(&touched);
+        context.undecided_state
+    } else if context.closing == sock.0 && context.ending == Ending::None as u8 {
+        context.closing_state
+    } else {
+        return Some(());
+    };
+    // With TCP_LINGER2 below 0 no data is needed.
+    let is_lingering = context.undecided != sock.0 && sock.get(fields::linger2())? < 0;
+    context.undecided = 0;
+    context.closing = 0;
+    if is_lingering {
+        record::ended(sock, &touched, End::new(Ending::ResetSent), before);
+        return Some(());
+    }
+    record::ended(
+        sock,
+        &touched,
+        End::new(Ending::ClosedWhilePeerSent),
+        before,
+    );
+    if let Some(start) = maps::start(sock.0)
+        && let Some(idle) = event_record::idle_before_close_ns(start)
+    {
+        maps::idle_before_close(&touched.group, idle);
     }
     Some(())
 }

@@ -1,5 +1,6 @@
 //! `void tcp_reset(struct sock *sk, struct sk_buff *skb)`, net/ipv4/tcp_input.c, and the tracepoint
-//! at its head, `tcp:tcp_receive_reset(struct sock *sk)`: counts resets accepted from the peer.
+//! at its head, `tcp:tcp_receive_reset(struct sock *sk)`: counts resets accepted from the peer. The kernel
+//! calls it for data after our close too; that is taken back where our reset answers it.
 
 use aya_ebpf::{
     EbpfContext,
@@ -7,9 +8,15 @@ use aya_ebpf::{
     programs::{FEntryContext, ProbeContext, RawTracePointContext},
 };
 use aya_log_ebpf::debug;
-use halfopen_common::{Ending, Event, Loss, Outstanding, Record, event_kind, state};
+use halfopen_common::{
+    Ending, Event, Loss, Outstanding, Record, event_flags, event_kind, state,
+};
 
-use crate::{event_record, fields, maps, record, sock::Sock};
+use crate::{
+    event_record::{self, End, What},
+    fields, maps, record,
+    sock::{RCV_SHUTDOWN, Sock},
+};
 
 #[inline(always)]
 fn received(ctx: &impl EbpfContext, sock: u64) {
@@ -39,18 +46,29 @@ fn try_received(ctx: &impl EbpfContext, sock: Sock) -> Option<()> {
     } else {
         Ending::ResetReceived
     };
-    event_record::report(
-        event_kind::RESET_RECEIVED,
-        sock,
-        touched.record,
-        Outstanding::NONE,
-    );
-    record::ended(sock, &touched, ending as u8, state);
     let context = maps::timer_context()?;
     // SAFETY: per-CPU value; the change to CLOSE follows at once.
-    unsafe { (*context).reset = sock.0 };
+    let context = unsafe { &mut *context };
+    context.reset = sock.0;
+    let (mut what, mut end) = (What::new(event_kind::RESET_RECEIVED), End::new(ending));
+    if may_be_data(sock, state)? {
+        context.undecided = sock.0;
+        context.undecided_state = state;
+        what = What::with(event_kind::RESET_RECEIVED, event_flags::UNDECIDED);
+        end.flags = event_flags::UNDECIDED;
+    }
+    event_record::report(what, sock, touched.record, Outstanding::NONE);
+    record::ended(sock, &touched, end, state);
     debug!(ctx, "reset received: state {}, sock {:x}", state, sock.0);
     Some(())
+}
+
+/// Whether `tcp_rcv_state_process` may have called `tcp_reset` for data that arrived after our close: then a
+/// reset of ours answers it at once ([`super::reply_reset`]).
+#[inline(always)]
+fn may_be_data(sock: Sock, state: u8) -> Option<bool> {
+    let was_closed = state == state::FIN_WAIT1 || state == state::FIN_WAIT2;
+    Some(was_closed && sock.get(fields::shutdown())? & RCV_SHUTDOWN != 0)
 }
 
 /// Whether a probe is unanswered. A reset leaves the times at which the peer was heard as they were.

@@ -16,13 +16,23 @@ use crate::{
     timer_context,
 };
 
+/// Values of `sk_err` (include/uapi/asm-generic/errno.h).
+const ECONNABORTED: u32 = 103;
+const ETIMEDOUT: u32 = 110;
+const ECONNREFUSED: u32 = 111;
+
 #[inline(always)]
 fn changed(ctx: &impl EbpfContext, sock: u64, old: Option<u8>, new: i32) {
     // Every connection passes here several times: nothing else is looked at for most changes. The
     // less is done for a process that connects the better: while a program runs there the kernel does
     // not run it again for what interrupts it.
     let is_established = new == i32::from(state::ESTABLISHED);
-    if !is_established && new != i32::from(state::CLOSE) || !maps::is_active() {
+    let is_closing = new == i32::from(state::FIN_WAIT1);
+    if !is_established && !is_closing && new != i32::from(state::CLOSE) || !maps::is_active() {
+        return;
+    }
+    if is_closing {
+        maps::closing(sock, || Sock(sock).idle_jiffies());
         return;
     }
     timer_context::set_changing(true);
@@ -78,6 +88,9 @@ fn outside(current: &mut TimerContext, sock: Sock, old: u8) -> Option<()> {
     current.closing_state = old;
     if let Some(ending) = outside_timers(sock, old)? {
         current.ending = ending as u8;
+    } else if let Some(ending) = inferred(sock, old)? {
+        current.ending = ending as u8;
+        current.inferred = 1;
     }
     Some(())
 }
@@ -86,7 +99,6 @@ fn outside(current: &mut TimerContext, sock: Sock, old: u8) -> Option<()> {
 /// None where a reset of ours may follow, which shows it: `__tcp_close` has set `sk_shutdown` before.
 #[inline(always)]
 fn outside_timers(sock: Sock, old: u8) -> Option<Option<Ending>> {
-    const ECONNABORTED: u32 = 103;
     let error = sock.get(fields::err())?;
     if error == 0 {
         return if old == state::SYN_SENT {
@@ -101,19 +113,69 @@ fn outside_timers(sock: Sock, old: u8) -> Option<Option<Ending>> {
     }
     Some(match old {
         state::SYN_SENT => Some(by_icmp(error)),
-        state::ESTABLISHED | state::SYN_RECV | state::FIN_WAIT1 | state::CLOSE_WAIT
-            if sock.is_dead()? || sock.get(fields::shutdown())? != SHUTDOWN_MASK =>
-        {
-            Some(Ending::Unexplained)
-        }
+        // A Fast Open child: tcp_v4_err() and tcp_v6_err() end it as they do a connect.
+        state::SYN_RECV if error != ETIMEDOUT => Some(Ending::Unreachable),
         _ => None,
     })
+}
+
+/// What a change to CLOSE with an error means that no timer's run was seen around: `tcp_write_err`, which
+/// ICMP handling (`tcp_ld_RTO_revert`) and a timer deferred to `tcp_release_cb` reach too, leaves of the
+/// socket what it had given up for.
+#[inline(always)]
+fn inferred(sock: Sock, old: u8) -> Option<Option<Ending>> {
+    let error = sock.get(fields::err())?;
+    if error == 0 {
+        return Some(None);
+    }
+    let dead = sock.is_dead()?;
+    let soft = sock.get(fields::err_soft())?;
+    if error == if soft != 0 { soft } else { ETIMEDOUT }
+        && let Some(ending) = given_up(sock, old, dead)?
+    {
+        return Some(Some(ending));
+    }
+    let is_live = old == state::ESTABLISHED
+        || old == state::SYN_RECV
+        || old == state::FIN_WAIT1
+        || old == state::CLOSE_WAIT;
+    let is_unexplained =
+        is_live && (dead || sock.get(fields::shutdown())? != SHUTDOWN_MASK);
+    Some(is_unexplained.then_some(Ending::Unexplained))
+}
+
+/// What `tcp_write_timeout` or `tcp_probe_timer` gave up for, by what is still outstanding: the queue itself
+/// is purged before the state changes.
+#[inline(always)]
+fn given_up(sock: Sock, old: u8, dead: bool) -> Option<Option<Ending>> {
+    let next = sock.get(fields::snd_nxt())?;
+    let in_flight = sock.get(fields::snd_una())? != next;
+    let user_timeout = sock.get(fields::user_timeout())? != 0;
+    if in_flight && sock.get(fields::retransmits())? != 0 {
+        return Some(Some(match (dead, old, user_timeout) {
+            (true, ..) => Ending::Orphan,
+            (false, state::SYN_RECV, _) => Ending::Accept,
+            (false, _, true) => Ending::RetransmissionUserTimeout,
+            (false, _, false) => Ending::Retransmission,
+        }));
+    }
+    let is_unsent = sock.get(fields::write_seq())? != next;
+    if in_flight || !is_unsent || sock.get(fields::probes_out())? == 0 {
+        return Some(None);
+    }
+    let is_open = sock.get(fields::snd_wnd())? != 0;
+    Some(Some(match (dead, is_open, user_timeout) {
+        (true, ..) => Ending::Orphan,
+        (false, true, true) => Ending::LocalSendUserTimeout,
+        (false, true, false) => Ending::LocalSend,
+        (false, false, true) => Ending::WindowProbeUserTimeout,
+        (false, false, false) => Ending::WindowProbe,
+    }))
 }
 
 /// What ICMP said of a connect: tcp_v4_err() and tcp_v6_err() make an errno of it.
 #[inline(always)]
 fn by_icmp(error: u32) -> Ending {
-    const ECONNREFUSED: u32 = 111;
     if error == ECONNREFUSED {
         Ending::RefusedByIcmp
     } else {

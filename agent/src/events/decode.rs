@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use halfopen_common::{
-    Ending, EventRecord, Outstanding, Record, direction, event_flags, event_kind,
+    Ending, EventRecord, Outstanding, Record, ResetReason, direction, event_flags, event_kind,
     keepalive as guard,
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -14,11 +14,14 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::{bpf::address::address, host::owners::Owners};
 use halfopen_core::model::{
     connection::{Connection, Direction, Keepalive, Known, Setting, State, Unknown},
-    death,
+    death::{self, Path},
     event::{Death, Event, EventKind, QueuedBytes, Sent},
     groups::Reasons,
     liveness::Evidence,
 };
+
+/// Of [`ResetReason`].
+const ABORT_ON_DATA: u8 = ResetReason::ABORT_ON_DATA as u8;
 
 /// What is needed to understand decoder.
 pub struct EventDecoder {
@@ -45,12 +48,7 @@ impl EventDecoder {
 
     /// Learns the time of day, which may be set meanwhile.
     pub fn set_clock(&mut self) {
-        let read = |clock| {
-            let now = clock_gettime(clock);
-            let part = |part: i64| u64::try_from(part).unwrap_or(0);
-            Duration::from_secs(part(now.tv_sec)) + Duration::from_nanos(part(now.tv_nsec))
-        };
-        self.wall = read(ClockId::Realtime).saturating_sub(read(ClockId::Monotonic));
+        self.wall = now(ClockId::Realtime).saturating_sub(now(ClockId::Monotonic));
     }
 
     /// The event; `None` for one of a kind this program does not know.
@@ -88,13 +86,26 @@ impl EventDecoder {
                 let mut endings = known.filter(|ending| *ending as u8 == record.ending);
                 let ending = endings.next()?;
                 let cause = death::cause(ending)?;
+                let path = death::path(ending)?;
                 // Without a record the reason stands nowhere.
                 let has_record = raw.flags & event_flags::NO_RECORD == 0;
                 let is_reset = has_record && record.resets_sent != 0;
                 EventKind::Death(Death {
                     cause,
-                    path: death::path(ending)?,
-                    reset_reason: is_reset.then(reason),
+                    path,
+                    reset_reason: match path {
+                        // The one reason there is for it (tcp_rcv_state_process).
+                        Path::ClosedWhilePeerSent => Some(self.reasons.name(ABORT_ON_DATA)),
+                        _ => is_reset.then(reason),
+                    },
+                    inferred: raw.flags & event_flags::INFERRED != 0,
+                    idle_before_close: match raw.idle_before_close_ns {
+                        EventRecord::UNKNOWN if path == Path::ClosedWhilePeerSent => {
+                            Some(Err(Unknown::BeginningUnseen))
+                        }
+                        EventRecord::UNKNOWN => None,
+                        idle => Some(Ok(Duration::from_nanos(idle))),
+                    },
                 })
             }
             _ => return None,
@@ -179,6 +190,13 @@ impl EventDecoder {
             probes: raw.keepalive_probes.into(),
         })
     }
+}
+
+/// The clock's time.
+pub fn now(clock: ClockId) -> Duration {
+    let now = clock_gettime(clock);
+    let part = |part: i64| u64::try_from(part).unwrap_or(0);
+    Duration::from_secs(part(now.tv_sec)) + Duration::from_nanos(part(now.tv_nsec))
 }
 
 fn age(raw: &EventRecord) -> Known<Duration> {

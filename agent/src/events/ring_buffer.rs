@@ -12,18 +12,24 @@ use std::{
 };
 
 use halfopen_common::{EventRecord, Loss, event_kind};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    time::ClockId,
+};
 use tracing::warn;
 use zerocopy::FromBytes as _;
 
-use super::decode::EventDecoder;
+use super::{
+    decode::{EventDecoder, now},
+    undecided::Undecided,
+};
 use crate::bpf::{
     Error,
     loaded_object::Object,
     maps::event_buffer::{EventBuffer, KernelLog},
     maps::{Losses, Switches},
 };
-use halfopen_core::model::event::{Event, Listener, Missed};
+use halfopen_core::model::event::{Listener, Missed};
 
 /// How often the buffers are looked at: the programs wake the thread only when one fills up.
 const WAIT: Timespec = Timespec {
@@ -60,6 +66,7 @@ impl EventThread {
             events,
             logger,
             decoder,
+            undecided: Undecided::default(),
             switches,
             // What pinned maps have lost before is no news.
             dropped: dropped(&losses),
@@ -92,6 +99,7 @@ struct RingReader {
     events: EventBuffer,
     logger: Option<KernelLog>,
     decoder: EventDecoder,
+    undecided: Undecided,
     switches: Switches,
     losses: Losses,
     listener: Arc<dyn Listener>,
@@ -107,18 +115,23 @@ impl RingReader {
         let mut missed = Missed::default();
         let mut any = false;
         for _ in 0..ROUND {
-            let decoder = &mut self.decoder;
-            let Some(record) = self.events.next(|item| read(decoder, item)) else {
+            let undecided = &mut self.undecided;
+            let Some(record) = self.events.next(|item| read(undecided, item)) else {
                 break;
             };
             any = true;
             match record {
-                Ok(event) => self.listener.hear(event),
-                Err(unread) => {
-                    missed.events += unread.events;
-                    missed.deaths += unread.deaths;
-                }
+                Ok(Some(event)) => self.tell(&event, &mut missed),
+                Ok(None) => {}
+                Err(unread) => missed.add(unread),
             }
+        }
+        let now = now(ClockId::Monotonic).as_nanos();
+        for event in self
+            .undecided
+            .certain(u64::try_from(now).unwrap_or(u64::MAX))
+        {
+            self.tell(&event, &mut missed);
         }
         // After the events: what was dropped comes after what found room. A buffer that was empty has
         // dropped nothing, and while a map is read no kprobe's program runs on that processor.
@@ -136,6 +149,17 @@ impl RingReader {
         }
     }
 
+    fn tell(&self, event: &EventRecord, missed: &mut Missed) {
+        match self.decoder.event(event) {
+            Some(event) => self.listener.hear(event),
+            // Of a kind that this program does not know.
+            None => missed.add(Missed {
+                events: 1,
+                deaths: u64::from(event.kind == event_kind::DEATH),
+            }),
+        }
+    }
+
     fn wait(&self) {
         let mut fds = vec![PollFd::new(self.events.readable(), PollFlags::IN)];
         fds.extend(
@@ -148,20 +172,17 @@ impl RingReader {
     }
 }
 
-/// One record as an event; or what is missed by not understanding it.
-fn read(decoder: &EventDecoder, item: &[u8]) -> Result<Event, Missed> {
-    let mut missed = Missed {
-        events: 1,
-        ..Missed::default()
-    };
+/// One event, unless it is held back; or what is missed by not understanding it.
+fn read(undecided: &mut Undecided, item: &[u8]) -> Result<Option<EventRecord>, Missed> {
     let Ok(record) = EventRecord::ref_from_bytes(item) else {
         let bytes = item.len();
         warn!(bytes, "an event of an unknown size was left out");
-        return Err(missed);
+        return Err(Missed {
+            events: 1,
+            ..Missed::default()
+        });
     };
-    // Of a kind that this program does not know.
-    missed.deaths = u64::from(record.kind == event_kind::DEATH);
-    decoder.event(record).ok_or(missed)
+    Ok(undecided.take(record))
 }
 
 /// What the kernel has dropped since the map was made.

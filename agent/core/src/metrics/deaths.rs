@@ -3,13 +3,15 @@
 //! # Invariants
 //! Where hooks are missing, the ends they would have counted are left out, not shown as 0.
 
-use halfopen_common::SILENCE_BOUNDS_S;
+use std::{collections::BTreeMap, time::Duration};
+
+use halfopen_common::{IDLE_BOUNDS_S, SILENCE_BOUNDS_S};
 
 use super::{
     Kind, Metric, Section, Series,
-    group_labels::{names, port},
+    group_labels::{GROUP, names, port},
 };
-use crate::model::{death::Cause, liveness::Evidence, snapshot::Snapshot};
+use crate::model::{death::Cause, group::add_all, liveness::Evidence, snapshot::Snapshot};
 
 /// Deaths, by cause.
 pub const DEATHS: Metric<Snapshot> = Metric {
@@ -22,6 +24,45 @@ pub const DEATHS: Metric<Snapshot> = Metric {
     question: "Which owners lose connections, and by which cause?",
     query: "sum by (owner, cause) (increase(METRIC[5m]))",
     read: deaths,
+};
+
+/// Deaths, by path.
+pub const DEATHS_BY_PATH: Metric<Snapshot> = Metric {
+    name: "halfopen_deaths_by_path_total",
+    kind: Kind::Counter,
+    unit: "connections",
+    section: Section::Deaths,
+    help: "The same deaths by the kernel's code path, which tells apart what has one cause.",
+    labels: &["path"],
+    question: "How many peers forgot their connections, restarted or failed over?",
+    query: r#"increase(METRIC{path="peer_forgot"}[5m])"#,
+    read: deaths_by_path,
+};
+
+/// Deaths whose cause was inferred.
+pub const DEATHS_INFERRED: Metric<Snapshot> = Metric {
+    name: "halfopen_deaths_inferred_total",
+    kind: Kind::Counter,
+    unit: "connections",
+    section: Section::Deaths,
+    help: "Deaths among them whose code path no hook saw, and whose cause follows from what the socket had outstanding.",
+    labels: &[],
+    question: "On which hosts do hooks miss the path of deaths?",
+    query: "increase(METRIC[1h]) > 0",
+    read: deaths_inferred,
+};
+
+/// Idle times before a close that was too early.
+pub const IDLE_BEFORE_CLOSE: Metric<Snapshot> = Metric {
+    name: "halfopen_idle_before_close_seconds",
+    kind: Kind::Histogram(&IDLE_BOUNDS_S),
+    unit: "seconds",
+    section: Section::Deaths,
+    help: "For how long connections had been idle that this host closed while the peer was still sending. Its peak is the idle timeout that is shorter than the peer's.",
+    labels: GROUP,
+    question: "Which idle timeouts of servers are shorter than their clients'?",
+    query: "histogram_quantile(0.5, sum by (le, owner, port) (rate(METRIC_bucket[1h])))",
+    read: idle_before_close,
 };
 
 /// Recoveries, by evidence.
@@ -71,6 +112,37 @@ fn deaths(snapshot: &Snapshot, out: &mut Series) {
         for (cause, deaths) in &counts.deaths {
             let [owner, direction] = names(group);
             out.count([owner, direction, &port(group), cause.as_str()], *deaths);
+        }
+    }
+}
+
+fn deaths_by_path(snapshot: &Snapshot, out: &mut Series) {
+    if snapshot.coverage.deaths.is_err() {
+        return;
+    }
+    let mut paths = BTreeMap::new();
+    for counts in snapshot.groups.values() {
+        add_all(&mut paths, &counts.deaths_by_path);
+    }
+    for (path, deaths) in &paths {
+        out.count([path.as_str()], *deaths);
+    }
+}
+
+fn deaths_inferred(snapshot: &Snapshot, out: &mut Series) {
+    if snapshot.coverage.deaths.is_ok() {
+        let groups = snapshot.groups.values();
+        out.count([], groups.map(|counts| counts.deaths_inferred).sum());
+    }
+}
+
+fn idle_before_close(snapshot: &Snapshot, out: &mut Series) {
+    for (group, counts) in &snapshot.groups {
+        let idle = &counts.idle_before_close;
+        if !idle.is_empty() {
+            let [owner, direction] = names(group);
+            let sum = Duration::from_nanos(idle.sum_ns).as_secs_f64();
+            out.histogram([owner, direction, &port(group)], &idle.closes, sum);
         }
     }
 }

@@ -4,7 +4,7 @@ use super::scrapes::CODES;
 use crate::model::{
     accounting::KernelCounter,
     connection::{Direction, Setting, State},
-    death::Cause,
+    death::{Cause, Path},
     detection::Bucket,
     hook::Mechanism,
     liveness::{Evidence, Guard, Liveness},
@@ -85,6 +85,11 @@ pub const LABELS: &[Label] = &[
         name: "cause",
         meaning: "Why the connection died.",
         values: Values::OneOf(|| strings(Cause::ALL, Cause::as_str)),
+    },
+    Label {
+        name: "path",
+        meaning: "The kernel's code path that ended the connection; `docs/api.md` describes each.",
+        values: Values::OneOf(|| strings(Path::ALL, Path::as_str)),
     },
     Label {
         name: "evidence",

@@ -125,8 +125,11 @@ pub const TABLE: &[Metric<Snapshot>] = &[
         read: resets_sent,
     },
     deaths::DEATHS,
+    deaths::DEATHS_BY_PATH,
     deaths::RECOVERIES,
     deaths::UNKNOWN_RATIO,
+    deaths::DEATHS_INFERRED,
+    deaths::IDLE_BEFORE_CLOSE,
     deaths::SILENCES,
 ];
 

@@ -23,7 +23,7 @@ pub enum Cause {
     ConnectTimeout,
     /// The peer, or something in its name, reset it.
     ResetReceived,
-    /// We reset it: unread data, linger 0, no memory; the reason is in `resets_sent`.
+    /// We reset it: unread data, data after our close, linger 0, no memory; the reason is in `resets_sent`.
     ResetSent,
     /// An orphan, closed by its application, timed out.
     Orphan,
@@ -104,6 +104,8 @@ pub enum Path {
     PeerForgot,
     /// A reset of ours.
     ResetSent,
+    /// A reset of ours in answer to data that came after our close: the peer did not know of it yet.
+    ClosedWhilePeerSent,
     /// `tcp_abort`: an administrator.
     Abort,
     /// Its listener was closed before it was accepted.
@@ -113,6 +115,24 @@ pub enum Path {
 }
 
 impl Path {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Idle,
+        Self::Data,
+        Self::ZeroWindow,
+        Self::LocalSend,
+        Self::Handshake,
+        Self::Orphan,
+        Self::Memory,
+        Self::ResetReceived,
+        Self::PeerForgot,
+        Self::ResetSent,
+        Self::ClosedWhilePeerSent,
+        Self::Abort,
+        Self::ListenerClosed,
+        Self::Unseen,
+    ];
+
     /// Its name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -127,6 +147,7 @@ impl Path {
             Self::ResetReceived => "reset_received",
             Self::PeerForgot => "peer_forgot",
             Self::ResetSent => "reset_sent",
+            Self::ClosedWhilePeerSent => "closed_while_peer_sent",
             Self::Abort => "abort",
             Self::ListenerClosed => "listener_closed",
             Self::Unseen => "unseen",
@@ -157,7 +178,7 @@ pub const fn cause(ending: Ending) -> Option<Cause> {
         Ending::Refused | Ending::RefusedByIcmp => Cause::Refused,
         Ending::Unreachable => Cause::Unreachable,
         Ending::ConnectAbandoned => Cause::ConnectAbandoned,
-        Ending::ResetSent | Ending::ResetSentLive => Cause::ResetSent,
+        Ending::ResetSent | Ending::ResetSentLive | Ending::ClosedWhilePeerSent => Cause::ResetSent,
         Ending::Abort => Cause::Administrative,
         Ending::Timer | Ending::Unexplained => Cause::Unknown,
     })
@@ -184,6 +205,7 @@ pub const fn path(ending: Ending) -> Option<Path> {
         Ending::ResetReceived => Path::ResetReceived,
         Ending::PeerForgot => Path::PeerForgot,
         Ending::ResetSent | Ending::ResetSentLive => Path::ResetSent,
+        Ending::ClosedWhilePeerSent => Path::ClosedWhilePeerSent,
         Ending::Abort => Path::Abort,
         Ending::RequestAbandoned => Path::ListenerClosed,
         Ending::Timer | Ending::Unexplained => Path::Unseen,

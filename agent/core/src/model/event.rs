@@ -52,6 +52,14 @@ pub struct Missed {
     pub deaths: u64,
 }
 
+impl Missed {
+    /// Adds others.
+    pub const fn add(&mut self, other: Self) {
+        self.events += other.events;
+        self.deaths += other.deaths;
+    }
+}
+
 /// Hears nothing.
 #[derive(Debug)]
 pub struct Nobody;
@@ -110,6 +118,10 @@ pub struct Death {
     pub path: Path,
     /// Why we reset it, where we did.
     pub reset_reason: Option<Arc<str>>,
+    /// Whether the cause follows from the socket's fields alone: no hook saw the path.
+    pub inferred: bool,
+    /// Where we had closed the connection before: for how long no data had been sent or received then.
+    pub idle_before_close: Option<Known<Duration>>,
 }
 
 /// What a connection sent and got, as its record in the kernel has it.
@@ -158,6 +170,8 @@ pub mod fixture {
                 cause: Cause::Keepalive,
                 path: Path::Idle,
                 reset_reason: Some("tcp_keepalive_timeout".into()),
+                inferred: false,
+                idle_before_close: None,
             }),
             connection: established(),
             age: Ok(Duration::from_secs(90)),

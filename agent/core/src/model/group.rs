@@ -2,7 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{connection::Direction, death::Cause, liveness::Evidence};
+use halfopen_common::IDLE_BOUNDS_S;
+
+use super::{
+    connection::Direction,
+    death::{Cause, Path},
+    liveness::Evidence,
+};
 
 /// Owner of what is not shown by name.
 pub const OTHER: &str = "other";
@@ -38,15 +44,55 @@ pub struct Counts {
     pub resets_sent: BTreeMap<String, u64>,
     /// Connections that ended other than by an orderly close, by cause.
     pub deaths: BTreeMap<Cause, u64>,
+    /// The same by the kernel's path.
+    pub deaths_by_path: BTreeMap<Path, u64>,
+    /// Those whose cause follows from the socket's fields alone.
+    pub deaths_inferred: u64,
+    /// For how long connections had been idle that we closed while the peer was sending.
+    pub idle_before_close: IdleTimes,
     /// Peers heard again after something had stayed unanswered, by what.
     pub recoveries: BTreeMap<Evidence, u64>,
+}
+
+/// For how long connections had been idle, by the first of [`IDLE_BOUNDS_S`] that was not exceeded, the last by
+/// none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IdleTimes {
+    /// Connections.
+    pub closes: [u64; IDLE_BOUNDS_S.len() + 1],
+    /// Sum of the times, nanoseconds.
+    pub sum_ns: u64,
+}
+
+impl IdleTimes {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.closes.iter().all(|closes| *closes == 0)
+    }
+
+    /// Adds others.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, closes) in self.closes.iter_mut().zip(other.closes) {
+            *sum += closes;
+        }
+        self.sum_ns += other.sum_ns;
+    }
+
+    /// Takes off a part.
+    pub fn subtract(&mut self, part: &Self) {
+        for (sum, closes) in self.closes.iter_mut().zip(part.closes) {
+            *sum = sum.saturating_sub(closes);
+        }
+        self.sum_ns = self.sum_ns.saturating_sub(part.sum_ns);
+    }
 }
 
 /// Suspects by group and evidence.
 pub type Suspects = BTreeMap<Group, BTreeMap<Evidence, u64>>;
 
 /// Counts without a label of their own.
-const PLAIN: usize = 6;
+const PLAIN: usize = 7;
 
 impl Counts {
     /// Whether nothing was counted.
@@ -66,6 +112,7 @@ impl Counts {
             self.window_probes_answered,
             self.retransmission_timeouts,
             self.resets_received,
+            self.deaths_inferred,
         ]
     }
 
@@ -77,6 +124,7 @@ impl Counts {
             &mut self.window_probes_answered,
             &mut self.retransmission_timeouts,
             &mut self.resets_received,
+            &mut self.deaths_inferred,
         ]
     }
 
@@ -87,6 +135,8 @@ impl Counts {
         }
         add_all(&mut self.resets_sent, &other.resets_sent);
         add_all(&mut self.deaths, &other.deaths);
+        add_all(&mut self.deaths_by_path, &other.deaths_by_path);
+        self.idle_before_close.add(&other.idle_before_close);
         add_all(&mut self.recoveries, &other.recoveries);
     }
 
@@ -97,6 +147,8 @@ impl Counts {
         }
         subtract_all(&mut self.resets_sent, &part.resets_sent);
         subtract_all(&mut self.deaths, &part.deaths);
+        subtract_all(&mut self.deaths_by_path, &part.deaths_by_path);
+        self.idle_before_close.subtract(&part.idle_before_close);
         subtract_all(&mut self.recoveries, &part.recoveries);
     }
 }

@@ -31,25 +31,6 @@ pub struct SideCounts {
     pub records: Vec<DeathRecord>,
 }
 
-impl SideCounts {
-    /// Where this mechanism cannot tell the cause, `unknown` counts for the expected one.
-    fn with_cause(mut self, expected: &Expectations) -> Self {
-        let keys = expected.client.agent.iter().map(|(key, _)| *key);
-        let Some((key, cause)) = keys.filter_map(|key| Some((key, cause_of(key)?))).next() else {
-            return self;
-        };
-        if let Some(unknown) = self.agent.remove("deaths{unknown}") {
-            *self.agent.entry(key.to_owned()).or_default() += unknown;
-        }
-        for record in &mut self.records {
-            if record.cause == "unknown" {
-                cause.clone_into(&mut record.cause);
-            }
-        }
-        self
-    }
-}
-
 /// Expectations put in place of the table's, by side and key: to see that a wrong one is noticed.
 pub type Falsified = BTreeMap<String, u64>;
 
@@ -91,11 +72,6 @@ pub fn classify(
         expected,
         &[sides[0].kernel.clone(), sides[1].kernel.clone()],
     );
-    let sides = if exactness == Exactness::NeverOver && expected.functions_only {
-        &sides.clone().map(|counts| counts.with_cause(expected))
-    } else {
-        sides
-    };
     for (name, side, counts) in [
         ("outbound", &expected.client, &sides[0]),
         ("inbound", &expected.server, &sides[1]),

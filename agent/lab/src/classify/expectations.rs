@@ -57,8 +57,6 @@ pub struct Expectations {
     pub liveness: &'static [LivenessRule],
     /// Silence before the client's death at least, in whole seconds.
     pub silence_s: u64,
-    /// Whether only hooks on functions can tell its cause.
-    pub functions_only: bool,
 }
 
 /// The counters that every scenario fixes.

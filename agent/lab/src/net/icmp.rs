@@ -44,21 +44,30 @@ impl IcmpResponder {
         open().map_err(|source| Error::needs_root("open raw sockets", source))
     }
 
-    /// Tells the sender of the latest segment with data that its host cannot be reached.
+    /// Tells the sender of the next segment with data that its host cannot be reached.
     ///
     /// # Errors
     /// When no segment came, or ICMP cannot be sent.
-    pub fn answer(&self) -> Result<(), Error> {
+    pub fn answer_data(&self) -> Result<(), Error> {
+        self.answer(|segment| segment.len() > HEADER + usize::from(segment[HEADER + 12] >> 4) * 4)
+    }
+
+    /// The same of the next SYN-ACK.
+    ///
+    /// # Errors
+    /// As [`Self::answer_data`].
+    pub fn answer_syn_ack(&self) -> Result<(), Error> {
+        const SYN_ACK: u8 = 0x12;
+        self.answer(|segment| segment[HEADER + 13] & SYN_ACK == SYN_ACK)
+    }
+
+    fn answer(&self, is_meant: impl Fn(&[u8]) -> bool) -> Result<(), Error> {
         let failed = |source| Error::socket("answer a segment by ICMP", source);
         let mut packet = [0; 256];
         loop {
             let length = (&self.tap).read(&mut packet).map_err(failed)?;
             let segment = &packet[..length];
-            if segment.len() < HEADER + 20 || segment[9] != TCP {
-                continue;
-            }
-            let offset = usize::from(segment[HEADER + 12] >> 4) * 4;
-            if segment.len() <= HEADER + offset {
+            if segment.len() < HEADER + 20 || segment[9] != TCP || !is_meant(segment) {
                 continue;
             }
             let [a, b, c, d] = [segment[12], segment[13], segment[14], segment[15]];

@@ -55,31 +55,39 @@ pub enum Accept {
     WithData,
 }
 
-/// TCP_DEFER_ACCEPT, in seconds.
-static DEFERRED: libc::c_int = 60;
+/// Lets a listener wait for data (tcp(7)), in seconds.
+const DEFER_ACCEPT_S: libc::c_int = 60;
 
-/// Lets a listener wait for data (tcp(7)).
-fn defer_accept(socket: &Socket) -> io::Result<()> {
-    let length = libc::socklen_t::try_from(size_of_val(&DEFERRED)).unwrap_or_default();
+/// Below 0 an orphan is reset instead of waiting in FIN_WAIT2 (tcp(7)).
+const NO_FIN_WAIT2: libc::c_int = -1;
+
+/// Sets an option of TCP that no crate knows.
+fn set_option(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or_default();
     // SAFETY: the descriptor is open as long as the socket, and the option's value, of that length,
     // outlives the call.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             libc::IPPROTO_TCP,
-            libc::TCP_DEFER_ACCEPT,
-            (&raw const DEFERRED).cast(),
+            option,
+            (&raw const value).cast(),
             length,
         )
     };
     Ok(Errno::result(result).map(drop)?)
 }
 
+/// Lets the kernel reset the connection once it is closed and its FIN acknowledged: TCP_LINGER2.
+pub(crate) fn no_fin_wait2(socket: &Socket) -> io::Result<()> {
+    set_option(socket, libc::TCP_LINGER2, NO_FIN_WAIT2)
+}
+
 pub(crate) fn listen(address: SocketAddr, accept: Accept) -> io::Result<Socket> {
     let socket = stream(address)?;
     socket.bind(&address.into())?;
     if accept == Accept::WithData {
-        defer_accept(&socket)?;
+        set_option(&socket, libc::TCP_DEFER_ACCEPT, DEFER_ACCEPT_S)?;
     }
     socket.listen(1)?;
     limit_reads(&socket)?;

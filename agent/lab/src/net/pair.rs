@@ -45,6 +45,12 @@ const NO_PORT: &str = "policy accept; meta l4proto tcp reject with icmpx type po
 /// Drops all of TCP but the opening of a connection.
 const ONLY_SYN: &str = "policy accept; tcp flags & syn == 0 drop;";
 
+/// Drops what ends one direction of a connection.
+const NO_FIN: &str = "policy accept; tcp flags & fin != 0 drop;";
+
+/// Drops all of TCP but what a sender pushes: its last byte for now.
+const ONLY_DATA: &str = "policy accept; tcp flags & psh == 0 drop;";
+
 /// Which addresses a connection has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
@@ -229,6 +235,22 @@ impl Pair {
     /// When `nft` refuses.
     pub fn only_syn_at_server(&self) -> Result<(), Error> {
         self.server.nft(&filter("input", ONLY_SYN))
+    }
+
+    /// The server's firewall lets data pass, and swallows what only acknowledges.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn only_data_at_server(&self) -> Result<(), Error> {
+        self.server.nft(&filter("input", ONLY_DATA))
+    }
+
+    /// The client's own firewall swallows the server's FIN.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn drop_fin_at_client(&self) -> Result<(), Error> {
+        self.client.nft(&filter("input", NO_FIN))
     }
 
     /// The client's own firewall swallows what the server sends.

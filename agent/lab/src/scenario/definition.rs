@@ -41,11 +41,6 @@ const MAPPED: ScenarioForm = ScenarioForm {
 pub(crate) const V4_ONLY: &[ScenarioForm] = &[IPV4];
 pub(crate) const EVERYWHERE: &[ScenarioForm] = &[IPV4, IPV6, SECOND, MAPPED];
 
-/// While a process holds its socket the kernel only marks the retransmission timer as due.
-pub(crate) const DEFERRED: u16 = 29;
-/// ICMP lets the kernel retransmit at once (RFC 6069), or give up.
-pub(crate) const BY_ICMP: u16 = 31;
-
 /// One way for a connection to die, hang or live on.
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
@@ -87,7 +82,6 @@ impl Scenario {
             server: self.server,
             liveness: self.liveness,
             silence_s: self.silence_s(),
-            functions_only: self.is_told_by_functions_alone(),
         }
     }
 
@@ -105,12 +99,6 @@ impl Scenario {
             20 => 1 + 3 * 4,
             _ => 0,
         }
-    }
-
-    /// Whether only hooks on functions can tell its cause: deferred timers, and what ICMP sets off, are
-    /// out of tracepoints' reach.
-    const fn is_told_by_functions_alone(&self) -> bool {
-        matches!(self.number, DEFERRED | BY_ICMP)
     }
 
     /// The server's port in the form with this index.

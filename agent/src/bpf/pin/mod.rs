@@ -18,7 +18,7 @@ use std::{
 use aya::maps::{Array, Map, MapData, MapInfo};
 use halfopen_common::{
     EventRecord, GroupCounts, GroupKey, Loss, NetCounts, NetKey, Record, RequestTimer,
-    SilenceTable, TimerContext, layout, switch,
+    SilenceTable, Start, TimerContext, layout, switch,
 };
 use tracing::warn;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -42,7 +42,7 @@ const MAPS: [Kept; 10] = [
     ("TIMER_CONTEXTS", 4, size_of::<TimerContext>()),
     ("REQUEST_TIMERS", 4, size_of::<RequestTimer>()),
     ("EVENTS", 0, 0),
-    ("START_TIMES", 8, 8),
+    ("START_TIMES", 8, size_of::<Start>()),
     ("SILENCES", 4, size_of::<SilenceTable>()),
 ];
 

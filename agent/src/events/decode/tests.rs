@@ -16,6 +16,7 @@ fn raw(what: u8) -> EventRecord {
     raw.at_ns = 100_000_000_000;
     raw.established_ns = 95_000_000_000;
     raw.silence_ns = 2_000_000_000;
+    raw.idle_before_close_ns = EventRecord::UNKNOWN;
     raw.sock = 0xffff_8880_0000_1000;
     raw.cookie = 42;
     raw.keepalive_idle = 15_000;
@@ -123,12 +124,19 @@ fn deaths() {
     for ending in Ending::ALL {
         let event = with(event_kind::DEATH, |raw| {
             raw.record.ending = ending as u8;
+            raw.idle_before_close_ns = 3_000_000_000;
         })
         .unwrap();
         let expected = EventKind::Death(Death {
             cause: death::cause(ending).unwrap(),
             path: death::path(ending).unwrap(),
-            reset_reason: Some("tcp_rfc7323_paws".into()),
+            reset_reason: Some(if ending == Ending::ClosedWhilePeerSent {
+                "tcp_abort_on_data".into()
+            } else {
+                "tcp_rfc7323_paws".into()
+            }),
+            inferred: false,
+            idle_before_close: Some(Ok(Duration::from_secs(3))),
         });
         assert_eq!(event.kind, expected);
     }
@@ -147,9 +155,29 @@ fn deaths() {
             cause: Cause::Keepalive,
             path: Path::Idle,
             reset_reason: None,
+            inferred: false,
+            idle_before_close: None,
         });
         assert_eq!(with(event_kind::DEATH, change).unwrap().kind, expected);
     }
+}
+
+#[test]
+fn a_close_that_no_hook_saw_has_no_idle_time() {
+    let idle = |ending: Ending| {
+        let event = with(event_kind::DEATH, |raw| {
+            raw.record.ending = ending as u8;
+            raw.flags |= event_flags::INFERRED;
+        });
+        let EventKind::Death(death) = event.unwrap().kind else {
+            panic!("a death is none");
+        };
+        assert!(death.inferred);
+        death.idle_before_close
+    };
+    let unseen = Some(Err(Unknown::BeginningUnseen));
+    assert_eq!(idle(Ending::ClosedWhilePeerSent), unseen);
+    assert_eq!(idle(Ending::Retransmission), None);
 }
 
 #[test]

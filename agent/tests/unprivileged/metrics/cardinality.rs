@@ -13,10 +13,10 @@ use halfopen_core::{
         accounting::{Balance, KernelCounter},
         census::{Census, Sums},
         connection::{Direction, Setting, State},
-        death::Cause,
+        death::{Cause, Path},
         detection::Bucket,
         fixture::Random,
-        group::{Counts, Group, Suspects},
+        group::{Counts, Group, IdleTimes, Suspects},
         hook::{HookStatus, Mechanism},
         liveness::{Evidence, Guard, Liveness},
         silences::Silence,
@@ -109,6 +109,12 @@ fn some_counts(random: &mut Random) -> Counts {
         resets_received: random.below(3),
         resets_sent: some(random, reasons()),
         deaths: some(random, Cause::ALL),
+        deaths_by_path: some(random, Path::ALL),
+        deaths_inferred: random.below(3),
+        idle_before_close: IdleTimes {
+            closes: array::from_fn(|_| random.below(2)),
+            sum_ns: 0,
+        },
         recoveries: some(random, Evidence::ALL),
     }
 }

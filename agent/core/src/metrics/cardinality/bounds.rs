@@ -17,6 +17,8 @@ pub struct SeriesBounds {
     pub plain_counters: usize,
     /// And such gauges.
     pub plain_gauges: usize,
+    /// Of these the histograms' series.
+    pub histogram: usize,
 }
 
 impl SeriesBounds {
@@ -33,6 +35,11 @@ impl SeriesBounds {
             group: grouped.iter().map(most_series).sum(),
             plain_counters: plain(Kind::Counter),
             plain_gauges: plain(Kind::Gauge),
+            histogram: grouped
+                .iter()
+                .filter(|metric| matches!(metric.kind, Kind::Histogram(_)))
+                .map(most_series)
+                .sum(),
         }
     }
 

@@ -64,6 +64,7 @@ pub fn series(
             + counts.resets_sent.len()
             + counts.deaths.len()
             + counts.recoveries.len()
+            + usize::from(!counts.idle_before_close.is_empty()) * bounds.histogram
     });
     let gauges = sums.map_or(0, |sums| {
         bounds.plain_gauges

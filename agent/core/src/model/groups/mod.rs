@@ -18,7 +18,7 @@ use super::{
     census::owner_label,
     connection::{Direction, Known},
     death,
-    group::{Counts, Group, OTHER},
+    group::{Counts, Group, IdleTimes, OTHER},
     liveness::Evidence,
 };
 
@@ -38,6 +38,7 @@ impl Reasons {
                 ResetReason::ABORT_ON_LINGER => "tcp_abort_on_linger",
                 ResetReason::ABORT_ON_MEMORY => "tcp_abort_on_memory",
                 ResetReason::STATE => "tcp_state",
+                ResetReason::ABORT_ON_DATA => "tcp_abort_on_data",
                 _ => told.get(&index).map_or("unknown", String::as_str),
             };
             Arc::from(inferred)
@@ -91,6 +92,8 @@ struct Entry {
     /// Where it is shown. It stays so: counts that change their group would go backwards in one.
     group: Group,
     shown: GroupAnswers,
+    /// Deaths by a reset received that were shown: as resets received, less those taken back.
+    shown_reset_deaths: u64,
     /// Whether an answer was shown that the hooks are still to count.
     owes: bool,
     /// The sum of all counters when they last changed.
@@ -118,15 +121,13 @@ impl Ledger {
             let entry = self.known.entry(*key).or_insert_with(|| Entry {
                 group: group(key, &owner),
                 shown: GroupAnswers::default(),
+                shown_reset_deaths: 0,
                 owes: false,
                 sum: 0,
                 changed: now,
             });
-            let shown = &mut entry.shown;
-            for ((shown, counted), pending) in shown.iter_mut().zip(counters.events).zip(pending) {
-                *shown = (*shown).max(counted + pending);
-            }
-            let mut events = entry.shown.iter().zip(counters.events);
+            entry.grow(counters, pending);
+            let mut events = entry.shown.iter().zip(counted(counters));
             entry.owes = events.any(|(shown, counted)| *shown > counted);
             let sum = sum(counters);
             if sum != entry.sum {
@@ -135,7 +136,7 @@ impl Ledger {
             }
             if sum != 0 {
                 let counts = groups.entry(entry.group.clone()).or_default();
-                add(counts, entry.shown, counters, reasons);
+                entry.add_to(counts, counters, reasons);
             }
         }
         groups
@@ -155,11 +156,9 @@ impl Ledger {
     /// last shown included.
     pub fn retire(&mut self, key: &GroupKey, counters: &GroupCounts, reasons: &Reasons) {
         if let Some(mut entry) = self.known.remove(key) {
-            for (shown, counted) in entry.shown.iter_mut().zip(counters.events) {
-                *shown = (*shown).max(counted);
-            }
-            let counts = self.retained.entry(entry.group).or_default();
-            add(counts, entry.shown, counters, reasons);
+            entry.grow(counters, GroupAnswers::default());
+            let counts = self.retained.entry(entry.group.clone()).or_default();
+            entry.add_to(counts, counters, reasons);
         }
     }
 
@@ -174,35 +173,67 @@ impl Ledger {
     }
 }
 
-fn add(counts: &mut Counts, shown: GroupAnswers, counters: &GroupCounts, reasons: &Reasons) {
-    let event = |event: Event| shown[event as usize];
-    counts.keepalive_probes += event(Event::KeepaliveProbe);
-    counts.keepalive_probes_answered += event(Event::KeepaliveAnswered);
-    counts.window_probes += event(Event::WindowProbe);
-    counts.window_probes_answered += event(Event::WindowAnswered);
-    counts.retransmission_timeouts += event(Event::RetransmissionTimeout);
-    counts.resets_received += event(Event::ResetReceived);
-    for (evidence, recovery) in [
-        (Evidence::Keepalive, Event::KeepaliveRecovery),
-        (Evidence::Retransmission, Event::RetransmissionRecovery),
-        (Evidence::WindowProbe, Event::WindowRecovery),
-    ] {
-        *counts.recoveries.entry(evidence).or_default() += event(recovery);
-    }
-    for (count, name) in counters
-        .resets_sent
-        .iter()
-        .zip(&reasons.0)
-        .filter(|(count, _)| **count != 0)
-    {
-        *counts.resets_sent.entry(name.to_string()).or_default() += count;
-    }
-    for ending in Ending::ALL {
-        let count = counters.endings[ending as usize];
-        if let Some(cause) = death::cause(ending).filter(|_| count != 0) {
-            *counts.deaths.entry(cause).or_default() += count;
+impl Entry {
+    /// Takes in what was counted meanwhile.
+    fn grow(&mut self, counters: &GroupCounts, pending: GroupAnswers) {
+        let counted = counted(counters).into_iter().zip(pending);
+        for (shown, (counted, pending)) in self.shown.iter_mut().zip(counted) {
+            *shown = (*shown).max(counted + pending);
         }
+        let withdrawn = counters.events[Event::ResetWithdrawn as usize];
+        let deaths = counters.endings[Ending::ResetReceived as usize].saturating_sub(withdrawn);
+        self.shown_reset_deaths = self.shown_reset_deaths.max(deaths);
     }
+
+    fn add_to(&self, counts: &mut Counts, counters: &GroupCounts, reasons: &Reasons) {
+        let event = |event: Event| self.shown[event as usize];
+        counts.keepalive_probes += event(Event::KeepaliveProbe);
+        counts.keepalive_probes_answered += event(Event::KeepaliveAnswered);
+        counts.window_probes += event(Event::WindowProbe);
+        counts.window_probes_answered += event(Event::WindowAnswered);
+        counts.retransmission_timeouts += event(Event::RetransmissionTimeout);
+        counts.resets_received += event(Event::ResetReceived);
+        counts.deaths_inferred += event(Event::DeathInferred);
+        for (evidence, recovery) in [
+            (Evidence::Keepalive, Event::KeepaliveRecovery),
+            (Evidence::Retransmission, Event::RetransmissionRecovery),
+            (Evidence::WindowProbe, Event::WindowRecovery),
+        ] {
+            *counts.recoveries.entry(evidence).or_default() += event(recovery);
+        }
+        for (count, name) in counters
+            .resets_sent
+            .iter()
+            .zip(&reasons.0)
+            .filter(|(count, _)| **count != 0)
+        {
+            *counts.resets_sent.entry(name.to_string()).or_default() += count;
+        }
+        for ending in Ending::ALL {
+            let count = match ending {
+                Ending::ResetReceived => self.shown_reset_deaths,
+                _ => counters.endings[ending as usize],
+            };
+            let named = death::cause(ending).zip(death::path(ending));
+            if let Some((cause, path)) = named.filter(|_| count != 0) {
+                *counts.deaths.entry(cause).or_default() += count;
+                *counts.deaths_by_path.entry(path).or_default() += count;
+            }
+        }
+        counts.idle_before_close.add(&IdleTimes {
+            closes: counters.idle_before_close,
+            sum_ns: counters.idle_before_close_ns,
+        });
+    }
+}
+
+/// The events, less what was taken back.
+fn counted(counters: &GroupCounts) -> GroupAnswers {
+    let mut events = counters.events;
+    let withdrawn = events[Event::ResetWithdrawn as usize];
+    let received = &mut events[Event::ResetReceived as usize];
+    *received = received.saturating_sub(withdrawn);
+    events
 }
 
 /// It changes with any of them.
@@ -211,7 +242,8 @@ fn sum(counters: &GroupCounts) -> u64 {
         .events
         .iter()
         .chain(&counters.resets_sent)
-        .chain(&counters.endings);
+        .chain(&counters.endings)
+        .chain(&counters.idle_before_close);
     counters.fold(0, |sum, count| sum.wrapping_add(*count))
 }
 

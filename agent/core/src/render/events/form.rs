@@ -3,7 +3,8 @@
 //!
 //! Times are whole milliseconds, `time` is RFC 3339; sizes are bytes. A fact that is unknown is `null`,
 //! and `unknown` says why under the same name. Keys that do not apply to this kind of event are left
-//! out: `number`, `cause` and `path` but of a death, `evidence` but of a probe, a timeout, an answer
+//! out: `number`, `cause`, `path` and `inferred` but of a death, `idle_before_close_ms` but of a death after
+//! our close, `evidence` but of a probe, a timeout, an answer
 //! and a recovery, `reason` where no reset was sent.
 //!
 //! # Invariants
@@ -48,6 +49,9 @@ pub struct Form {
     /// On which path of the kernel it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<Cow<'static, str>>,
+    /// Whether the cause follows from what the socket had outstanding: no hook saw the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inferred: Option<bool>,
     /// `keepalive`, `retransmission` or `window_probe`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Cow<'static, str>>,
@@ -74,6 +78,9 @@ pub struct Form {
     mptcp: bool,
     /// Since the peer was last heard.
     pub silence_ms: Option<u64>,
+    /// Of a death that came after our close: for how long no data had been sent or received then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_before_close_ms: Option<u64>,
     /// Since it began.
     pub age_ms: Option<u64>,
     /// Settings in force.
@@ -107,6 +114,10 @@ impl Form {
     pub fn new(event: &Event, number: Option<u64>) -> Self {
         let it = &event.connection;
         let mut why = Reasons::default();
+        let death = match &event.kind {
+            EventKind::Death(death) => Some(death),
+            _ => None,
+        };
         let sent = |part: fn(&Sent) -> u32| event.sent.as_ref().map(part).map_err(|why| *why);
         let held =
             |part: fn(&QueuedBytes) -> u32| event.held.as_ref().map(part).map_err(|why| *why);
@@ -116,14 +127,9 @@ impl Form {
             time: time(event.at).into(),
             what: event.kind.as_str().into(),
             number,
-            cause: match &event.kind {
-                EventKind::Death(death) => Some(death.cause.as_str().into()),
-                _ => None,
-            },
-            path: match &event.kind {
-                EventKind::Death(death) => Some(death.path.as_str().into()),
-                _ => None,
-            },
+            cause: death.map(|death| death.cause.as_str().into()),
+            path: death.map(|death| death.path.as_str().into()),
+            inferred: death.map(|death| death.inferred),
             evidence: evidence(&event.kind).map(|evidence| evidence.as_str().into()),
             reason: match &event.kind {
                 EventKind::ResetSent(reason) => Some(reason.to_string().into()),
@@ -146,6 +152,9 @@ impl Form {
             orphaned: it.orphaned,
             mptcp: it.mptcp,
             silence_ms: why.age("silence_ms", it.silence()),
+            idle_before_close_ms: death
+                .and_then(|death| death.idle_before_close)
+                .and_then(|idle| why.age("idle_before_close_ms", idle)),
             age_ms: why.age("age_ms", event.age),
             keepalive: why.fact("keepalive", it.keepalive).map(Keepalive::from),
             user_timeout_ms: why

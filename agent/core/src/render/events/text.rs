@@ -136,7 +136,12 @@ fn cause(form: &Form) -> String {
             format!("{cause}/{}", plain(path))
         }
         // A peer that was restarted, and one that is there and does not want to go on.
-        (Some(cause), Some(path)) if path == "peer_forgot" => format!("{cause}/{}", plain(path)),
+        // The peer did not know yet that we had closed.
+        (Some(cause), Some(path))
+            if ["peer_forgot", "closed_while_peer_sent"].contains(&&**path) =>
+        {
+            format!("{cause}/{}", plain(path))
+        }
         // Not for want of an answer: the kernel or its own side gave it up.
         (Some(cause), Some(path)) if cause == "orphan" && path != cause => {
             format!("{cause}/{}", plain(path))
@@ -241,6 +246,9 @@ fn certificate(form: &Form, parts: &mut Vec<String>) {
         form.age_ms
             .map_or_else(|| "age ?".to_owned(), |age| format!("age {}", span(age))),
     );
+    if let Some(idle) = form.idle_before_close_ms {
+        parts.push(format!("idle {} before our close", span(idle)));
+    }
     // Nothing but the SYN.
     let unacknowledged = form
         .unacknowledged_bytes
@@ -271,6 +279,9 @@ fn certificate(form: &Form, parts: &mut Vec<String>) {
         // No path was seen: this is all there is to go by.
         (Some("unknown"), _) if form.errno != 0 => parts.push(format!("errno {}", form.errno)),
         _ => {}
+    }
+    if form.inferred == Some(true) {
+        parts.push("cause inferred".to_owned());
     }
 }
 

@@ -1,6 +1,8 @@
 //! Connections that do not get past their handshake. SYNs are not counted: how many go out in a given time
 //! depends on the kernel (tcp_syn_linear_timeouts, 6.5 and later).
 
+use socket2::Socket;
+
 use crate::{
     Error,
     classify::{
@@ -182,17 +184,22 @@ const CLIENTS_WITHOUT_COOKIE: &str = "5";
 const SERVERS_WITHOUT_COOKIE: &str = "1538";
 
 fn fast_open(stage: &Stage) -> Result<(), Error> {
+    stage.pair.server.sysctl("ipv4/tcp_synack_retries", "1")?;
+    stage.pair.drop_inbound_at_client()?;
+    drop(begin_fast_open(stage)?);
+    stage.await_liveness(End::Server, EMBRYONIC)?;
+    stage.server_counts("TCPAbortOnTimeout", 1).map(drop)
+}
+
+/// A client whose SYN has brought data, and the server's child of it, in SYN_RECV.
+pub(super) fn begin_fast_open(stage: &Stage) -> Result<Socket, Error> {
     let Pair { client, server, .. } = &stage.pair;
     client.sysctl("ipv4/tcp_fastopen", CLIENTS_WITHOUT_COOKIE)?;
     server.sysctl("ipv4/tcp_fastopen", SERVERS_WITHOUT_COOKIE)?;
-    server.sysctl("ipv4/tcp_synack_retries", "1")?;
     stage.keep([stage.listen(Accept::AtOnce)?]);
-    stage.pair.drop_inbound_at_client()?;
     let client = stage.send_syn_with_data()?;
     stage.reaches(End::Server, SYN_RECV)?;
-    drop(client);
-    stage.await_liveness(End::Server, EMBRYONIC)?;
-    stage.server_counts("TCPAbortOnTimeout", 1).map(drop)
+    Ok(client)
 }
 
 fn abandoned(stage: &Stage) -> Result<(), Error> {

@@ -10,14 +10,21 @@ use crate::{
     },
     net::{end::End, icmp::IcmpResponder, locked_socket::LockedSocket, open::Timeouts},
     scenario::{
-        definition::{BY_ICMP, DEFERRED, Scenario, V4_ONLY},
+        definition::{IPV4, IPV6, Scenario, ScenarioForm, V4_ONLY},
         stage::Stage,
+        table::handshakes,
     },
 };
 
+const BOTH: &[ScenarioForm] = &[IPV4, IPV6];
+
 const ONE: AgentFigure = AgentFigure::Exactly(1);
 
+/// While a process holds its socket the kernel only marks the retransmission timer as due.
+const DEFERRED: u16 = 29;
 const SUBFLOW: u16 = 30;
+/// ICMP lets the kernel retransmit at once (RFC 6069), or give up.
+const BY_ICMP: u16 = 31;
 
 const USER_TIMEOUT_S: u64 = 3;
 
@@ -82,6 +89,34 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ],
         trigger: by_icmp,
     },
+    Scenario {
+        number: 34,
+        variant: "",
+        offset: 0,
+        title: "Fast Open child, its SYN-ACK answered by ICMP: host unreachable",
+        forms: V4_ONLY,
+        client: QUIET,
+        server: SideExpectation {
+            kernel: &[("AttemptFails", KernelFigure::Exactly(1))],
+            agent: &[("deaths{unreachable}", ONE)],
+        },
+        liveness: &[],
+        trigger: fast_open_by_icmp,
+    },
+    Scenario {
+        number: 36,
+        variant: "",
+        offset: 0,
+        title: "data in flight, the peer's neighbour entry fails, tcp_retries2 = 4",
+        forms: BOTH,
+        client: SideExpectation {
+            kernel: GIVEN_UP,
+            agent: &[("deaths{retransmission}", ONE)],
+        },
+        server: QUIET,
+        liveness: &[],
+        trigger: neighbour_fails,
+    },
 ];
 
 fn deferred(stage: &Stage) -> Result<(), Error> {
@@ -127,7 +162,25 @@ fn by_icmp(stage: &Stage) -> Result<(), Error> {
         .set_tcp_user_timeout(Some(Duration::from_secs(1)))
         .map_err(|source| Error::socket("set TCP_USER_TIMEOUT", source))?;
     thread::sleep(Duration::from_millis(4_500));
-    icmp.answer()?;
+    icmp.answer_data()?;
+    stage.keep([connection.client, connection.server]);
+    stage.client_counts("TCPAbortOnTimeout", 1).map(drop)
+}
+
+fn fast_open_by_icmp(stage: &Stage) -> Result<(), Error> {
+    let icmp = stage.pair.client.run(IcmpResponder::tap)??;
+    stage.pair.drop_inbound_at_client()?;
+    stage.keep([handshakes::begin_fast_open(stage)?]);
+    stage.pair.drop_at_server()?;
+    icmp.answer_syn_ack()?;
+    stage.server_counts("AttemptFails", 1).map(drop)
+}
+
+fn neighbour_fails(stage: &Stage) -> Result<(), Error> {
+    stage.pair.client.sysctl("ipv4/tcp_retries2", "4")?;
+    let connection = stage.connect(Timeouts::default())?;
+    stage.pair.nobody_at_server()?;
+    connection.send_byte()?;
     stage.keep([connection.client, connection.server]);
     stage.client_counts("TCPAbortOnTimeout", 1).map(drop)
 }
