@@ -134,7 +134,11 @@ pub fn load_to_run(ebpf: &mut Ebpf, name: &str) -> Result<(), String> {
         Program::RawTracePoint(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
     };
-    result.map_err(|error| reason(&error))
+    match result {
+        // Several may run it.
+        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
+        Err(error) => Err(reason(&error)),
+    }
 }
 
 /// Runs a loaded program once; what it returns.

@@ -20,13 +20,20 @@ use crate::{
         namespaces::{self, Depth},
         netns, snmp,
     },
-    sockets::duty_cycle::DutyCycle,
+    sockets::{
+        duty_cycle::DutyCycle,
+        walk::{self, NETS},
+    },
 };
 
 /// How long a hook may lag behind the kernel's own counter on another processor.
 const SETTLE: Duration = Duration::from_millis(20);
 /// Every thread of the host is looked at this often, for a namespace that no process is in.
 const THREADS: Duration = Duration::from_secs(60);
+
+/// What follows where the age of a namespace is not known.
+const DOUBT: &str =
+    "missed events may stay unnoticed in network namespaces that are short-lived or found late";
 
 /// The running comparison.
 pub struct ComparisonReader {
@@ -35,12 +42,16 @@ pub struct ComparisonReader {
     pace: DutyCycle,
     interval: Duration,
     threads: Option<Instant>,
+    /// Whether the kernel's own list of namespaces could be read when it was tried last.
+    has_list: bool,
 }
 
 impl ComparisonReader {
     /// One that is done every `interval` at least, and more often where it costs little.
-    pub fn new(interval: Duration) -> Self {
+    pub fn new(object: &mut Object, interval: Duration) -> Self {
+        let report = |error: &_| warn!(%error, program = NETS, "{DOUBT}: the kernel refused the program that lists namespaces");
         Self {
+            has_list: object.load_to_run(NETS).inspect_err(report).is_ok(),
             result: KernelComparison::default(),
             pace: DutyCycle::default(),
             interval,
@@ -64,30 +75,39 @@ impl ComparisonReader {
 
     /// One round of readings; none when the hooks' counters could not be read: zeros would be losses.
     fn read(&mut self, object: &mut Object) -> Option<Round> {
+        let listed = self.list(object);
         let before = Maps::nets(object)?;
-        let (kernel, existing) = self.read_kernel(&before);
-        if !self.result.has_begun() {
-            // A hook that lags behind the first reading must not be ahead of it for good.
-            thread::sleep(SETTLE);
-        }
+        let (kernel, existing) = self.read_kernel(&before, listed.as_ref());
         let after = Maps::nets(object)?;
         let mut round = Round {
+            listed,
             before,
             kernel,
             after,
             existing,
         };
-        if self.result.has_new_shortfall(&round) {
+        if self.result.needs_second_look(&round) {
             thread::sleep(SETTLE);
             round.after = Maps::nets(object)?;
         }
         Some(round)
     }
 
-    /// The kernel's counters of every namespace that can be entered, and the numbers of all.
+    /// Every namespace there is, whoever holds it.
+    fn list(&mut self, object: &mut Object) -> Option<BTreeSet<NetKey>> {
+        let nets = walk::nets(object);
+        if let (true, Err(error)) = (self.has_list, &nets) {
+            warn!(%error, "{DOUBT}: the kernel's list of namespaces cannot be read");
+        }
+        self.has_list = nets.is_ok();
+        Some(nets.ok()?.into_iter().map(|net| net.key).collect())
+    }
+
+    /// The kernel's counters of every namespace that can be entered, and the numbers of all found.
     fn read_kernel(
         &mut self,
         counted: &Counted,
+        listed: Option<&BTreeSet<NetKey>>,
     ) -> (BTreeMap<NetKey, KernelCounts>, BTreeSet<u32>) {
         let mut found = namespaces::find(Depth::Processes);
         // The hooks have met a namespace that no process is in: then a thread may be.
@@ -97,9 +117,16 @@ impl ComparisonReader {
             found = namespaces::find(Depth::Threads);
             self.threads = Some(now + THREADS);
         }
+        let mut known = counted.keys().chain(listed.into_iter().flatten());
+        let has_cookies = known.any(|key| key.cookie != 0);
         let visited = namespaces::visit(&found, || {
             let counts = snmp::read(Path::new("/proc/thread-self/net"))?;
-            Ok((netns::cookie().unwrap_or(0), counts))
+            let cookie = match netns::cookie() {
+                // It would be taken for another one.
+                Err(error) if has_cookies => return Err(error),
+                cookie => cookie.unwrap_or(0),
+            };
+            Ok((cookie, counts))
         });
         let visited = visited.unwrap_or_else(|error| {
             warn!(%error, "cannot read the kernel's counters");

@@ -120,7 +120,7 @@ impl Monitor {
                 let report = |error: &_| warn!(%error, "the kernel does not measure BPF programs");
                 result.inspect_err(report).ok()
             });
-        let mut comparison = ComparisonReader::new(options.compare_interval);
+        let mut comparison = ComparisonReader::new(&mut object, options.compare_interval);
         comparison.keep_up(&mut object, &mut maps);
         Ok(Self {
             object,

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "SO_NETNS_COOKIE has no safe wrapper")]
 
 use std::{
+    io,
     mem::size_of_val,
     os::{fd::AsRawFd, unix::net::UnixDatagram},
 };
@@ -10,12 +11,14 @@ use std::{
 /// `SO_NETNS_COOKIE` (include/uapi/asm-generic/socket.h), Linux 5.14+.
 const SO_NETNS_COOKIE: libc::c_int = 71;
 
-/// `net->net_cookie`, never used twice; `None` where the kernel does not tell.
-#[must_use]
-pub fn cookie() -> Option<u64> {
-    let socket = UnixDatagram::unbound().ok()?;
+/// `net->net_cookie`, never used twice.
+///
+/// # Errors
+/// When the kernel does not tell, or no socket can be made.
+pub fn cookie() -> io::Result<u64> {
+    let socket = UnixDatagram::unbound()?;
     let mut cookie = 0_u64;
-    let mut length = libc::socklen_t::try_from(size_of_val(&cookie)).ok()?;
+    let mut length = libc::socklen_t::try_from(size_of_val(&cookie)).map_err(io::Error::other)?;
     // SAFETY: `cookie` and `length` live through the call, and `length` is the size of `cookie`.
     let result = unsafe {
         libc::getsockopt(
@@ -26,5 +29,9 @@ pub fn cookie() -> Option<u64> {
             &raw mut length,
         )
     };
-    (result == 0).then_some(cookie)
+    if result == 0 {
+        Ok(cookie)
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

@@ -7,7 +7,7 @@ impl Random {
     /// The sequence with this number, from 1.
     #[must_use]
     pub const fn new(sequence: u64) -> Self {
-        Self(0x2545_f491_4f6c_dd1d * sequence)
+        Self(0x2545_f491_4f6c_dd1d_u64.wrapping_mul(sequence))
     }
 
     /// The next number below `limit`.

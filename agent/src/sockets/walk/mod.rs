@@ -179,10 +179,10 @@ impl Walker {
 }
 
 /// The program that lists the network namespaces.
-pub(super) const NETS: &str = "nets";
+pub(crate) const NETS: &str = "nets";
 
 /// Every network namespace and what it decides, by the loaded program [`NETS`].
-pub(super) fn nets(object: &mut Object) -> Result<Vec<Net>, Error> {
+pub(crate) fn nets(object: &mut Object) -> Result<Vec<Net>, Error> {
     let mut nets = Vec::new();
     let incomplete = object
         .run(NETS, [0; 2], |item| {
