@@ -90,7 +90,7 @@ impl Section {
                 "The walk, which reads all sockets in all network namespaces. Its interval follows its cost: the more sockets, the less often."
             }
             Self::Accounting => {
-                "Accuracy of the counts, compared with the kernel's SNMP counters. Both sides cover the same network namespaces, since the agent started. A kernel counter that could not be read in any namespace is absent."
+                "Accuracy of the counts, compared with the kernel's SNMP counters. Both sides cover the same network namespaces, from the agent's start or the first time it could enter them: kernel + overcounted = hooks + unaccounted, at all times. A kernel counter that could not be read in any namespace is absent."
             }
             Self::Hooks => {
                 "How each hook is attached, and what its BPF programs cost. `halfopen doctor` says why a hook is missing."
