@@ -45,6 +45,24 @@ pub struct GroupKey {
     pub padding: [u8; 5],
 }
 
+impl GroupKey {
+    /// The one group that takes the counts of groups the table had no room for.
+    pub const OVERFLOW: Self = Self {
+        cgroup: 0,
+        port: 0,
+        direction: GROUP_OVERFLOW_DIRECTION,
+        padding: [0; 5],
+    };
+}
+
+/// Deaths of one group that the agent was asked to ignore, by [`crate::Ending`]: value of the map `IGNORED`,
+/// which the agent writes where maps outlive it. Each only grows.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct IgnoredDeaths(pub [u64; crate::Ending::COUNT]);
+
 /// Index into [`GroupCounts::events`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]

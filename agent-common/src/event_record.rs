@@ -1,7 +1,8 @@
 //! What the hooks report to the agent at once, through the ring buffer `EVENTS`.
 //!
 //! # Invariants
-//! Nothing is reported here alone: what is counted is counted in the maps.
+//! Nothing is reported here alone: what is counted is counted in the maps. A death is counted after it was
+//! reported, or dropped: a reader that finds it counted finds its record in the buffer.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -29,22 +30,25 @@ pub mod event_kind {
 /// Bits of [`EventRecord::flags`].
 pub mod event_flags {
     /// The socket has no record: what it sent before is not known, the table was full.
-    pub const NO_RECORD: u8 = 1;
+    pub const NO_RECORD: u16 = 1;
     /// Closed by its application (SOCK_DEAD).
-    pub const ORPHAN: u8 = 2;
+    pub const ORPHAN: u16 = 2;
     /// An MPTCP subflow.
-    pub const MPTCP: u8 = 4;
+    pub const MPTCP: u16 = 4;
     /// A request socket: it has no settings, no probes and no data.
-    pub const REQUEST: u8 = 8;
+    pub const REQUEST: u16 = 8;
     /// There is no connection: a reset that answers a stray segment.
-    pub const STRAY: u8 = 16;
+    pub const STRAY: u16 = 16;
     /// Its peer was never heard: it is in SYN_SENT.
-    pub const UNHEARD: u8 = 32;
+    pub const UNHEARD: u16 = 32;
     /// A reset received, or a death by it, that may have been data after our close: the event that says so
     /// follows at once, if it was.
-    pub const UNDECIDED: u8 = 64;
+    pub const UNDECIDED: u16 = 64;
     /// A death whose cause follows from the socket's fields alone.
-    pub const INFERRED: u8 = 128;
+    pub const INFERRED: u16 = 128;
+    /// Of a death: there is no room for its group, and it is counted in that of
+    /// [`crate::GROUP_OVERFLOW_DIRECTION`].
+    pub const GROUP_OVERFLOWED: u16 = 256;
 }
 
 /// Values of [`EventRecord::keepalive`].
@@ -77,6 +81,10 @@ pub struct EventRecord {
     /// For how long no data had been sent or received when we closed; [`EventRecord::UNKNOWN`] if we did
     /// not, or no hook saw it.
     pub idle_before_close_ns: u64,
+    /// Payload sent, retransmissions included (`bytes_sent`).
+    pub bytes_sent: u64,
+    /// Payload received in order; a FIN counts as one (`bytes_received`).
+    pub bytes_received: u64,
     /// What is known of the socket, after the event.
     pub record: Record,
     /// TCP_KEEPIDLE in force, jiffies.
@@ -93,15 +101,27 @@ pub struct EventRecord {
     pub keepalive_probes: u8,
     /// One of [`keepalive`].
     pub keepalive: u8,
+    /// Bits of [`event_flags`].
+    pub flags: u16,
     /// One of [`event_kind`].
     pub kind: u8,
-    /// Bits of [`event_flags`].
-    pub flags: u8,
+    /// Zero.
+    pub padding: [u8; 7],
 }
 
 impl EventRecord {
     /// No such span of time.
     pub const UNKNOWN: u64 = u64::MAX;
+
+    /// The group in which a death is counted.
+    #[must_use]
+    pub const fn counted_in(&self) -> crate::GroupKey {
+        if self.flags & event_flags::GROUP_OVERFLOWED == 0 {
+            self.record.group()
+        } else {
+            crate::GroupKey::OVERFLOW
+        }
+    }
 }
 
 /// Upper bounds of the silence before a death, seconds; the last bucket has none.
@@ -124,5 +144,5 @@ pub struct Silences {
 #[repr(C)]
 pub struct SilenceTable(pub [Silences; crate::Ending::COUNT]);
 
-const _: () = assert!(size_of::<EventRecord>() == 208);
+const _: () = assert!(size_of::<EventRecord>() == 232);
 const _: () = assert!(size_of::<Silences>() == 96);

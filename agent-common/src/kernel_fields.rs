@@ -89,6 +89,10 @@ macro_rules! kernel_fields {
                     snd_wnd: u32 = Required("snd_wnd");
                     rcv_nxt: u32 = Required("rcv_nxt");
                     copied_seq: u32 = Required("copied_seq");
+                    /// Payload sent, retransmissions included.
+                    bytes_sent: u64 = Required("bytes_sent");
+                    /// Payload received in order; a FIN counts as one.
+                    bytes_received: u64 = Required("bytes_received");
                     linger2: i32 = Required("linger2");
                     /// Pointer to the request of a Fast Open child.
                     fastopen_rsk: u64 = Required("fastopen_rsk");

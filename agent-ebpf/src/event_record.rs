@@ -1,10 +1,10 @@
 //! Reports to the agent what has just happened, and how the socket looks now.
 //!
 //! # Invariants
-//! Nothing is counted here: an event that finds no room has been counted before.
+//! Nothing is counted here: an event that finds no room is counted all the same.
 
 use halfopen_common::{
-    Ending, EventRecord, Loss, NetKey, Outstanding, Record, Start, event_flags, event_kind,
+    Ending, EventRecord, GroupKey, Loss, NetKey, Outstanding, Record, Start, event_flags, event_kind,
     keepalive, state, switch,
 };
 
@@ -38,18 +38,19 @@ pub fn report(what: What, sock: Sock, record: Option<*mut Record>, detail: u8) {
     }
 }
 
-/// Reports a death, whether anybody watches or not.
+/// Reports a death of this group, whether anybody watches or not.
 #[inline(always)]
-pub fn death(sock: Sock, record: Option<*mut Record>, end: End, state: u8) {
+pub fn death(sock: Sock, record: Option<*mut Record>, group: &GroupKey, end: End, state: u8) {
     let record = record.map_or(core::ptr::null(), <*mut Record>::cast_const);
-    let what = What::with(event_kind::DEATH, end.flags);
+    let overflowed = event_flags::GROUP_OVERFLOWED * u16::from(maps::overflows(group));
+    let what = What::with(event_kind::DEATH, end.flags | overflowed);
     emit(what, sock, record, end.ending, state);
 }
 
 /// What has happened: one of [`event_kind`], and above it those bits of [`event_flags`] that the socket does
 /// not show. One word, since functions take five at most.
 #[derive(Clone, Copy)]
-pub struct What(u16);
+pub struct What(u32);
 
 impl What {
     /// A kind of event of which the socket shows all.
@@ -58,16 +59,16 @@ impl What {
     }
 
     /// One of which it does not show these bits of [`event_flags`].
-    pub const fn with(kind: u8, flags: u8) -> Self {
-        Self((flags as u16) << 8 | kind as u16)
+    pub const fn with(kind: u8, flags: u16) -> Self {
+        Self((flags as u32) << 8 | kind as u32)
     }
 
     const fn kind(self) -> u8 {
         self.0 as u8
     }
 
-    const fn flags(self) -> u8 {
-        (self.0 >> 8) as u8
+    const fn flags(self) -> u16 {
+        (self.0 >> 8) as u16
     }
 }
 
@@ -77,7 +78,7 @@ pub struct End {
     /// One of [`Ending`].
     pub ending: u8,
     /// Those bits of [`event_flags`] that the socket does not show.
-    pub flags: u8,
+    pub flags: u16,
 }
 
 impl End {
@@ -103,6 +104,7 @@ fn emit(what: What, sock: Sock, record: *const Record, detail: u8, state: u8) {
     // SAFETY: reserved memory of this type, which stays reserved until it is submitted.
     let event = unsafe { &mut *place };
     event.kind = kind;
+    event.padding = [0; 7];
     event.sock = sock.0;
     event.at_ns = now_ns();
     event.flags = what.flags();
@@ -138,6 +140,8 @@ fn describe(sock: Sock, event: &mut EventRecord) {
     event.keepalive_probes = 0;
     event.unacknowledged = 0;
     event.unread = 0;
+    event.bytes_sent = 0;
+    event.bytes_received = 0;
     let mut reader = FieldReader::of(sock.0);
     reader.field(&raw mut event.cookie, fields::cookie());
     reader.field(&raw mut event.error, fields::err());
@@ -150,11 +154,13 @@ fn describe(sock: Sock, event: &mut EventRecord) {
     reader.field(&raw mut event.unread, fields::rcv_nxt());
     reader.field(&raw mut half, fields::copied_seq());
     event.unread = event.unread.wrapping_sub(half);
+    reader.field(&raw mut event.bytes_sent, fields::bytes_sent());
+    reader.field(&raw mut event.bytes_received, fields::bytes_received());
     reader.field(&raw mut byte, fields::is_mptcp());
-    event.flags |= (byte & 1) * event_flags::MPTCP;
+    event.flags |= u16::from(byte & 1) * event_flags::MPTCP;
     reader.field(&raw mut word, fields::flags());
     let dead = (word >> (kernel!(flag_dead) & 63) & 1) as u8;
-    event.flags |= dead * event_flags::ORPHAN;
+    event.flags |= u16::from(dead) * event_flags::ORPHAN;
     let on = (word >> (kernel!(flag_keepopen) & 63) & 1) as u8;
     let own = event.keepalive_idle | event.keepalive_interval | u32::from(event.keepalive_probes);
     // OFF, DEFAULT or CUSTOM.
@@ -232,13 +238,14 @@ pub fn request_death(request: Sock, record: &Record) {
         lost(event_kind::DEATH);
         return;
     };
+    let overflowed = event_flags::GROUP_OVERFLOWED * u16::from(maps::overflows(&record.group()));
     let place = entry.as_mut_ptr();
     // SAFETY: reserved memory of this type, which stays reserved until it is submitted.
     let event = unsafe { &mut *place };
     blank(
         event,
         event_kind::DEATH,
-        event_flags::REQUEST | event_flags::UNHEARD,
+        event_flags::REQUEST | event_flags::UNHEARD | overflowed,
     );
     event.sock = request.0;
     event.established_ns = record.first_ns;
@@ -275,8 +282,9 @@ fn emit_stray(segment: Segment, net: &NetKey, reason: u8) {
 
 /// Fills in an event of what is no full socket, its record apart.
 #[inline(always)]
-fn blank(event: &mut EventRecord, kind: u8, flags: u8) {
+fn blank(event: &mut EventRecord, kind: u8, flags: u16) {
     event.kind = kind;
+    event.padding = [0; 7];
     event.flags = flags | event_flags::NO_RECORD;
     event.at_ns = now_ns();
     event.sock = 0;
@@ -288,6 +296,8 @@ fn blank(event: &mut EventRecord, kind: u8, flags: u8) {
     event.keepalive_interval = 0;
     event.unacknowledged = 0;
     event.unread = 0;
+    event.bytes_sent = 0;
+    event.bytes_received = 0;
     event.error = 0;
     event.keepalive_probes = 0;
     event.keepalive = keepalive::UNKNOWN;

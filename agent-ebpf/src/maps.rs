@@ -7,20 +7,21 @@ use core::{
 
 use aya_ebpf::{
     bindings::{
-        BPF_F_MMAPABLE, BPF_NOEXIST, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP,
+        BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_NOEXIST, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP,
+        BPF_RB_NO_WAKEUP,
     },
     macros::map,
     maps::{Array, HashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
 use halfopen_common::{
-    Ending, EventRecord, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, IDLE_BOUNDS_S, Loss, NetCounts,
+    Ending, EventRecord, GroupCounts, GroupKey, IDLE_BOUNDS_S, IgnoredDeaths, Loss, NetCounts,
     NetKey, Record, RequestTimer, SILENCE_BOUNDS_S, SilenceTable, Start, Tally, TimerContext, switch,
 };
 use zerocopy::FromZeros as _;
 
 use crate::clock::now_ns;
 
-/// Room for some 5,000 events.
+/// Room for some 4,600 events.
 const EVENTS_BYTES: u32 = 1 << 20;
 
 /// Which programs these are among those that share pinned maps: overridden at load, 0 where no map is
@@ -52,6 +53,10 @@ static REQUEST_TIMERS: PerCpuArray<RequestTimer> = PerCpuArray::with_max_entries
 static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 #[map]
 static START_TIMES: HashMap<u64, Start> = HashMap::with_max_entries(65_536, 0);
+/// Deaths that agents were asked to ignore: of the agent alone, beside the counts that it shows less of them.
+#[map]
+static IGNORED: HashMap<GroupKey, IgnoredDeaths> =
+    HashMap::with_max_entries(4_096, BPF_F_NO_PREALLOC);
 #[map]
 static SILENCES: Array<SilenceTable> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
@@ -228,17 +233,28 @@ fn bucket<const N: usize>(bounds: &[u32; N], ns: u64) -> usize {
 /// Counts of a group, made if new; those of the overflow group when there is no room.
 #[inline(never)]
 pub fn group(key: &GroupKey) -> Option<*mut GroupCounts> {
+    own_group(key).or_else(|| {
+        lose(Loss::GroupsFull);
+        GROUPS.get_ptr_mut(GroupKey::OVERFLOW)
+    })
+}
+
+/// 1 if there is no room for a group, which is made if new; else 0. A number, since what the verifier meets
+/// behind a branch it walks through twice.
+#[inline(never)]
+pub fn overflows(key: &GroupKey) -> u8 {
+    u8::from(own_group(key).is_none())
+}
+
+/// Counts of a group, made if new; `None` when there is no room.
+#[inline(never)]
+pub fn own_group(key: &GroupKey) -> Option<*mut GroupCounts> {
     if let Some(counts) = GROUPS.get_ptr_mut(key) {
         return Some(counts);
     }
     // Another processor may have made it in between: only the second look-up decides.
     let _ = GROUPS.insert(key, &NO_COUNTS, u64::from(BPF_NOEXIST));
-    GROUPS.get_ptr_mut(key).or_else(|| {
-        lose(Loss::GroupsFull);
-        let mut overflow = GroupKey::new_zeroed();
-        overflow.direction = GROUP_OVERFLOW_DIRECTION;
-        GROUPS.get_ptr_mut(overflow)
-    })
+    GROUPS.get_ptr_mut(key)
 }
 
 /// Bumps the tally of a network namespace; that of the all-zero key when there is no room.

@@ -246,7 +246,7 @@ pub fn has_ended(sock: Sock) -> bool {
     })
 }
 
-/// Counts how a connection ended and reports it, once; `state` is the one it was in.
+/// Reports how a connection ended and counts it, once and in this order; `state` is the one it was in.
 #[inline(never)]
 pub fn ended(sock: Sock, touched: &Touched, end: End, state: u8) {
     let ending = end.ending;
@@ -261,6 +261,7 @@ pub fn ended(sock: Sock, touched: &Touched, end: End, state: u8) {
             record.state = state;
         }
     }
+    event_record::death(sock, touched.record, &touched.group, end, state);
     count_ending(&touched.group, ending);
     if Ending::timed_out(ending) {
         maps::tally(&touched.net, Tally::AbortOnTimeout, 1);
@@ -268,7 +269,6 @@ pub fn ended(sock: Sock, touched: &Touched, end: End, state: u8) {
     if end.flags & event_flags::INFERRED != 0 {
         count(&touched.group, Event::DeathInferred, 1);
     }
-    event_record::death(sock, touched.record, end, state);
     // One that may be taken back is in no table that only grows.
     if end.flags & event_flags::UNDECIDED == 0 {
         count_silence(sock, ending, state);

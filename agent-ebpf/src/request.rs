@@ -109,8 +109,8 @@ fn ran(request: Sock, listener: Sock, ending: u8) -> Option<()> {
     if ending == Ending::None as u8 {
         return Some(());
     }
-    record::count_ending(&group, record.ending);
     event_record::request_death(request, &record);
+    record::count_ending(&group, record.ending);
     if record.first_ns != 0 {
         maps::silence(
             record.ending,

@@ -123,7 +123,7 @@ pub fn end(sock: Sock, state: u8) -> Option<()> {
     let inferred = unsafe { core::ptr::read_volatile(&raw const current.inferred) };
     let end = End {
         ending,
-        flags: inferred * event_flags::INFERRED,
+        flags: u16::from(inferred) * event_flags::INFERRED,
     };
     // SAFETY: as above.
     if unsafe { core::ptr::read_volatile(&raw const current.uncounted_reset) } != 0 {

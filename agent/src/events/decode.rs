@@ -15,7 +15,7 @@ use crate::{bpf::address::address, host::owners::Owners};
 use halfopen_core::model::{
     connection::{Connection, Direction, Keepalive, Known, Setting, State, Unknown},
     death::{self, Path},
-    event::{Death, Event, EventKind, QueuedBytes, Sent},
+    event::{CarriedBytes, Death, Event, EventKind, QueuedBytes, Sent},
     groups::Reasons,
     liveness::Evidence,
 };
@@ -59,14 +59,14 @@ impl EventDecoder {
             connection: self.connection(raw)?,
             age: age(raw),
             sent: sent(raw),
-            held: if raw.flags & (event_flags::REQUEST | event_flags::STRAY) != 0 {
-                Err(Unknown::NotOfThisKind)
-            } else {
-                Ok(QueuedBytes {
-                    unacknowledged: raw.unacknowledged,
-                    unread: raw.unread,
-                })
-            },
+            carried: of_full_socket(raw).map(|()| CarriedBytes {
+                sent: raw.bytes_sent,
+                received: raw.bytes_received,
+            }),
+            held: of_full_socket(raw).map(|()| QueuedBytes {
+                unacknowledged: raw.unacknowledged,
+                unread: raw.unread,
+            }),
             error: (raw.error != 0).then_some(raw.error),
         })
     }
@@ -197,6 +197,15 @@ pub fn now(clock: ClockId) -> Duration {
     let now = clock_gettime(clock);
     let part = |part: i64| u64::try_from(part).unwrap_or(0);
     Duration::from_secs(part(now.tv_sec)) + Duration::from_nanos(part(now.tv_nsec))
+}
+
+/// Whether it is of a full socket: others hold and carry nothing.
+const fn of_full_socket(raw: &EventRecord) -> Known<()> {
+    if raw.flags & (event_flags::REQUEST | event_flags::STRAY) == 0 {
+        Ok(())
+    } else {
+        Err(Unknown::NotOfThisKind)
+    }
 }
 
 fn age(raw: &EventRecord) -> Known<Duration> {

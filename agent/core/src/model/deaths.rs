@@ -12,10 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    death::Cause,
-    event::{Event, EventKind},
-};
+use super::{death::Cause, event::Event};
 
 /// A certificate and its number, from 1 in the order of arrival.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,17 +134,17 @@ impl Deaths {
 }
 
 fn class(event: &Event) -> Class {
-    let cause = match &event.kind {
-        EventKind::Death(death) => death.cause,
-        _ => Cause::Unknown,
-    };
+    let cause = event.cause().unwrap_or(Cause::Unknown);
     (event.connection.owner.clone().ok(), cause)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{event::fixture::death, fixture::Random};
+    use crate::model::{
+        event::{EventKind, fixture::death},
+        fixture::Random,
+    };
 
     #[test]
     fn the_oldest_makes_room() {

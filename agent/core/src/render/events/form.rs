@@ -19,7 +19,7 @@ use crate::{
     model::{
         death::Cause,
         deaths::{Certificate, KeptAndDropped},
-        event::{Event, EventKind, QueuedBytes, Sent},
+        event::{CarriedBytes, Event, EventKind, QueuedBytes, Sent},
         liveness::Evidence,
     },
     render::facts::{Address, Keepalive, Reasons, ms},
@@ -99,6 +99,8 @@ pub struct Form {
     pub unanswered: Option<u32>,
     resets_sent: Option<u32>,
     resets_received: Option<u32>,
+    sent_bytes: Option<u64>,
+    received_bytes: Option<u64>,
     /// Written and not acknowledged, SYN and FIN included.
     pub unacknowledged_bytes: Option<u32>,
     /// Received and not read, FIN included.
@@ -119,6 +121,8 @@ impl Form {
             _ => None,
         };
         let sent = |part: fn(&Sent) -> u32| event.sent.as_ref().map(part).map_err(|why| *why);
+        let carried =
+            |part: fn(&CarriedBytes) -> u64| event.carried.as_ref().map(part).map_err(|why| *why);
         let held =
             |part: fn(&QueuedBytes) -> u32| event.held.as_ref().map(part).map_err(|why| *why);
         Self {
@@ -127,7 +131,7 @@ impl Form {
             time: time(event.at).into(),
             what: event.kind.as_str().into(),
             number,
-            cause: death.map(|death| death.cause.as_str().into()),
+            cause: event.cause().map(|cause| cause.as_str().into()),
             path: death.map(|death| death.path.as_str().into()),
             inferred: death.map(|death| death.inferred),
             evidence: evidence(&event.kind).map(|evidence| evidence.as_str().into()),
@@ -177,6 +181,8 @@ impl Form {
             unanswered: why.fact("unanswered", sent(|it| it.unanswered)),
             resets_sent: why.fact("resets_sent", sent(|it| it.resets_sent)),
             resets_received: why.fact("resets_received", sent(|it| it.resets_received)),
+            sent_bytes: why.fact("sent_bytes", carried(|it| it.sent)),
+            received_bytes: why.fact("received_bytes", carried(|it| it.received)),
             unacknowledged_bytes: why.fact("unacknowledged_bytes", held(|it| it.unacknowledged)),
             unread_bytes: why.fact("unread_bytes", held(|it| it.unread)),
             errno: event.error.unwrap_or(0),
