@@ -3,7 +3,7 @@
 use clap::{Args, ColorChoice};
 use jiff::tz::TimeZone;
 
-use super::{color::is_colored, filter::FilterArg, hooks::HookArgs};
+use super::{color::is_colored, filter::EventFilter, hooks::HookArgs};
 use crate::commands::watch::{Address, WatchConfig};
 use halfopen_core::render::events::Options;
 
@@ -26,7 +26,7 @@ Exit codes: 0 success, 1 failed, 2 usage, 4 missing privilege or kernel feature.
 pub struct WatchArgs {
     /// Which events to show.
     #[command(flatten)]
-    pub filter: FilterArg,
+    pub filter: EventFilter,
     /// Show only deaths
     #[arg(long)]
     deaths: bool,

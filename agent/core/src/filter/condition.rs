@@ -8,8 +8,10 @@ use std::{net::SocketAddr, ops::Not, time::Duration};
 use super::{host::Host, value::Comparison};
 use crate::model::{
     assessed::Assessed,
-    connection::{Known, State},
+    connection::{Known, State, Unknown},
+    death::Cause,
     detection::Detection,
+    event::{CarriedBytes, Event},
     glob::glob,
     liveness::{Evidence, Guard, Liveness},
 };
@@ -74,10 +76,32 @@ pub enum Condition {
     Owner(String),
     Netns(Comparison, u64),
     Uid(Comparison, u64),
+    Age(Comparison, Duration),
+    BytesSent(Comparison, u64),
+    BytesReceived(Comparison, u64),
+    Cause(Cause),
+}
+
+/// What conditions are held against: a connection, and what happened to it, where that is an event.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    pub assessed: &'a Assessed,
+    pub event: Option<&'a Event>,
+}
+
+impl Facts<'_> {
+    fn of_event<T>(self, fact: impl FnOnce(&Event) -> Known<T>) -> Known<T> {
+        self.event.map_or(Err(Unknown::NotAskedFor), fact)
+    }
+
+    fn carried(self, part: fn(&CarriedBytes) -> u64) -> Known<u64> {
+        self.of_event(|event| event.carried.as_ref().map(part).map_err(|why| *why))
+    }
 }
 
 impl Condition {
-    pub fn truth(&self, assessed: &Assessed) -> Truth {
+    pub fn truth(&self, facts: Facts<'_>) -> Truth {
+        let assessed = facts.assessed;
         let connection = &assessed.connection;
         match self {
             Self::States(states) => states.hold(connection.state).into(),
@@ -116,6 +140,20 @@ impl Condition {
                 comparison.holds(&connection.netns.into(), netns).into()
             }
             Self::Uid(comparison, uid) => compare(*comparison, connection.uid.map(u64::from), uid),
+            Self::Age(comparison, limit) => {
+                compare(*comparison, facts.of_event(|event| event.age), limit)
+            }
+            Self::BytesSent(comparison, limit) => {
+                compare(*comparison, facts.carried(|it| it.sent), limit)
+            }
+            Self::BytesReceived(comparison, limit) => {
+                compare(*comparison, facts.carried(|it| it.received), limit)
+            }
+            // What is no death has none, and that is known.
+            Self::Cause(cause) => match facts.event {
+                Some(event) => Truth::from(event.cause() == Some(*cause)),
+                None => Truth::Unknown,
+            },
         }
     }
 }

@@ -14,12 +14,17 @@
 //!           | "zombie" | "orphan" | "unguarded" | "embryonic" | "zero-window"
 //!           | ( "idle" | "silent" ) COMPARISON DURATION | "memory" COMPARISON SIZE
 //!           | "detect" ( COMPARISON DURATION | [ = | != ] "never" )
+//!           | "age" COMPARISON DURATION | ( "bytes-sent" | "bytes-received" ) COMPARISON SIZE
+//!           | "cause" [ = | != ] CAUSE
 //! states    = ( "state" | "exclude" ) STATE { ( "state" | "exclude" ) STATE }
 //! ```
 //!
 //! Facts may be unknown, so conditions have three values: they hold, do not hold, or cannot be determined.
 //! What cannot be determined stays so under `not`; a connection matches only if the whole surely holds.
 //! `idle > 1h` and `not idle > 1h` therefore both leave out a connection whose idle time is unknown.
+//!
+//! Some words are facts of events, such as `cause`, others of connections that live, such as `suspect`: see
+//! [`Subject`].
 //!
 //! Words end at blanks, parentheses and operators (`dport>=1024` needs no blanks); a backslash before
 //! one of these, or before a backslash, takes away its meaning.
@@ -32,6 +37,8 @@ mod error;
 mod host;
 mod lexer;
 mod parser;
+mod sentences;
+mod subject;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -39,9 +46,10 @@ mod value;
 use std::time::Duration;
 
 pub use error::FilterError;
+pub use subject::Subject;
 
 use crate::model::{assessed::Assessed, event::Event, liveness::Thresholds};
-use condition::{Condition, Truth};
+use condition::{Condition, Facts, Truth};
 
 /// Which connections are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,37 +74,50 @@ impl Default for Filter {
 }
 
 impl Filter {
-    /// Parses a filter; an empty one lets everything pass.
+    /// Parses a filter of events; an empty one lets everything pass.
     ///
     /// # Errors
     /// When it is no filter: the error names the word, its position, and what may stand there.
     pub fn parse(typed: &str) -> Result<Self, FilterError> {
-        parser::parse(typed).map(Self)
+        Self::parse_for(Subject::Event, typed)
+    }
+
+    /// Parses a filter of something else.
+    ///
+    /// # Errors
+    /// As for [`Filter::parse`], and when a word means nothing of this subject.
+    pub fn parse_for(subject: Subject, typed: &str) -> Result<Self, FilterError> {
+        parser::parse(subject, typed).map(Self)
     }
 
     /// Parses the words of a command line; as with `ss`, quoting several as one makes no difference.
     ///
     /// # Errors
-    /// As for [`Filter::parse`]; positions count in the words with one blank between them.
-    pub fn of_words(words: &[String]) -> Result<Self, FilterError> {
-        Self::parse(&words.join(" "))
+    /// As for [`Filter::parse_for`]; positions count in the words with one blank between them.
+    pub fn of_words(subject: Subject, words: &[String]) -> Result<Self, FilterError> {
+        Self::parse_for(subject, &words.join(" "))
     }
 
     /// Whether the filter surely holds for this connection.
     #[must_use]
     pub fn matches(&self, assessed: &Assessed) -> bool {
-        self.0.truth(assessed) == Truth::Yes
+        let facts = Facts {
+            assessed,
+            event: None,
+        };
+        self.0.truth(facts) == Truth::Yes
     }
 
-    /// Whether the filter surely holds for what an event tells of its connection. How the connection
-    /// fares is not told, so words such as `suspect` match no event.
+    /// Whether the filter surely holds for an event and what it tells of its connection. How the
+    /// connection fares is not told, so words such as `suspect` match no event.
     #[must_use]
     pub fn matches_event(&self, event: &Event) -> bool {
-        self.is_empty()
-            || self.matches(&Assessed::new(
-                event.connection.clone(),
-                &Thresholds::default(),
-            ))
+        if self.is_empty() {
+            return true;
+        }
+        let assessed = &Assessed::new(event.connection.clone(), &Thresholds::default());
+        let event = Some(event);
+        self.0.truth(Facts { assessed, event }) == Truth::Yes
     }
 
     /// Whether everything passes.
@@ -119,20 +140,20 @@ impl Filter {
 }
 
 impl Expression {
-    fn truth(&self, assessed: &Assessed) -> Truth {
+    fn truth(&self, facts: Facts<'_>) -> Truth {
         match self {
             Self::All(all) => all
                 .iter()
-                .map(|each| each.truth(assessed))
+                .map(|each| each.truth(facts))
                 .min()
                 .unwrap_or(Truth::Yes),
             Self::Any(any) => any
                 .iter()
-                .map(|each| each.truth(assessed))
+                .map(|each| each.truth(facts))
                 .max()
                 .unwrap_or(Truth::No),
-            Self::Not(inner) => !inner.truth(assessed),
-            Self::Is(condition) => condition.truth(assessed),
+            Self::Not(inner) => !inner.truth(facts),
+            Self::Is(condition) => condition.truth(facts),
         }
     }
 

@@ -4,27 +4,21 @@
 //! Recursion ends at [`DEEPEST`]: input may be hostile.
 
 use super::{
-    Expression, FilterError,
+    Expression, FilterError, Subject,
     condition::{Condition, End, States},
     host,
     lexer::{self, Kind, Token},
+    sentences::{CGROUP, GOES_ON, NETNS, OWNER, UID, unknown_word},
     value::{self, Comparison},
 };
-use crate::model::{detection::Detection, liveness::Evidence};
+use crate::model::{death::Cause, detection::Detection, liveness::Evidence};
 
 /// How deep parentheses and negations may nest.
 const DEEPEST: usize = 64;
 
-/// What may stand where a condition is expected.
-const CONDITIONS: &str = "here may stand state, exclude, src, dst, sport, dport, cgroup, owner, \
-                          netns, uid, suspect, zombie, orphan, unguarded, embryonic, zero-window, \
-                          idle, silent, detect, memory, not or a parenthesis";
-
-/// What may stand behind a condition.
-const GOES_ON: &str = "here may stand and, or, another condition, or nothing more";
-
-pub fn parse(typed: &str) -> Result<Expression, FilterError> {
+pub fn parse(subject: Subject, typed: &str) -> Result<Expression, FilterError> {
     let mut parser = Parser {
+        subject,
         tokens: lexer::tokens(typed),
         next: 0,
         end: typed.chars().count() + 1,
@@ -34,6 +28,7 @@ pub fn parse(typed: &str) -> Result<Expression, FilterError> {
 }
 
 struct Parser {
+    subject: Subject,
     tokens: Vec<Token>,
     next: usize,
     /// Position of what would follow the last character.
@@ -135,9 +130,12 @@ impl Parser {
             return Ok(Expression::Is(states));
         }
         let Some(Kind::Word) = self.kind() else {
-            return self.refuse(CONDITIONS);
+            return self.refuse(self.subject.conditions());
         };
         let word = self.text().to_owned();
+        if let Some(problem) = self.subject.refuses(&word) {
+            return self.refuse(&problem);
+        }
         self.next += 1;
         let condition = match word.as_str() {
             "src" => return self.host(End::Local),
@@ -167,6 +165,22 @@ impl Parser {
                 Condition::Memory(comparison, limit)
             }
             "detect" => self.detect()?,
+            "age" => {
+                let (comparison, limit) =
+                    self.measure("age < 1s", value::DURATION, value::duration)?;
+                Condition::Age(comparison, limit)
+            }
+            "bytes-sent" | "bytes_sent" => {
+                let (comparison, limit) =
+                    self.measure("bytes-sent = 0", value::SIZE, value::size)?;
+                Condition::BytesSent(comparison, limit)
+            }
+            "bytes-received" | "bytes_received" => {
+                let (comparison, limit) =
+                    self.measure("bytes-received = 0", value::SIZE, value::size)?;
+                Condition::BytesReceived(comparison, limit)
+            }
+            "cause" => return self.cause(),
             "netns" => {
                 let (comparison, number) = self.number(NETNS)?;
                 Condition::Netns(comparison, number)
@@ -177,7 +191,7 @@ impl Parser {
             }
             _ => {
                 self.next -= 1;
-                return self.refuse(&unknown_word(&word));
+                return self.refuse(&unknown_word(self.subject, &word));
             }
         };
         Ok(Expression::Is(condition))
@@ -277,6 +291,17 @@ impl Parser {
         ))
     }
 
+    fn cause(&mut self) -> Parsed<Expression> {
+        let names = Cause::ALL.map(Cause::as_str).join(", ");
+        self.identity(&format!("here stands a cause of death: {names}"), |typed| {
+            let name = typed.replace('-', "_");
+            let mut causes = Cause::ALL.into_iter();
+            causes
+                .find(|cause| cause.as_str() == name)
+                .map(Condition::Cause)
+        })
+    }
+
     /// The evidence behind `suspect`, if it stands there.
     fn evidence(&mut self) -> Option<Evidence> {
         if self.kind() != Some(Kind::Word) {
@@ -344,11 +369,6 @@ impl Parser {
     }
 }
 
-const OWNER: &str = "an owner is a name such as nginx.service, * standing for any characters";
-const CGROUP: &str = "a cgroup is a path such as /system.slice/nginx.service, or its id";
-const NETNS: &str = "a network namespace is an inode number, as readlink /proc/PID/ns/net shows it";
-const UID: &str = "a uid is a number; names of users are not looked up";
-
 fn cgroup(typed: &str) -> Option<Condition> {
     Some(Condition::Cgroup {
         path: typed.to_owned(),
@@ -373,26 +393,5 @@ fn negated_unless(equal: bool, condition: Condition) -> Expression {
         condition
     } else {
         Expression::Not(Box::new(condition))
-    }
-}
-
-/// What is wrong with a word where a condition should begin, with the likeliest remedy.
-fn unknown_word(word: &str) -> String {
-    match word {
-        "autobound" => {
-            "autobound is not supported: the kernel keeps it where halfopen does not look"
-                .to_owned()
-        }
-        "dev" | "fwmark" => format!("{word} is not supported; {CONDITIONS}"),
-        _ if States::named(word).is_some() => {
-            format!("a state is written with state before it: state {word}")
-        }
-        _ if word.contains([':', '/', '*']) || word.parse::<std::net::IpAddr>().is_ok() => {
-            format!("an address is written with src or dst before it; {CONDITIONS}")
-        }
-        _ if value::duration(word).is_some() => {
-            format!("a duration is written with what it limits: idle > {word}")
-        }
-        _ => CONDITIONS.to_owned(),
     }
 }

@@ -5,7 +5,7 @@ mod tests;
 
 use clap::{Args, ColorChoice, ValueEnum};
 
-use super::{color::is_colored, filter::FilterArg, thresholds::ThresholdArgs};
+use super::{color::is_colored, filter::ConnectionFilter, thresholds::ThresholdArgs};
 use crate::commands::list::{Finding, ListConfig};
 use halfopen_core::render::list::{Options, Sort};
 
@@ -32,7 +32,7 @@ Exit codes: 0 success, 1 failed, 2 usage, 3 findings (--fail-on), 4 missing priv
 pub struct ListArgs {
     /// Which connections to show.
     #[command(flatten)]
-    pub filter: FilterArg,
+    pub filter: ConnectionFilter,
     /// Show all matching connections, healthy ones included
     #[arg(long)]
     pub all: bool,

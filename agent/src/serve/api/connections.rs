@@ -9,7 +9,7 @@ use super::{
 };
 use crate::serve::response::{HttpError, bad_request, internal_error, unavailable};
 use halfopen_core::{
-    filter::Filter,
+    filter::{Filter, Subject},
     model::{
         assessed::{Assessed, ListOptions},
         connection::Connection,
@@ -96,7 +96,7 @@ impl ConnectionsQuery {
                     parsed.extent.processes = flag("processes", &value)?;
                 }
                 "filter" => {
-                    parsed.filter = filter(&value)?;
+                    parsed.filter = filter(Subject::Connection, &value)?;
                 }
                 other => {
                     return Err(format!(

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::serve::response::{HttpError, bad_request, internal_error};
 use halfopen_core::{
-    filter::Filter,
+    filter::{Filter, Subject},
     render::events::{self, Deaths},
 };
 
@@ -62,7 +62,7 @@ impl DeathsQuery {
             match &*name {
                 "limit" => parsed.limit = limit(&value, MAX_LIMIT)?,
                 "since" => parsed.since = since(&value)?,
-                "filter" => parsed.filter = filter(&value)?,
+                "filter" => parsed.filter = filter(Subject::Event, &value)?,
                 other => {
                     return Err(format!(
                         "there is no parameter {other:?}; there are limit, since and filter"

@@ -20,7 +20,7 @@ use crate::serve::{
     response::{EventStream, HttpError, bad_request, unavailable},
 };
 use halfopen_core::{
-    filter::Filter,
+    filter::{Filter, Subject},
     render::events::{self, Form},
 };
 
@@ -144,7 +144,7 @@ impl EventsQuery {
             match &*name {
                 "deaths" => parsed.deaths = flag("deaths", &value)?,
                 "since" => parsed.since = Some(since(&value)?),
-                "filter" => parsed.filter = filter(&value)?,
+                "filter" => parsed.filter = filter(Subject::Event, &value)?,
                 other => {
                     return Err(format!(
                         "there is no parameter {other:?}; there are deaths, since and filter"

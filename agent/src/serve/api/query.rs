@@ -1,7 +1,7 @@
 //! Query parameters that several routes share.
 
 use crate::host::cgroups;
-use halfopen_core::filter::Filter;
+use halfopen_core::filter::{Filter, Subject};
 
 /// A boolean parameter; true where it has no value.
 pub fn flag(name: &str, value: &str) -> Result<bool, String> {
@@ -28,8 +28,8 @@ pub fn since(value: &str) -> Result<u64, String> {
 }
 
 /// A filter expression, its cgroup paths resolved to IDs.
-pub fn filter(typed: &str) -> Result<Filter, String> {
-    let mut filter = Filter::parse(typed).map_err(|error| error.to_string())?;
+pub fn filter(subject: Subject, typed: &str) -> Result<Filter, String> {
+    let mut filter = Filter::parse_for(subject, typed).map_err(|error| error.to_string())?;
     filter
         .resolve_cgroups(cgroups::id)
         .map_err(|error| error.to_string())?;

@@ -3,7 +3,7 @@
 use super::{super::Filter, sample};
 
 /// What is no filter; where the error is, and what it must say.
-const MALFORMED: [(&str, usize, &str); 66] = [
+const MALFORMED: [(&str, usize, &str); 75] = [
     ("foo", 1, "here may stand state, exclude, src"),
     ("sport 443 foo", 11, "here may stand state"),
     ("established", 1, "state established"),
@@ -61,6 +61,15 @@ const MALFORMED: [(&str, usize, &str); 66] = [
     ("detect 1h", 8, "here stands a comparison or never"),
     ("detect > soon", 10, "500ms"),
     ("suspect sooner", 9, "here may stand state"),
+    ("age", 4, "age < 1s"),
+    ("age 1s", 5, "age < 1s"),
+    ("age < soon", 7, "500ms"),
+    ("bytes-sent 0", 12, "bytes-sent = 0"),
+    ("bytes_received < lots", 18, "64k"),
+    ("cause", 6, "keepalive, user_timeout"),
+    ("cause death", 7, "keepalive, user_timeout"),
+    ("cause > keepalive", 7, "= or != only"),
+    ("bytes = 0", 1, "bytes-sent, bytes-received"),
     ("(", 2, "here may stand state"),
     (")", 1, "here may stand state"),
     ("()", 2, "here may stand state"),

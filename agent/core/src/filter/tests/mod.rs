@@ -1,9 +1,10 @@
 //! What filters mean, as tables.
 
+mod deaths;
 mod malformed;
 mod states;
 
-use super::Filter;
+use super::{Filter, Subject};
 use crate::model::{
     assessed::Assessed,
     connection::{Outstanding, Unknown},
@@ -76,7 +77,7 @@ fn check(filter: &str, assessed: &Assessed, expected: bool) {
     assert_eq!(parsed.matches(assessed), expected, "{filter}");
     // Quoted as one or typed as many words: the same.
     let words: Vec<String> = filter.split(' ').map(str::to_owned).collect();
-    assert_eq!(Filter::of_words(&words), Ok(parsed));
+    assert_eq!(Filter::of_words(Subject::Event, &words), Ok(parsed));
 }
 
 #[test]
