@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use halfopen_core::filter::Filter;
 use halfopen_core::metrics::cardinality::Limits;
 use halfopen_core::model::{hook::Mechanism, liveness::Thresholds};
 
@@ -33,6 +34,8 @@ pub struct Options {
     pub kernel_log: bool,
     /// From when on silence means something.
     pub thresholds: Thresholds,
+    /// Deaths that match one of these are neither counted nor reported.
+    pub ignore: Vec<Filter>,
     /// Time between two walks over all sockets; `None` for as often as 1 % of one core allows.
     pub walk_interval: Option<Duration>,
 }
@@ -58,6 +61,7 @@ impl Default for Options {
             bpf_stats: true,
             kernel_log: false,
             thresholds: Thresholds::default(),
+            ignore: Vec::new(),
             walk_interval: None,
         }
     }

@@ -39,6 +39,7 @@ pub fn load(layout: &Layout, options: &Options, pins: Option<&Pins>) -> Result<O
         .override_global("AYA_LOG_LEVEL", &level, false)
         .map_max_entries("SOCKETS", options.max_records)
         .map_max_entries("GROUPS", options.max_kernel_groups)
+        .map_max_entries("IGNORED", options.max_kernel_groups)
         .map_max_entries("CLASSES", 1);
     for (name, path) in pins.into_iter().flat_map(Pins::maps) {
         loader.map_pin_path(name, path);

@@ -3,9 +3,10 @@
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
+use halfopen_core::filter::Filter;
 
 use super::{
-    groups::GroupArgs, hooks::HookArgs, interval::interval, logs::LogLevel,
+    filter, groups::GroupArgs, hooks::HookArgs, interval::interval, logs::LogLevel,
     thresholds::ThresholdArgs,
 };
 use crate::{
@@ -95,6 +96,16 @@ pub struct AgentArgs {
         value_parser = deaths_kept
     )]
     deaths_kept: usize,
+    /// Leave deaths that match this FILTER out of halfopen_deaths_total and the death records, and count them
+    /// in halfopen_deaths_ignored_total; repeatable. For health checks that connect and reset:
+    /// 'sport = :443 and age < 1s and bytes-received = 0'. A death whose record is lost is not ignored
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "HALFOPEN_IGNORE",
+        value_parser = filter::of_ignored_deaths
+    )]
+    ignore: Vec<Filter>,
     #[command(flatten)]
     groups: GroupArgs,
     #[command(flatten)]
@@ -120,6 +131,7 @@ impl AgentArgs {
                 pin: self.pin.clone(),
                 bpf_stats: !self.no_bpf_stats,
                 kernel_log: matches!(log_level, Some(LogLevel::Debug | LogLevel::Trace)),
+                ignore: self.ignore.clone(),
                 thresholds: self.walk.thresholds.thresholds(),
                 walk_interval: self.walk.walk_interval.0,
                 ..self.hooks.options()

@@ -11,12 +11,12 @@ use std::{
 
 use halfopen_common::{GroupCounts, GroupKey};
 
-use crate::{bpf::maps::Maps, host::owners::Owners};
+use crate::{bpf::maps::Maps, events::ignored::IgnoredTally, host::owners::Owners};
 use halfopen_core::metrics::cardinality::{Budget, Limits, Shown};
 use halfopen_core::model::{
     census::Census,
     group::{Counts, Group, Suspects},
-    groups::{Ledger, PendingAnswers, Reasons},
+    groups::{Ignored, Ledger, PendingAnswers, Reasons},
     snapshot::{WalkStatus, Walked},
 };
 
@@ -67,6 +67,7 @@ impl Groups {
         &mut self,
         counters: &BTreeMap<GroupKey, GroupCounts>,
         pending: &PendingAnswers,
+        ignored: &Ignored,
         reasons: &Reasons,
     ) -> BTreeMap<Group, Counts> {
         let owner = |cgroup| {
@@ -76,7 +77,8 @@ impl Groups {
             })
         };
         let now = self.began.elapsed();
-        self.ledger.show(counters, pending, reasons, owner, now)
+        self.ledger
+            .show(counters, pending, ignored, reasons, owner, now)
     }
 
     /// What is shown of everything there is.
@@ -128,6 +130,7 @@ impl Groups {
         &mut self,
         counters: &mut BTreeMap<GroupKey, GroupCounts>,
         maps: &mut Maps,
+        ignored: &IgnoredTally,
         reasons: &Reasons,
     ) {
         if self.is_kept || self.forgot.elapsed() < FORGET.min(self.time_to_live) {
@@ -139,12 +142,21 @@ impl Groups {
         let gone = stale
             .into_iter()
             .filter(|key| key.cgroup != 0 && !self.owners.exists(key.cgroup));
+        let mut retired = Vec::new();
         for key in gone {
             if counters.remove(&key).is_none() {
                 continue;
             }
             if let Some(counts) = maps.forget_group(&key) {
-                self.ledger.retire(&key, &counts, reasons);
+                retired.push((key, counts));
+            }
+        }
+        if !retired.is_empty() {
+            // What was counted up to the last moment may have to be ignored.
+            let reading = ignored.up_to_now().unwrap_or_else(|| ignored.latest());
+            for (key, counts) in &retired {
+                self.ledger.retire(key, counts, &reading.deaths, reasons);
+                ignored.forget(key);
             }
         }
         let budget = &self.budget;

@@ -30,7 +30,11 @@ use crate::{
         prog_info::ProgramStatistics,
         statistics,
     },
-    events::{decode::EventDecoder, ring_buffer::EventThread},
+    events::{
+        decode::EventDecoder,
+        ignored::{IgnoredReading, IgnoredTally},
+        ring_buffer::EventThread,
+    },
     host::{memory, owners::Owners, privileges},
     options::Options,
     sockets::{
@@ -50,6 +54,9 @@ pub struct Monitor {
     comparison: ComparisonReader,
     /// What the hooks had counted in each group when it could be read last.
     counters: BTreeMap<GroupKey, GroupCounts>,
+    /// What was ignored of that.
+    ignored: IgnoredReading,
+    tally: Arc<IgnoredTally>,
     groups: Groups,
     suspects: SuspectTracker,
     walker: WalkWorker,
@@ -93,9 +100,12 @@ impl Monitor {
         let mut object = load::load(&layout, options, pins.as_ref())?;
         let mut maps = Maps::take(&mut object)?;
         let reasons = Reasons::new(&layout.reset_reasons);
+        let tally = IgnoredTally::open(&mut object, options.ignore.clone(), pins.is_some())?;
+        let tally = Arc::new(tally);
         let events = EventThread::start(
             &mut object,
             EventDecoder::new(reasons.clone(), hz, owners.clone()),
+            Arc::clone(&tally),
             maps.switches(),
             maps.losses(),
             listener,
@@ -129,6 +139,8 @@ impl Monitor {
             reasons,
             comparison,
             counters: BTreeMap::new(),
+            ignored: IgnoredReading::default(),
+            tally,
             groups: Groups::new(owners, options.limits.clone(), pins.is_some()),
             suspects,
             walker,
@@ -146,20 +158,31 @@ impl Monitor {
     pub fn snapshot(&mut self) -> Snapshot {
         self.comparison.keep_up(&mut self.object, &mut self.maps);
         // Before the pending answers: an answer must not be counted twice.
-        if let Some(counters) = Maps::groups(&mut self.object) {
+        // Before what is ignored: of every death that is counted here it must be known.
+        if let Some(counters) = Maps::groups(&mut self.object)
+            && let Some(ignored) = self.tally.up_to_now()
+        {
             self.counters = counters;
+            self.ignored = ignored;
         }
         let walk = self.walk();
         let converter = self.converter.as_mut();
         let update =
             self.suspects
                 .update(&mut self.object, &self.maps, converter, &self.thresholds);
-        let counts = self
-            .groups
-            .count(&self.counters, &update.pending, &self.reasons);
+        let counts = self.groups.count(
+            &self.counters,
+            &update.pending,
+            &self.ignored.deaths,
+            &self.reasons,
+        );
         let shown = self.groups.show(counts, update.suspects, walk);
-        self.groups
-            .forget(&mut self.counters, &mut self.maps, &self.reasons);
+        self.groups.forget(
+            &mut self.counters,
+            &mut self.maps,
+            &self.tally,
+            &self.reasons,
+        );
         let coverage = coverage(&self.attached);
         Snapshot {
             groups: shown.counts,
@@ -176,6 +199,7 @@ impl Monitor {
                 .iter()
                 .map(|attached| attached.status(&self.object, self.statistics.is_some()))
                 .collect(),
+            deaths_ignored: self.ignored.total,
             silences: silences::by_cause(self.maps.silences()),
             losses: self.losses(),
             namespaces: self.comparison.result.namespaces(),

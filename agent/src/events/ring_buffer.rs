@@ -1,7 +1,7 @@
 //! Reads the ring buffers as they fill: events, and the programs' log.
 //!
 //! # Invariants
-//! Runs in a thread of its own: no snapshot waits for it.
+//! Runs in a thread of its own: no snapshot waits for it, unless deaths are to be ignored.
 
 use std::{
     sync::{
@@ -21,6 +21,7 @@ use zerocopy::FromBytes as _;
 
 use super::{
     decode::{EventDecoder, now},
+    ignored::IgnoredTally,
     undecided::Undecided,
 };
 use crate::bpf::{
@@ -29,7 +30,7 @@ use crate::bpf::{
     maps::event_buffer::{EventBuffer, KernelLog},
     maps::{Losses, Switches},
 };
-use halfopen_core::model::event::{Listener, Missed};
+use halfopen_core::model::event::{Event, Listener, Missed};
 
 /// How often the buffers are looked at: the programs wake the thread only when one fills up.
 const WAIT: Timespec = Timespec {
@@ -54,6 +55,7 @@ impl EventThread {
     pub fn start(
         object: &mut Object,
         decoder: EventDecoder,
+        ignored: Arc<IgnoredTally>,
         switches: Switches,
         losses: Losses,
         listener: Arc<dyn Listener>,
@@ -67,6 +69,7 @@ impl EventThread {
             logger,
             decoder,
             undecided: Undecided::default(),
+            ignored,
             switches,
             // What pinned maps have lost before is no news.
             dropped: dropped(&losses),
@@ -75,9 +78,11 @@ impl EventThread {
         };
         let stopped = Arc::clone(&stop);
         let run = move || {
+            let _ended = EndOfReading(Arc::clone(&reader.ignored));
             while !stopped.load(Ordering::Relaxed) {
                 reader.round();
             }
+            reader.tell_certain(u64::MAX);
             // Pinned programs go on, and nobody listens.
             reader.switches.set_watched(false);
         };
@@ -95,11 +100,21 @@ impl EventThread {
     }
 }
 
+/// However the thread ends, no snapshot waits for it in vain.
+struct EndOfReading(Arc<IgnoredTally>);
+
+impl Drop for EndOfReading {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 struct RingReader {
     events: EventBuffer,
     logger: Option<KernelLog>,
     decoder: EventDecoder,
     undecided: Undecided,
+    ignored: Arc<IgnoredTally>,
     switches: Switches,
     losses: Losses,
     listener: Arc<dyn Listener>,
@@ -115,24 +130,25 @@ impl RingReader {
         let mut missed = Missed::default();
         let mut any = false;
         for _ in 0..ROUND {
-            let undecided = &mut self.undecided;
-            let Some(record) = self.events.next(|item| read(undecided, item)) else {
+            let Self {
+                events,
+                decoder,
+                undecided,
+                ignored,
+                ..
+            } = &mut *self;
+            // Inside: before the record leaves the buffer.
+            let read = events.next(|item| {
+                let taken = undecided.take(read(item)?, ignored.position());
+                taken.map_or(Ok(None), |record| told(decoder, ignored, &record))
+            });
+            let Some(read) = read else {
                 break;
             };
             any = true;
-            match record {
-                Ok(Some(event)) => self.tell(&event, &mut missed),
-                Ok(None) => {}
-                Err(unread) => missed.add(unread),
-            }
+            self.hear(read, &mut missed);
         }
-        let now = now(ClockId::Monotonic).as_nanos();
-        for event in self
-            .undecided
-            .certain(u64::try_from(now).unwrap_or(u64::MAX))
-        {
-            self.tell(&event, &mut missed);
-        }
+        self.tell_certain(u64::try_from(now(ClockId::Monotonic).as_nanos()).unwrap_or(u64::MAX));
         // After the events: what was dropped comes after what found room. A buffer that was empty has
         // dropped nothing, and while a map is read no kprobe's program runs on that processor.
         if any {
@@ -149,19 +165,34 @@ impl RingReader {
         }
     }
 
-    fn tell(&self, event: &EventRecord, missed: &mut Missed) {
-        match self.decoder.event(event) {
-            Some(event) => self.listener.hear(event),
-            // Of a kind that this program does not know.
-            None => missed.add(Missed {
-                events: 1,
-                deaths: u64::from(event.kind == event_kind::DEATH),
-            }),
+    /// Tells what was held back until it was certain.
+    fn tell_certain(&mut self, now_ns: u64) {
+        let mut missed = Missed::default();
+        for record in self.undecided.certain(now_ns) {
+            let read = told(&self.decoder, &self.ignored, &record);
+            self.hear(read, &mut missed);
+        }
+        self.ignored.advance(self.undecided.oldest());
+        if missed != Missed::default() {
+            self.listener.missed(missed);
+        }
+    }
+
+    fn hear(&self, read: Result<Option<Event>, Missed>, missed: &mut Missed) {
+        match read {
+            Ok(event) => event
+                .into_iter()
+                .for_each(|event| self.listener.hear(event)),
+            Err(unread) => missed.add(unread),
         }
     }
 
     fn wait(&self) {
-        let mut fds = vec![PollFd::new(self.events.readable(), PollFlags::IN)];
+        let woken = self.ignored.woken();
+        let mut fds = vec![
+            PollFd::new(self.events.readable(), PollFlags::IN),
+            PollFd::new(&woken, PollFlags::IN),
+        ];
         fds.extend(
             self.logger
                 .as_ref()
@@ -169,20 +200,34 @@ impl RingReader {
         );
         // Interrupted or not: the buffers are looked at either way.
         let _ = poll(&mut fds, Some(&WAIT));
+        self.ignored.clear_wake();
     }
 }
 
-/// One event, unless it is held back; or what is missed by not understanding it.
-fn read(undecided: &mut Undecided, item: &[u8]) -> Result<Option<EventRecord>, Missed> {
-    let Ok(record) = EventRecord::ref_from_bytes(item) else {
+/// One record; or what is missed by not understanding it.
+fn read(item: &[u8]) -> Result<&EventRecord, Missed> {
+    EventRecord::ref_from_bytes(item).map_err(|_| {
         let bytes = item.len();
         warn!(bytes, "an event of an unknown size was left out");
-        return Err(Missed {
+        Missed {
             events: 1,
             ..Missed::default()
-        });
-    };
-    Ok(undecided.take(record))
+        }
+    })
+}
+
+/// The record's event, `None` if it is to be ignored; or what is missed by not understanding it.
+fn told(
+    decoder: &EventDecoder,
+    ignored: &IgnoredTally,
+    record: &EventRecord,
+) -> Result<Option<Event>, Missed> {
+    // Of a kind that this program does not know.
+    let event = decoder.event(record).ok_or(Missed {
+        events: 1,
+        deaths: u64::from(record.kind == event_kind::DEATH),
+    })?;
+    Ok((!ignored.take(record, &event)).then_some(event))
 }
 
 /// What the kernel has dropped since the map was made.

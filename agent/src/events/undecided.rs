@@ -14,14 +14,24 @@ const CERTAIN_AFTER_NS: u64 = 50_000_000;
 /// Those that are held back, the oldest first.
 #[derive(Debug, Default)]
 pub struct Undecided {
-    held: Vec<EventRecord>,
+    held: Vec<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    event: EventRecord,
+    /// Where it stood in the buffer.
+    position: u64,
 }
 
 impl Undecided {
-    /// Takes an event from the hooks. Returns what is to be told of it now.
-    pub fn take(&mut self, event: &EventRecord) -> Option<EventRecord> {
+    /// Takes an event from this position of the buffer. Returns what is to be told of it now.
+    pub fn take(&mut self, event: &EventRecord, position: u64) -> Option<EventRecord> {
         if event.flags & event_flags::UNDECIDED != 0 {
-            self.held.push(*event);
+            self.held.push(Held {
+                event: *event,
+                position,
+            });
             return None;
         }
         if event.kind == event_kind::DEATH
@@ -35,12 +45,11 @@ impl Undecided {
 
     /// Forgets the reset received of this socket. Returns the death by it.
     fn withdraw(&mut self, sock: u64) -> Option<EventRecord> {
-        let of_socket = |held: &EventRecord| held.sock == sock;
-        let death = self
-            .held
-            .iter()
-            .rposition(|held| of_socket(held) && held.kind == event_kind::DEATH)?;
-        let death = self.held.remove(death);
+        let of_socket = |held: &Held| held.event.sock == sock;
+        let is_death = |held: &Held| held.event.kind == event_kind::DEATH;
+        let mut held = self.held.iter();
+        let death = held.rposition(|held| of_socket(held) && is_death(held))?;
+        let death = self.held.remove(death).event;
         if let Some(reset) = self.held.iter().rposition(of_socket) {
             self.held.remove(reset);
         }
@@ -49,9 +58,14 @@ impl Undecided {
 
     /// Those that are certain to be resets by now, CLOCK_MONOTONIC nanoseconds.
     pub fn certain(&mut self, now_ns: u64) -> Vec<EventRecord> {
-        let is_certain = |held: &EventRecord| now_ns.saturating_sub(held.at_ns) >= CERTAIN_AFTER_NS;
-        let certain = self.held.iter().take_while(|held| is_certain(held)).count();
-        self.held.drain(..certain).collect()
+        let is_certain = |held: &&Held| now_ns.saturating_sub(held.event.at_ns) >= CERTAIN_AFTER_NS;
+        let certain = self.held.iter().take_while(is_certain).count();
+        self.held.drain(..certain).map(|held| held.event).collect()
+    }
+
+    /// The position of the oldest that is still held.
+    pub fn oldest(&self) -> Option<u64> {
+        self.held.first().map(|held| held.position)
     }
 }
 
@@ -99,7 +113,7 @@ mod tests {
     }
 
     fn told(undecided: &mut Undecided, events: &[EventRecord]) -> Vec<(u64, u8, u8)> {
-        let told = events.iter().filter_map(|event| undecided.take(event));
+        let told = events.iter().filter_map(|event| undecided.take(event, 7));
         names(told)
     }
 
@@ -115,10 +129,14 @@ mod tests {
         let mut held = Undecided::default();
         assert_eq!(told(&mut held, &undecided(1)), []);
         assert_eq!(held.certain(1_000_000_000), []);
+        assert_eq!(held.oldest(), Some(7));
         let reset = (1, event_kind::RESET_RECEIVED, 0);
         let death = (1, event_kind::DEATH, Ending::ResetReceived as u8);
         assert_eq!(names(held.certain(1_100_000_000)), [reset, death]);
-        assert_eq!(held.certain(2_000_000_000), []);
+        assert_eq!(
+            (held.certain(2_000_000_000), held.oldest()),
+            (Vec::new(), None)
+        );
     }
 
     #[test]
@@ -130,8 +148,8 @@ mod tests {
         let mut death = event(1, event_kind::DEATH, Ending::ClosedWhilePeerSent);
         death.flags = event_flags::NO_RECORD;
         death.record.reset_reason = 62;
-        assert_eq!(held.take(&sent), Some(sent));
-        let told = held.take(&death).unwrap();
+        assert_eq!(held.take(&sent, 8), Some(sent));
+        let told = held.take(&death, 9).unwrap();
         assert_eq!(told.record.ending, Ending::ClosedWhilePeerSent as u8);
         // What the destroyed socket's second report lacks.
         assert_eq!(told.record.keepalive_probes, 7);

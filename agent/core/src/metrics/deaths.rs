@@ -48,7 +48,7 @@ pub const DEATHS_INFERRED: Metric<Snapshot> = Metric {
     help: "Deaths among them whose code path no hook saw, and whose cause follows from what the socket had outstanding.",
     labels: &[],
     question: "On which hosts do hooks miss the path of deaths?",
-    query: "increase(METRIC[1h]) > 0",
+    query: "increase(METRIC[5m]) > 0",
     read: deaths_inferred,
 };
 
@@ -61,8 +61,25 @@ pub const IDLE_BEFORE_CLOSE: Metric<Snapshot> = Metric {
     help: "For how long connections had been idle that this host closed while the peer was still sending. Its peak is the idle timeout that is shorter than the peer's.",
     labels: GROUP,
     question: "Which idle timeouts of servers are shorter than their clients'?",
-    query: "histogram_quantile(0.5, sum by (le, owner, port) (rate(METRIC_bucket[1h])))",
+    query: "histogram_quantile(0.5, sum by (le, owner, port) (rate(METRIC_bucket[5m])))",
     read: idle_before_close,
+};
+
+/// Deaths that were ignored.
+pub const IGNORED: Metric<Snapshot> = Metric {
+    name: "halfopen_deaths_ignored_total",
+    kind: Kind::Counter,
+    unit: "connections",
+    section: Section::Deaths,
+    help: "Deaths that matched --ignore: not in halfopen_deaths_total, and without a death record.",
+    labels: &[],
+    question: "How many deaths does `--ignore` leave out?",
+    query: "sum by (instance) (increase(METRIC[5m]))",
+    read: |snapshot, out| {
+        if snapshot.coverage.deaths.is_ok() {
+            out.count([], snapshot.deaths_ignored);
+        }
+    },
 };
 
 /// Recoveries, by evidence.
@@ -97,7 +114,7 @@ pub const SILENCES: Metric<Snapshot> = Metric {
     kind: Kind::Histogram(&SILENCE_BOUNDS_S),
     unit: "seconds",
     section: Section::Deaths,
-    help: "Time since the peer was last heard when a connection died; for a handshake, time since it started.",
+    help: "Time since the peer was last heard when a connection died; for a handshake, time since it started. Ignored deaths are included.",
     labels: &["cause"],
     question: "After how long a silence do 90 % of connections die, by cause?",
     query: "histogram_quantile(0.9, sum by (le, cause) (rate(METRIC_bucket[5m])))",
@@ -137,6 +154,9 @@ fn deaths_inferred(snapshot: &Snapshot, out: &mut Series) {
 }
 
 fn idle_before_close(snapshot: &Snapshot, out: &mut Series) {
+    if snapshot.coverage.deaths.is_err() {
+        return;
+    }
     for (group, counts) in &snapshot.groups {
         let idle = &counts.idle_before_close;
         if !idle.is_empty() {

@@ -78,7 +78,7 @@ impl Section {
                 "Keepalive and window probes, and retransmission timeouts. A probe counts as answered when the peer is heard before the next one. Sent minus answered is unanswered; for the latest probe of each connection the answer may still be on its way."
             }
             Self::Deaths => {
-                "Connections that ended other than by an orderly close, and those that recovered after silence. The cause is the kernel's code path that ended the connection."
+                "Connections that ended other than by an orderly close, and those that recovered after silence. The cause is the kernel's code path that ended the connection. `halfopen agent --ignore FILTER` leaves out deaths whose records match. A death whose record was lost (`halfopen_certificates_lost_total`) is counted. Silences, resets and the comparison with the kernel's counters include ignored deaths."
             }
             Self::Resets => {
                 "Resets, counted as the kernel does. A reset that belongs to no connection has direction and port `none`."

@@ -126,6 +126,7 @@ pub const TABLE: &[Metric<Snapshot>] = &[
     },
     deaths::DEATHS,
     deaths::DEATHS_BY_PATH,
+    deaths::IGNORED,
     deaths::RECOVERIES,
     deaths::UNKNOWN_RATIO,
     deaths::DEATHS_INFERRED,

@@ -34,7 +34,9 @@ pub struct Snapshot {
     pub accounting: BTreeMap<KernelCounter, Balance>,
     /// Every hook, attached or not, in a fixed order.
     pub hooks: Vec<HookStatus>,
-    /// Silences before deaths; a cause of which no silence is known is absent.
+    /// Deaths that were ignored; they are not in `groups`.
+    pub deaths_ignored: u64,
+    /// Silences before deaths, ignored ones included; a cause of which no silence is known is absent.
     pub silences: BTreeMap<Cause, Silence>,
     /// What was lost on the way.
     pub losses: Losses,

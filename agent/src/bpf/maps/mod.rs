@@ -6,7 +6,9 @@
 )]
 
 pub(crate) mod event_buffer;
+pub(crate) mod ignored;
 pub(crate) mod mmap_array;
+pub(crate) mod ring_positions;
 
 use std::{
     collections::BTreeMap,
@@ -19,8 +21,7 @@ use aya::{
     maps::{HashMap, MapData, MapError},
 };
 use halfopen_common::{
-    Ending, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Loss, NetCounts, NetKey, Record,
-    SilenceTable, Silences, switch,
+    Ending, GroupCounts, GroupKey, Loss, NetCounts, NetKey, Record, SilenceTable, Silences, switch,
 };
 use tracing::warn;
 use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes, KnownLayout};
@@ -124,15 +125,6 @@ fn make<K: Pod, V: Pod>(
     }
 }
 
-/// The group that takes what there is no room for.
-#[must_use]
-pub fn overflow_group() -> GroupKey {
-    GroupKey {
-        direction: GROUP_OVERFLOW_DIRECTION,
-        ..GroupKey::new_zeroed()
-    }
-}
-
 impl Maps {
     /// Takes them out of the loaded object and makes the two entries that take overflow.
     pub fn take(object: &mut Object) -> Result<Self, Error> {
@@ -156,7 +148,7 @@ impl Maps {
                 .map_err(|reason| Error::Unreadable { name, reason })?;
         }
         let none = Wire(GroupCounts::new_zeroed());
-        make(&mut maps.groups, "GROUPS", Wire(overflow_group()), none)?;
+        make(&mut maps.groups, "GROUPS", Wire(GroupKey::OVERFLOW), none)?;
         let none = Wire(NetCounts::default());
         make(&mut maps.nets, "NETS", Wire(NetKey::new_zeroed()), none)?;
         Ok(maps)

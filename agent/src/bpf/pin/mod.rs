@@ -17,8 +17,8 @@ use std::{
 
 use aya::maps::{Array, Map, MapData, MapInfo};
 use halfopen_common::{
-    EventRecord, GroupCounts, GroupKey, Loss, NetCounts, NetKey, Record, RequestTimer,
-    SilenceTable, Start, TimerContext, layout, switch,
+    EventRecord, GroupCounts, GroupKey, IgnoredDeaths, Loss, NetCounts, NetKey, Record,
+    RequestTimer, SilenceTable, Start, TimerContext, layout, switch,
 };
 use tracing::warn;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -32,8 +32,8 @@ use crate::options::Options;
 /// One map that outlives the agent: its name, and the bytes of a key and of a value.
 type Kept = (&'static str, usize, usize);
 
-/// All of them: what the hooks write and read.
-const MAPS: [Kept; 10] = [
+/// All of them: what the hooks write and read, and what agents leave to each other.
+const MAPS: [Kept; 11] = [
     ("SOCKETS", 8, size_of::<Record>()),
     ("GROUPS", size_of::<GroupKey>(), size_of::<GroupCounts>()),
     ("NETS", size_of::<NetKey>(), size_of::<NetCounts>()),
@@ -44,6 +44,7 @@ const MAPS: [Kept; 10] = [
     ("EVENTS", 0, 0),
     ("START_TIMES", 8, size_of::<Start>()),
     ("SILENCES", 4, size_of::<SilenceTable>()),
+    ("IGNORED", size_of::<GroupKey>(), size_of::<IgnoredDeaths>()),
 ];
 
 /// What is in the directory: maps, one directory of links a generation, and by whom.

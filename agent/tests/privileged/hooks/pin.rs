@@ -36,11 +36,11 @@ use nix::sched::{CloneFlags, unshare};
 use socket2::{Domain, Socket, Type};
 
 /// A port where nobody listens.
-const NOBODY: u16 = 20_999;
+pub const NOBODY: u16 = 20_999;
 
 /// A network, and a BPF file system, of this test's own; what is pinned in it goes with it.
 /// One at a time: what is in the kernel is told apart by when it was made.
-struct PrivateBpffs(
+pub struct PrivateBpffs(
     PathBuf,
     #[allow(dead_code, reason = "held")] MutexGuard<'static, ()>,
 );
@@ -48,7 +48,7 @@ struct PrivateBpffs(
 static ALONE: Mutex<()> = Mutex::new(());
 
 impl PrivateBpffs {
-    fn enter() -> Self {
+    pub fn enter() -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         enter_private();
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
@@ -60,7 +60,7 @@ impl PrivateBpffs {
         Self("/sys/fs/bpf/halfopen".into(), alone)
     }
 
-    fn pin(&self) -> String {
+    pub fn pin(&self) -> String {
         format!("--pin={}", self.0.display())
     }
 }

@@ -63,11 +63,45 @@ fn usage_errors() {
 fn bad_lists() {
     usage(&["list", "state", "nonsense"], &["nonsense", "established"]);
     usage(&["list", "dport", ":99999"], &["99999"]);
+    usage(
+        &["list", "cause", "keepalive"],
+        &["at \"cause\"", "halfopen watch"],
+    );
     usage(&["list", "--sort", "beauty"], &["beauty", "severity"]);
     usage(&["list", "--fail-on", "anything"], &["zombie", "suspect"]);
     let output = run_unprivileged(&["list"]);
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     assert!(stderr(&output).contains("CAP_BPF"), "{}", stderr(&output));
+}
+
+#[test]
+fn filters_of_ignored_deaths() {
+    for (filter, expected) in [
+        ("suspect", "at \"suspect\" (character 1)"),
+        ("age < 1s and idle > 1h", "at \"idle\" (character 14)"),
+        ("cgroup /a", "owner nginx.service"),
+        ("age < soon", "500ms, 5s"),
+        ("cause magic", "keepalive, user_timeout"),
+        ("nonsense", "bytes-received"),
+        ("", "every death"),
+        (" ", "every death"),
+    ] {
+        usage(&["agent", "--ignore", filter], &["--ignore", expected]);
+        let output = halfopen(&["agent"])
+            .env("HALFOPEN_IGNORE", filter)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{filter}");
+        assert!(stderr(&output).contains(expected), "{filter}");
+    }
+    // Every one of several is checked; all that is well said is taken.
+    let good = "sport = :443 and age < 1s and bytes-received = 0";
+    usage(
+        &["agent", "--ignore", good, "--ignore", "zombie"],
+        &["at \"zombie\""],
+    );
+    let output = run_unprivileged(&["agent", "--ignore", good, "--ignore", "cause refused"]);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
 }
 
 #[test]

@@ -15,6 +15,8 @@ fn health_check() -> Event {
             cause: Cause::ResetReceived,
             path: Path::ResetReceived,
             reset_reason: None,
+            inferred: false,
+            idle_before_close: None,
         }),
         connection: sample().connection,
         age: Ok(Duration::from_millis(3)),

@@ -10,8 +10,8 @@ use std::{
 };
 
 use halfopen_common::{
-    Ending, Event, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, Outstanding, Record,
-    ResetReason, direction,
+    Ending, Event, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, IgnoredDeaths, Outstanding,
+    Record, ResetReason, direction,
 };
 
 use super::{
@@ -78,6 +78,9 @@ pub fn add_pending(pending: &mut PendingAnswers, record: &Record) {
     }
 }
 
+/// Deaths that were ignored, by the kernel's group in which they are counted.
+pub type Ignored = BTreeMap<GroupKey, IgnoredDeaths>;
+
 /// Keeps what was shown of each of the kernel's groups.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -91,10 +94,8 @@ pub struct Ledger {
 struct Entry {
     /// Where it is shown. It stays so: counts that change their group would go backwards in one.
     group: Group,
-    shown: GroupAnswers,
-    /// Deaths by a reset received that were shown: as resets received, less those taken back.
-    shown_reset_deaths: u64,
-    /// Whether an answer was shown that the hooks are still to count.
+    shown: Figures,
+    /// Whether something was shown that the hooks are still to count.
     owes: bool,
     /// The sum of all counters when they last changed.
     sum: u64,
@@ -102,91 +103,41 @@ struct Entry {
     changed: Duration,
 }
 
-impl Ledger {
-    /// The groups as views show them; `owner` tells the name of a cgroup's owner, and is asked once for
-    /// each of the kernel's groups. The pending answers must have been read *after* the counters, never
-    /// before: an answer the hooks count in between is then in neither, and what was shown before
-    /// stands, where the other order would count it twice for good.
-    pub fn show(
-        &mut self,
-        counters: &BTreeMap<GroupKey, GroupCounts>,
-        pending: &PendingAnswers,
-        reasons: &Reasons,
-        owner: impl Fn(u64) -> Known<Arc<str>>,
-        now: Duration,
-    ) -> BTreeMap<Group, Counts> {
-        let mut groups = self.retained.clone();
-        for (key, counters) in counters {
-            let pending = pending.get(key).copied().unwrap_or_default();
-            let entry = self.known.entry(*key).or_insert_with(|| Entry {
-                group: group(key, &owner),
-                shown: GroupAnswers::default(),
-                shown_reset_deaths: 0,
-                owes: false,
-                sum: 0,
-                changed: now,
-            });
-            entry.grow(counters, pending);
-            let mut events = entry.shown.iter().zip(counted(counters));
-            entry.owes = events.any(|(shown, counted)| *shown > counted);
-            let sum = sum(counters);
-            if sum != entry.sum {
-                entry.sum = sum;
-                entry.changed = now;
-            }
-            if sum != 0 {
-                let counts = groups.entry(entry.group.clone()).or_default();
-                entry.add_to(counts, counters, reasons);
-            }
-        }
-        groups
-    }
-
-    /// Groups of the kernel in which nothing has happened for so long, and nothing is still to be counted
-    /// that was shown: counted in a group that begins anew, it would be shown twice.
-    pub fn stale(&self, age: Duration, now: Duration) -> impl Iterator<Item = GroupKey> {
-        let is_stale = move |entry: &Entry| !entry.owes && now.saturating_sub(entry.changed) > age;
-        let known = self.known.iter();
-        known
-            .filter(move |(_, entry)| is_stale(entry))
-            .map(|(key, _)| *key)
-    }
-
-    /// Takes over the counts of one that the kernel is made to forget, what was counted since they were
-    /// last shown included.
-    pub fn retire(&mut self, key: &GroupKey, counters: &GroupCounts, reasons: &Reasons) {
-        if let Some(mut entry) = self.known.remove(key) {
-            entry.grow(counters, GroupAnswers::default());
-            let counts = self.retained.entry(entry.group.clone()).or_default();
-            entry.add_to(counts, counters, reasons);
-        }
-    }
-
-    /// Gives away what is retained of groups that are gone, and of which the kernel knows nothing more.
-    pub fn depart(&mut self, is_gone: impl Fn(&Group) -> bool) -> Vec<(Group, Counts)> {
-        let live: BTreeSet<&Group> = self.known.values().map(|entry| &entry.group).collect();
-        let departs = |group: &&Group| !live.contains(group) && is_gone(group);
-        let gone: Vec<Group> = self.retained.keys().filter(departs).cloned().collect();
-        let gone = gone.into_iter();
-        gone.filter_map(|group| self.retained.remove_entry(&group))
-            .collect()
-    }
+/// Figures of a group that are not just what the hooks have counted. None goes backwards.
+#[derive(Debug, Clone, Default)]
+struct Figures {
+    /// Those counted, and answers that are pending.
+    events: GroupAnswers,
+    /// Deaths without those ignored, by [`Ending`].
+    deaths: [u64; Ending::COUNT],
 }
 
-impl Entry {
-    /// Takes in what was counted meanwhile.
-    fn grow(&mut self, counters: &GroupCounts, pending: GroupAnswers) {
-        let counted = counted(counters).into_iter().zip(pending);
-        for (shown, (counted, pending)) in self.shown.iter_mut().zip(counted) {
+impl Figures {
+    /// Takes over what was read later; whether more was shown before than stands there.
+    fn update(
+        &mut self,
+        counters: &GroupCounts,
+        pending: &GroupAnswers,
+        ignored: &IgnoredDeaths,
+    ) -> bool {
+        let mut owes = false;
+        let (events, endings) = without_withdrawn(counters);
+        let events = events.iter().zip(pending);
+        for (shown, (counted, pending)) in self.events.iter_mut().zip(events) {
             *shown = (*shown).max(counted + pending);
+            owes |= *shown > *counted;
         }
-        let withdrawn = counters.events[Event::ResetWithdrawn as usize];
-        let deaths = counters.endings[Ending::ResetReceived as usize].saturating_sub(withdrawn);
-        self.shown_reset_deaths = self.shown_reset_deaths.max(deaths);
+        // More may be ignored than were counted when the counters were read.
+        let deaths = endings.iter().zip(&ignored.0);
+        for (shown, (counted, ignored)) in self.deaths.iter_mut().zip(deaths) {
+            *shown = (*shown).max(counted.saturating_sub(*ignored));
+            owes |= *shown + *ignored > *counted;
+        }
+        owes
     }
 
     fn add_to(&self, counts: &mut Counts, counters: &GroupCounts, reasons: &Reasons) {
-        let event = |event: Event| self.shown[event as usize];
+        let event = |event: Event| self.events[event as usize];
         counts.keepalive_probes += event(Event::KeepaliveProbe);
         counts.keepalive_probes_answered += event(Event::KeepaliveAnswered);
         counts.window_probes += event(Event::WindowProbe);
@@ -210,10 +161,7 @@ impl Entry {
             *counts.resets_sent.entry(name.to_string()).or_default() += count;
         }
         for ending in Ending::ALL {
-            let count = match ending {
-                Ending::ResetReceived => self.shown_reset_deaths,
-                _ => counters.endings[ending as usize],
-            };
+            let count = self.deaths[ending as usize];
             let named = death::cause(ending).zip(death::path(ending));
             if let Some((cause, path)) = named.filter(|_| count != 0) {
                 *counts.deaths.entry(cause).or_default() += count;
@@ -227,13 +175,102 @@ impl Entry {
     }
 }
 
-/// The events, less what was taken back.
-fn counted(counters: &GroupCounts) -> GroupAnswers {
-    let mut events = counters.events;
+impl Ledger {
+    /// The groups as views show them; `owner` tells the name of a cgroup's owner, and is asked once for
+    /// each of the kernel's groups. The pending answers must have been read *after* the counters, never
+    /// before: an answer the hooks count in between is then in neither, and what was shown before
+    /// stands, where the other order would count it twice for good. `ignored` must know of every death
+    /// that the counters have, and may know of more: too few deaths are shown then for a moment, where the
+    /// other order would show for good what is to be ignored.
+    pub fn show(
+        &mut self,
+        counters: &BTreeMap<GroupKey, GroupCounts>,
+        pending: &PendingAnswers,
+        ignored: &Ignored,
+        reasons: &Reasons,
+        owner: impl Fn(u64) -> Known<Arc<str>>,
+        now: Duration,
+    ) -> BTreeMap<Group, Counts> {
+        let mut groups = self.retained.clone();
+        for (key, counters) in counters {
+            let pending = pending.get(key).copied().unwrap_or_default();
+            let entry = self.known.entry(*key).or_insert_with(|| Entry {
+                group: group(key, &owner),
+                shown: Figures::default(),
+                owes: false,
+                sum: 0,
+                changed: now,
+            });
+            let ignored = ignored.get(key).copied().unwrap_or_default();
+            entry.owes = entry.shown.update(counters, &pending, &ignored);
+            let sum = sum(counters);
+            if sum != entry.sum {
+                entry.sum = sum;
+                entry.changed = now;
+            }
+            let mut deaths = entry.shown.deaths.iter();
+            if deaths.any(|shown| *shown != 0) || has_more_than_deaths(counters) {
+                let counts = groups.entry(entry.group.clone()).or_default();
+                entry.shown.add_to(counts, counters, reasons);
+            }
+        }
+        groups
+    }
+
+    /// Groups of the kernel in which nothing has happened for so long, and nothing is still to be counted
+    /// that was shown: counted in a group that begins anew, it would be shown twice.
+    pub fn stale(&self, age: Duration, now: Duration) -> impl Iterator<Item = GroupKey> {
+        let is_stale = move |entry: &Entry| !entry.owes && now.saturating_sub(entry.changed) > age;
+        let known = self.known.iter();
+        known
+            .filter(move |(_, entry)| is_stale(entry))
+            .map(|(key, _)| *key)
+    }
+
+    /// Takes over the counts of one that the kernel is made to forget, what was counted and ignored since
+    /// they were last shown included.
+    pub fn retire(
+        &mut self,
+        key: &GroupKey,
+        counters: &GroupCounts,
+        ignored: &Ignored,
+        reasons: &Reasons,
+    ) {
+        if let Some(mut entry) = self.known.remove(key) {
+            let ignored = ignored.get(key).copied().unwrap_or_default();
+            let pending = GroupAnswers::default();
+            entry.shown.update(counters, &pending, &ignored);
+            let counts = self.retained.entry(entry.group).or_default();
+            entry.shown.add_to(counts, counters, reasons);
+        }
+    }
+
+    /// Gives away what is retained of groups that are gone, and of which the kernel knows nothing more.
+    pub fn depart(&mut self, is_gone: impl Fn(&Group) -> bool) -> Vec<(Group, Counts)> {
+        let live: BTreeSet<&Group> = self.known.values().map(|entry| &entry.group).collect();
+        let departs = |group: &&Group| !live.contains(group) && is_gone(group);
+        let gone: Vec<Group> = self.retained.keys().filter(departs).cloned().collect();
+        let gone = gone.into_iter();
+        gone.filter_map(|group| self.retained.remove_entry(&group))
+            .collect()
+    }
+}
+
+/// Events and ends, less the resets received that were taken back.
+fn without_withdrawn(counters: &GroupCounts) -> (GroupAnswers, [u64; Ending::COUNT]) {
+    let (mut events, mut endings) = (counters.events, counters.endings);
     let withdrawn = events[Event::ResetWithdrawn as usize];
     let received = &mut events[Event::ResetReceived as usize];
     *received = received.saturating_sub(withdrawn);
-    events
+    let deaths = &mut endings[Ending::ResetReceived as usize];
+    *deaths = deaths.saturating_sub(withdrawn);
+    (events, endings)
+}
+
+/// Whether there is something to show beside deaths.
+fn has_more_than_deaths(counters: &GroupCounts) -> bool {
+    let mut others = counters.events.iter().chain(&counters.resets_sent);
+    others.any(|count| *count != 0)
 }
 
 /// It changes with any of them.

@@ -1,3 +1,5 @@
+mod ignored;
+
 use super::*;
 use crate::model::death::Cause;
 use zerocopy::FromZeros as _;
@@ -39,7 +41,8 @@ fn show(
     pending: &PendingAnswers,
 ) -> BTreeMap<Group, Counts> {
     let owner = |_| Ok("unit.service".into());
-    ledger.show(counters, pending, &reasons(), owner, Duration::ZERO)
+    let none = Ignored::new();
+    ledger.show(counters, pending, &none, &reasons(), owner, Duration::ZERO)
 }
 
 #[test]
@@ -149,7 +152,8 @@ fn what_the_kernel_forgets_is_kept_until_the_group_departs() {
     let show = |ledger: &mut Ledger, read: &[(GroupKey, u64)], second| {
         let read = read.iter().map(|(key, n)| (*key, probes(*n))).collect();
         let now = Duration::from_secs(second);
-        let shown = ledger.show(&read, &PendingAnswers::new(), &reasons(), owner, now);
+        let (pending, ignored) = (PendingAnswers::new(), Ignored::new());
+        let shown = ledger.show(&read, &pending, &ignored, &reasons(), owner, now);
         shown.values().map(|it| it.keepalive_probes).sum::<u64>()
     };
     let age = Duration::from_secs(10);
@@ -157,10 +161,10 @@ fn what_the_kernel_forgets_is_kept_until_the_group_departs() {
     assert_eq!(show(&mut ledger, &[(old, 3), (new, 2)], 11), 5);
     let stale: Vec<_> = ledger.stale(age, Duration::from_secs(11)).collect();
     assert_eq!(stale, [old]);
-    ledger.retire(&old, &probes(3), &reasons());
+    ledger.retire(&old, &probes(3), &Ignored::new(), &reasons());
     assert_eq!(show(&mut ledger, &[(new, 2)], 12), 5);
     assert_eq!(ledger.depart(|_| true), [], "the kernel still counts in it");
-    ledger.retire(&new, &probes(2), &reasons());
+    ledger.retire(&new, &probes(2), &Ignored::new(), &reasons());
     assert_eq!(show(&mut ledger, &[], 13), 5);
     assert_eq!(ledger.depart(|_| false), []);
     let gone = ledger.depart(|_| true);
@@ -179,7 +183,7 @@ fn what_is_counted_up_to_the_last_moment_is_kept() {
         &PendingAnswers::new(),
     );
     // Two more were sent before the kernel forgot them.
-    ledger.retire(&key, &probes(5), &reasons());
+    ledger.retire(&key, &probes(5), &Ignored::new(), &reasons());
     let shown = show(&mut ledger, &BTreeMap::new(), &PendingAnswers::new());
     let shown: Vec<u64> = shown.values().map(|it| it.keepalive_probes).collect();
     assert_eq!(shown, [5]);
