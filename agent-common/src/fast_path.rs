@@ -80,6 +80,7 @@ define! {
         lsndtime,
         rmem_alloc,
         max_ack_backlog,
+        sk_socket,
         cgroup,
     }
     keepalive {

@@ -89,6 +89,10 @@ macro_rules! define {
             /// Offset of the byte of `request_sock` that holds `num_timeout` (seven bits; `syncookie`
             /// beside it never changes).
             pub num_timeout: u32,
+            /// Offset of the byte of `inet_request_sock` that holds `acked`.
+            pub acked: u32,
+            /// The bit of that byte; 0 if unknown.
+            pub acked_bit: u32,
             /// Position of the `enum sk_rst_reason` argument of `tcp_send_active_reset`, from 0.
             pub active_reset_reason_arg: u32,
             /// The same of `tcp_v4_send_reset` and `tcp_v6_send_reset`.
@@ -151,6 +155,6 @@ macro_rules! define {
 kernel_fields!(define);
 
 /// Constants of 32 bits that stand in [`Kernel`] beside those of the table.
-const OTHERS: usize = 7;
+const OTHERS: usize = 9;
 /// What fills [`Kernel`] up to a multiple of 8 bytes.
 const PADDING: usize = (OTHERS + FIELDS.len() + SIZES.len() + VALUES.len()) % 2;

@@ -50,6 +50,9 @@ macro_rules! kernel_fields {
                     wmem_queued: i32 = Required("sk_wmem_queued");
                     ack_backlog: u32 = Required("sk_ack_backlog");
                     sock_type: u16 = Optional("sk_type");
+                    /// Pointer to socket: null before accept() (`sk_clone_lock`) and after close
+                    /// (`sock_orphan`, which sets SOCK_DEAD first).
+                    sk_socket: u64 = Required("sk_socket");
                 }
                 inet_sock {
                     /// Network order; outlives the port's release at close.
@@ -75,6 +78,8 @@ macro_rules! kernel_fields {
                     lrcvtime: u32 = Required("icsk_ack.lrcvtime");
                     /// Jiffies.
                     rto: u32 = Required("icsk_rto");
+                    /// Of a listener: TCP_DEFER_ACCEPT as a number of SYN-ACK timeouts, 0 if unset.
+                    defer_accept: u8 = Optional("icsk_accept_queue.rskq_defer_accept");
                 }
                 tcp_sock {
                     /// Jiffies: the last accepted ACK.

@@ -19,6 +19,9 @@ pub mod flag {
     pub const KEEPALIVE_TIMER: u8 = 32;
     /// Without data either way for at least [`WalkProgress::quiet_jiffies`]; in [`Class::flags`] alone.
     pub const QUIET: u8 = 64;
+    /// A full socket that no application has accepted yet: without a `struct socket`, and not DEAD.
+    /// Of a request: the handshake's last ACK came (`inet_request_sock.acked`).
+    pub const UNACCEPTED: u8 = 128;
 }
 
 /// One socket as the walk finds it; a field that a socket of its kind does not have is 0.
@@ -66,9 +69,9 @@ pub struct Socket {
     pub snd_una: u32,
     /// `snd_wnd`.
     pub snd_wnd: u32,
-    /// `rcv_nxt`; of a listener, `sk_ack_backlog`.
+    /// `rcv_nxt`; of a listener, and of a request its listener's, `sk_ack_backlog`.
     pub rcv_nxt: u32,
-    /// `copied_seq`.
+    /// `copied_seq`; of a listener, and of a request its listener's, `sk_max_ack_backlog`.
     pub copied_seq: u32,
     /// `rcv_tstamp`: the last acceptable ACK.
     pub rcv_tstamp: u32,
@@ -100,8 +103,12 @@ pub struct Socket {
     pub backoff: u8,
     /// Bits of [`flag`].
     pub flags: u8,
+    /// `rskq_defer_accept` of a request's listener.
+    pub defer_accept: u8,
+    /// Of a request: whether `acked` and its listener's queue could be read, 0 or 1.
+    pub has_queue: u8,
     /// Zero.
-    pub padding: [u8; 6],
+    pub padding: [u8; 4],
 }
 
 /// Established sockets with nothing outstanding that do not differ but in who they are: they are

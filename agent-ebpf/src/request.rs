@@ -64,6 +64,14 @@ fn timeouts(request: u64) -> Option<u8> {
     read(request, Offset::new(kernel!(num_timeout)))
 }
 
+/// Whether the handshake's last ACK came (`inet_rsk(req)->acked`), and made no connection: it waits for
+/// data (TCP_DEFER_ACCEPT), or the accept queue was full (`tcp_check_req`, net/ipv4/tcp_minisocks.c).
+#[inline(always)]
+pub fn is_acked(request: u64) -> Option<bool> {
+    let byte = read(request, Offset::<u8>::new(kernel!(acked)))?;
+    Some(u32::from(byte) & kernel!(acked_bit) != 0)
+}
+
 /// Counts the timeout, as TCPTimeouts does, and the end, if it was one. The memory of a freed request still
 /// reads as one until a grace period has passed.
 #[inline(always)]

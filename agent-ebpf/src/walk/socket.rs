@@ -13,6 +13,7 @@ use crate::{
     fields,
     kernel::kernel,
     read::FieldReader,
+    request,
     sock::{AF_INET6, Sock, mapped},
 };
 
@@ -174,11 +175,20 @@ fn memory(sock: u64, family: u16) -> u32 {
 /// A full socket, listeners included.
 #[inline(always)]
 fn full(address: u64, scratch: &mut Scratch) -> bool {
-    let flags = flags(scratch);
+    let copied_flags = flags(scratch);
     let socket = &mut scratch.socket;
     let sock = Sock(address);
     let mut mptcp = 0_u8;
+    let mut application = 1_u64;
+    let mut dead = 0_u64;
     let mut reader = FieldReader::of(address);
+    // In this order: sock_orphan() sets SOCK_DEAD before it takes the struct socket away.
+    reader.field(&raw mut application, fields::sk_socket());
+    reader.field(&raw mut dead, fields::flags());
+    let dead = dead >> (kernel!(flag_dead) & 63) & 1;
+    let flags = copied_flags
+        | bit(dead != 0, flag::DEAD)
+        | bit(application | dead == 0, flag::UNACCEPTED);
     reader.field(&raw mut socket.uid, fields::uid());
     reader.field(&raw mut socket.keepalive_time, fields::keepalive_time());
     reader.field(
@@ -190,6 +200,7 @@ fn full(address: u64, scratch: &mut Scratch) -> bool {
     reader.field(&raw mut mptcp, fields::is_mptcp());
     if socket.state == state::LISTEN {
         reader.field(&raw mut socket.rcv_nxt, fields::ack_backlog());
+        reader.field(&raw mut socket.copied_seq, fields::max_ack_backlog());
         socket.direction = direction::NONE;
     } else {
         reader.field(&raw mut socket.rto, fields::rto());
@@ -238,15 +249,16 @@ fn time_wait(address: u64, scratch: &mut Scratch) -> bool {
     reader.ok()
 }
 
-/// Its owner is its listener's.
+/// Its owner and the queue it waits for are its listener's.
 #[inline(always)]
 fn request(address: u64, scratch: &mut Scratch) -> bool {
     let socket = &mut scratch.socket;
     let mut reader = FieldReader::of(address);
     let mut listener = 0_u64;
+    let acked = request::is_acked(address);
     reader.field(&raw mut socket.retransmits, fields::num_retrans());
     reader.field(&raw mut listener, fields::rsk_listener());
-    socket.flags = flag::REQUEST;
+    socket.flags = flag::REQUEST | bit(acked == Some(true), flag::UNACCEPTED);
     socket.direction = direction::INBOUND;
     socket.memory = kernel!(request_size);
     let timer = fields::rsk_timer();
@@ -257,6 +269,10 @@ fn request(address: u64, scratch: &mut Scratch) -> bool {
     if listener != 0 {
         let mut owner = FieldReader::of(listener);
         owner.field(&raw mut socket.uid, fields::uid());
+        owner.field(&raw mut socket.rcv_nxt, fields::ack_backlog());
+        owner.field(&raw mut socket.copied_seq, fields::max_ack_backlog());
+        owner.field(&raw mut socket.defer_accept, fields::defer_accept());
+        socket.has_queue = u8::from(owner.ok() && acked.is_some());
         socket.cgroup = Sock(listener).cgroup();
     }
     reader.ok()

@@ -57,6 +57,10 @@ pub fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &WalkPro
     if !reader.ok() || outstanding != 0 || troubled != 0 {
         return false;
     }
+    // Not DEAD: it waits to be accepted, and is read in full.
+    if copied!(scratch, sk_socket) == 0 {
+        return false;
+    }
     // SAFETY: takes no argument.
     let now = unsafe { bpf_jiffies64() } as u32;
     let quiet = is_quiet(now, copied!(scratch, lrcvtime), walk.quiet_jiffies)

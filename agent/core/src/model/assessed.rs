@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 
 use super::{
-    connection::{Connection, Known},
+    connection::{Acceptance, Connection, Known},
     detection::{Detection, Paths, detect},
-    liveness::{Liveness, Thresholds, Verdict, classify},
+    liveness::{ACCEPT_GRACE, Liveness, Thresholds, Verdict, classify, is_full},
 };
 
 /// One connection and its verdict.
@@ -30,11 +30,20 @@ impl Assessed {
         }
     }
 
-    /// Whether it is worth worrying about: a zombie (suspects are), or stopped by a closed window.
+    /// Whether it is worth worrying about: a zombie (suspects are), stopped by a closed window, or kept waiting
+    /// by an application that does not accept it.
     #[must_use]
     pub fn is_noteworthy(&self) -> bool {
-        let liveness = self.verdict.liveness;
-        liveness.is_zombie() || liveness == Liveness::ZeroWindow
+        let connection = &self.connection;
+        match self.verdict.liveness {
+            Liveness::ZeroWindow => true,
+            Liveness::Unaccepted => {
+                is_full(connection) || connection.last_sent.is_ok_and(|age| age >= ACCEPT_GRACE)
+            }
+            Liveness::Embryonic => connection.acceptance == Ok(Acceptance::AckDropped),
+            Liveness::Listening => is_full(connection),
+            liveness => liveness.is_zombie(),
+        }
     }
 
     /// Time to detect on the path it is on: with data in flight, or without.
@@ -142,7 +151,7 @@ impl ReadMethod {
 mod tests {
     use super::*;
     use crate::model::{
-        connection::Unknown,
+        connection::{AcceptQueue, State, Unknown},
         liveness::fixture::{established, seconds},
     };
 
@@ -169,6 +178,48 @@ mod tests {
             Assessed::worst_first(&ordered[0], &ordered[0]),
             Ordering::Equal
         );
+    }
+
+    #[test]
+    fn who_waits_too_long_to_be_accepted_is_noteworthy() {
+        let roomy = Ok(AcceptQueue::of_one(1, 4));
+        let full = Ok(AcceptQueue::of_one(5, 4));
+        let queued = |queue, age| {
+            assessed(|it| {
+                it.acceptance = Ok(Acceptance::Queued);
+                it.accept_queue = queue;
+                it.last_sent = age;
+            })
+        };
+        let request = |acceptance| {
+            assessed(|it| {
+                it.state = State::SynRecv;
+                it.acceptance = acceptance;
+                it.accept_queue = full;
+            })
+        };
+        let listener = |queue| {
+            assessed(|it| {
+                it.state = State::Listen;
+                it.accept_queue = queue;
+            })
+        };
+        let unknown = Unknown::NotInSockDiag;
+        for (assessed, expected) in [
+            (queued(roomy, Ok(seconds(4))), false),
+            (queued(roomy, Ok(seconds(5))), true),
+            (queued(full, Ok(seconds(0))), true),
+            (queued(roomy, Err(unknown)), false),
+            (request(Ok(Acceptance::AckDropped)), true),
+            (request(Ok(Acceptance::AwaitsData)), false),
+            (request(Ok(Acceptance::AwaitsAck)), false),
+            (request(Err(unknown)), false),
+            (listener(full), true),
+            (listener(roomy), false),
+            (listener(Err(unknown)), false),
+        ] {
+            assert_eq!(assessed.is_noteworthy(), expected, "{assessed:#?}");
+        }
     }
 
     #[test]

@@ -3,10 +3,12 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+mod accept;
 mod known;
 mod settings;
 mod state;
 
+pub use accept::{AcceptQueue, Acceptance, Listeners};
 pub use known::{Known, Unknown};
 pub use settings::{Keepalive, Policy, Setting};
 pub use state::{Direction, State};
@@ -100,6 +102,10 @@ pub struct Connection {
     pub uid: Known<u32>,
     /// Closed by its application (SOCK_DEAD), which no longer holds it.
     pub orphaned: bool,
+    /// How far it has come, of a connection that a peer opened.
+    pub acceptance: Known<Acceptance>,
+    /// Of a listener its accept queue; of what waits to be accepted, its listener's.
+    pub accept_queue: Known<AcceptQueue>,
     /// An MPTCP subflow.
     pub mptcp: bool,
     /// Keepalive settings in force.
@@ -116,7 +122,8 @@ pub struct Connection {
     pub last_ack: Known<Duration>,
     /// Since data was last received (`lrcvtime`), or the connection began.
     pub last_received: Known<Duration>,
-    /// Since data was last sent (`lsndtime`), or the connection began.
+    /// Since data was last sent (`lsndtime`), or the connection began: nothing is sent before an application
+    /// has accepted it.
     pub last_sent: Known<Duration>,
     /// What is outstanding.
     pub outstanding: Known<Outstanding>,
@@ -151,6 +158,8 @@ impl Connection {
             cgroup: Err(why),
             uid: Err(why),
             orphaned: false,
+            acceptance: Err(why),
+            accept_queue: Err(why),
             mptcp: false,
             keepalive: Err(why),
             user_timeout: Err(why),

@@ -21,6 +21,8 @@ const FUNCTIONS: [&str; 12] = [
     "reqsk_timer_handler",
 ];
 
+/// Of which a single bit is read.
+pub const REQUEST: &str = "inet_request_sock";
 /// The type of the argument that says why a reset is sent.
 const REASON: &str = "sk_rst_reason";
 const REASON_PREFIX: &str = "SK_RST_REASON_";
@@ -55,6 +57,7 @@ impl<'a> Index<'a> {
             .iter()
             .map(|field| field.owner)
             .chain(SIZES.iter().map(|size| size.structure))
+            .chain([REQUEST])
             .collect();
         for (id, kind) in types.get() {
             index.add(*id, kind, &structs);
@@ -127,6 +130,18 @@ impl<'a> Index<'a> {
             Offset::BitOffsetAndSize(..) => None,
         };
         self.structs.get(structure)?.iter().find_map(offset)
+    }
+
+    /// Offset of the byte that holds a field of one bit, and that bit of it: BTF counts bits from the
+    /// lowest on a little-endian machine.
+    pub fn bit(&self, structure: &str, field: &str) -> Option<(u32, u32)> {
+        let bit = |id: &u32| match self.types.offset_of(*id, field).ok()?.1 {
+            Offset::BitOffsetAndSize(bits, 1) if cfg!(target_endian = "little") => {
+                Some((bits / 8, 1 << (bits % 8)))
+            }
+            _ => None,
+        };
+        self.structs.get(structure)?.iter().find_map(bit)
     }
 
     /// Size of a structure in bytes.

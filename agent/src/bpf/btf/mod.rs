@@ -14,7 +14,7 @@ use halfopen_common::{
     ABSENT, Kernel,
     kernel::{FIELDS, Presence, SIZES, VALUES},
 };
-use index::Index;
+use index::{Index, REQUEST};
 use windows::Windows;
 use zerocopy::FromZeros as _;
 
@@ -102,6 +102,8 @@ impl Index<'_> {
         kernel.num_timeout = self
             .byte_of_bits("request_sock", "num_timeout")
             .unwrap_or(ABSENT);
+        let acked = self.bit(REQUEST, "acked");
+        (kernel.acked, kernel.acked_bit) = acked.unwrap_or((ABSENT, 0));
         kernel.active_reset_reason_arg = self
             .reason_argument(self.functions.get("tcp_send_active_reset").copied())
             .unwrap_or(ABSENT);

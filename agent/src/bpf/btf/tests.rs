@@ -37,6 +37,11 @@ fn this_kernel_is_understood() {
         kernel.mib_winprobe + 1,
         "neighbours in every version read"
     );
+    assert!(kernel.acked_bit.is_power_of_two() && kernel.acked_bit < 256);
+    assert!(
+        kernel.acked > kernel.num_timeout,
+        "inet_request_sock begins with request_sock"
+    );
     assert_eq!(layout.functions.get("tcp_xmit_probe_skb"), Some(&3));
     assert_eq!(layout.functions.get("tcp_keepalive_timer"), Some(&1));
 }

@@ -12,7 +12,8 @@ use std::{
 use super::message::{Answer, Endpoints, Info, Memory};
 use halfopen_core::model::{
     connection::{
-        Connection, Direction, Known, Outstanding, Policy, State, Timer, TimerKind, Unknown,
+        AcceptQueue, Acceptance, Connection, Direction, Known, Outstanding, Policy, State, Timer,
+        TimerKind, Unknown,
     },
     detection::window_probe_pause,
 };
@@ -72,6 +73,8 @@ impl Namespace {
                 direction: Direction::Inbound,
                 cgroup: Err(Unknown::NotInSockDiag),
                 uid: Err(Unknown::NotInSockDiag),
+                // inet_req_diag_fill() leaves out whether the last ACK came.
+                acceptance: Err(Unknown::NotInSockDiag),
                 outstanding: Ok(Outstanding {
                     retransmits: facts.retransmits.into(),
                     ..Outstanding::default()
@@ -93,6 +96,11 @@ fn full(answer: &Answer, info: Option<Info>, blank: Connection) -> Connection {
             (_, uid) => Ok(uid),
         },
         orphaned: facts.inode == 0 && is_after_close(blank.state),
+        acceptance: match blank.state {
+            State::Listen | State::SynSent => Err(Unknown::NotOfThisKind),
+            state if facts.inode == 0 && !is_after_close(state) => Ok(Acceptance::Queued),
+            _ => Ok(Acceptance::Accepted),
+        },
         mptcp: answer.mptcp,
         keepalive: Err(Unknown::NotInSockDiag),
         user_timeout: Err(Unknown::NotInSockDiag),
@@ -110,6 +118,8 @@ fn full(answer: &Answer, info: Option<Info>, blank: Connection) -> Connection {
                 unread: facts.receive_queue.into(),
                 ..Outstanding::default()
             }),
+            // tcp_diag_get_info() (net/ipv4/tcp_diag.c).
+            accept_queue: Ok(AcceptQueue::of_one(facts.receive_queue, facts.send_queue)),
             ..settled
         };
     }
@@ -146,8 +156,8 @@ fn full(answer: &Answer, info: Option<Info>, blank: Connection) -> Connection {
     }
 }
 
-/// States that a full socket without an inode reaches by close() alone; in others it may be a
-/// connection that no application has accepted yet.
+/// States that a full socket without an inode reaches by close() alone; in others it is a connection that
+/// no application has accepted yet.
 const fn is_after_close(state: State) -> bool {
     matches!(
         state,

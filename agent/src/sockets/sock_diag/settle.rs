@@ -1,25 +1,25 @@
 //! What only all sockets of a namespace together tell: who was connected to, and who was met twice.
 
-use std::{
-    collections::HashSet,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+use std::collections::HashSet;
 
-use halfopen_core::model::connection::{Connection, Direction, State};
+use halfopen_core::model::connection::{
+    Acceptance, Connection, Direction, Listeners, State, Unknown,
+};
 
 /// Tells inbound from outbound by who listens, once all sockets of a namespace are known, and drops
 /// what was met twice: a request that became a connection meanwhile keeps its cookie
 /// (inet_csk_clone_lock() in net/ipv4/inet_connection_sock.c).
 pub fn settle(connections: &mut Vec<Connection>) {
-    let listeners: HashSet<SocketAddr> = connections
+    let mut listeners = Listeners::default();
+    let listening = connections
         .iter()
-        .filter(|connection| connection.state == State::Listen)
-        .map(|listener| listener.local)
-        .collect();
+        .filter(|connection| connection.state == State::Listen);
+    for listener in listening {
+        let queue = listener.accept_queue.unwrap_or_default();
+        listeners.add(listener.netns, listener.local, queue);
+    }
     for connection in connections.iter_mut() {
-        if is_accepted(connection.local, &listeners) {
-            connection.direction = Direction::Inbound;
-        }
+        settle_one(connection, &listeners);
     }
     let mut met = HashSet::new();
     // The latest is the one to keep.
@@ -28,24 +28,26 @@ pub fn settle(connections: &mut Vec<Connection>) {
     connections.reverse();
 }
 
-/// Whether a listener can have accepted a connection with this local address. It is of the family of
-/// its listener: IPv4 accepted by IPv6 is mapped.
-fn is_accepted(local: SocketAddr, listeners: &HashSet<SocketAddr>) -> bool {
-    let at = |ip| listeners.contains(&SocketAddr::new(ip, local.port()));
-    at(local.ip())
-        || match local.ip() {
-            IpAddr::V4(_) => at(Ipv4Addr::UNSPECIFIED.into()),
-            IpAddr::V6(_) => {
-                at(Ipv6Addr::UNSPECIFIED.into())
-                    || at(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().into())
-            }
+fn settle_one(connection: &mut Connection, listeners: &Listeners) {
+    let queue = listeners.queue(connection.netns, connection.local);
+    if queue.is_ok() {
+        connection.direction = Direction::Inbound;
+    }
+    match connection.acceptance {
+        // A listener, a TIME_WAIT, a SYN.
+        Err(Unknown::NotOfThisKind) => {}
+        Ok(Acceptance::Accepted) if connection.direction == Direction::Outbound => {
+            connection.acceptance = Err(Unknown::NotOfThisKind);
         }
+        Ok(Acceptance::Accepted) => {}
+        _ => connection.accept_queue = queue,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use halfopen_core::model::liveness::fixture::established;
+    use halfopen_core::model::{connection::AcceptQueue, liveness::fixture::established};
 
     /// With this local address and state.
     fn at(local: &str, state: State) -> Connection {
@@ -80,6 +82,33 @@ mod tests {
         check("[::]:80", "10.0.0.1:80", Direction::Outbound);
         check("0.0.0.0:80", "[::ffff:10.0.0.1]:80", Direction::Outbound);
         check("[fd00::2]:80", "[fd00::1]:80", Direction::Outbound);
+    }
+
+    #[test]
+    fn what_waits_has_its_listeners_queue() {
+        let queue = AcceptQueue::of_one(5, 4);
+        let listener = at("0.0.0.0:80", State::Listen).with(|it| {
+            it.acceptance = Err(Unknown::NotOfThisKind);
+            it.accept_queue = Ok(queue);
+        });
+        let with =
+            |local, acceptance| at(local, State::Established).with(|it| it.acceptance = acceptance);
+        let mut all = vec![
+            with("10.0.0.1:80", Ok(Acceptance::Queued)),
+            with("10.0.0.1:80", Err(Unknown::NotInSockDiag)),
+            with("10.0.0.1:81", Ok(Acceptance::Queued)),
+            with("10.0.0.1:80", Ok(Acceptance::Accepted)),
+            with("10.0.0.1:81", Ok(Acceptance::Accepted)),
+            listener,
+        ];
+        settle(&mut all);
+        let found: Vec<_> = all.iter().map(|it| it.accept_queue).collect();
+        let (none, unseen) = (Err(Unknown::NotOfThisKind), Err(Unknown::ListenerUnseen));
+        let expected = [Ok(queue), Ok(queue), unseen, none, none, Ok(queue)];
+        assert_eq!(found, expected);
+        assert_eq!(all[3].acceptance, Ok(Acceptance::Accepted));
+        // Its own connect(): nobody accepted it.
+        assert_eq!(all[4].acceptance, Err(Unknown::NotOfThisKind));
     }
 
     #[test]

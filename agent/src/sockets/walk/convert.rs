@@ -1,7 +1,7 @@
 //! A socket as the kernel has it becomes a connection in the units people use.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     net::{Ipv6Addr, SocketAddr},
     sync::Arc,
@@ -13,14 +13,15 @@ use halfopen_common::{
     icsk_pending::{LOSS_PROBE, PROBE0, REO_TIMEOUT, RETRANS},
 };
 
+use super::accept;
 use crate::{
     bpf::{Error, address::address},
     host::owners::Owners,
 };
 use halfopen_core::model::{
     connection::{
-        Connection, Direction, Keepalive, Known, Outstanding, Policy, Setting, State, Timer,
-        TimerKind, Unknown,
+        Acceptance, Connection, Direction, Keepalive, Known, Listeners, Outstanding, Policy,
+        Setting, State, Timer, TimerKind, Unknown,
     },
     detection::window_probe_pause,
 };
@@ -31,8 +32,8 @@ pub struct Converter {
     hz: u64,
     owners: Owners,
     policies: BTreeMap<u32, Arc<Policy>>,
-    /// Network namespace and port of every listener met so far.
-    listeners: BTreeSet<(u32, u16)>,
+    /// Every listener met so far.
+    listeners: Listeners,
 }
 
 impl Converter {
@@ -43,7 +44,7 @@ impl Converter {
             hz,
             owners,
             policies: BTreeMap::new(),
-            listeners: BTreeSet::new(),
+            listeners: Listeners::default(),
         };
         converter.learn(nets);
         converter
@@ -137,14 +138,14 @@ impl Converter {
     pub fn connection(&mut self, socket: &Socket) -> Option<Connection> {
         let state = State::of_kernel(socket.state)?;
         let netns = socket.net.inum;
-        if state == State::Listen {
-            self.listeners.insert((netns, socket.local_port));
-        }
         let ends = [
             address(socket.family, socket.local, socket.local_port),
             address(socket.family, socket.remote, socket.remote_port),
         ];
-        let direction = self.direction(socket, state);
+        if state == State::Listen {
+            self.listeners.add(netns, ends[0], accept::queue(socket));
+        }
+        let direction = self.direction(socket, state, ends[0]);
         let cgroup = if state == State::TimeWait || socket.flags & flag::TIME_WAIT != 0 {
             Err(Unknown::NotOfThisKind)
         } else {
@@ -172,18 +173,21 @@ impl Converter {
                 ..blank
             }
         } else if socket.flags & flag::REQUEST != 0 {
-            Connection {
-                uid: Ok(socket.uid),
-                outstanding: Ok(Outstanding {
-                    retransmits: socket.retransmits.into(),
-                    ..Outstanding::default()
-                }),
-                timer: Ok(Some(Timer {
-                    kind: TimerKind::Retransmission,
-                    left: self.left(socket, socket.timer_expires),
-                })),
-                ..blank
-            }
+            accept::request(
+                socket,
+                Connection {
+                    uid: Ok(socket.uid),
+                    outstanding: Ok(Outstanding {
+                        retransmits: socket.retransmits.into(),
+                        ..Outstanding::default()
+                    }),
+                    timer: Ok(Some(Timer {
+                        kind: TimerKind::Retransmission,
+                        left: self.left(socket, socket.timer_expires),
+                    })),
+                    ..blank
+                },
+            )
         } else {
             self.full(socket, blank)
         })
@@ -213,8 +217,13 @@ impl Converter {
                     ..Outstanding::default()
                 }),
                 timer: Ok(None),
+                accept_queue: Ok(accept::queue(socket)),
                 ..settled
             };
+        }
+        let mut settled = accept::full(socket, settled);
+        if settled.acceptance == Ok(Acceptance::Queued) {
+            settled.accept_queue = self.listeners.queue(settled.netns, settled.local);
         }
         // Before the handshake's end there is nothing to count from.
         let heard = |age| match settled.state {
@@ -291,18 +300,13 @@ impl Converter {
         }
     }
 
-    fn direction(&self, socket: &Socket, state: State) -> Direction {
+    fn direction(&self, socket: &Socket, state: State, local: SocketAddr) -> Direction {
         match socket.direction {
             direction::INBOUND => Direction::Inbound,
             direction::OUTBOUND => Direction::Outbound,
             _ if state == State::Listen => Direction::Inbound,
             // A TIME_WAIT has forgotten who opened it: who listens, or which port is a client's, tells.
-            _ if self
-                .listeners
-                .contains(&(socket.net.inum, socket.local_port)) =>
-            {
-                Direction::Inbound
-            }
+            _ if self.listeners.queue(socket.net.inum, local).is_ok() => Direction::Inbound,
             _ => match (
                 socket.local_port < EPHEMERAL,
                 socket.remote_port < EPHEMERAL,
@@ -350,6 +354,10 @@ impl Converter {
             outstanding: Ok(Outstanding::default()),
             timer: Ok(None),
             memory: Ok(0),
+            acceptance: match direction {
+                Direction::Inbound => Ok(Acceptance::Accepted),
+                _ => Err(why),
+            },
             ..Connection::bare(class.netns, ends, state, direction, why)
         }
     }

@@ -3,6 +3,7 @@
 //! # Invariants
 //! No socket is locked, and no run of the program keeps a processor for longer than some 100 µs.
 
+mod accept;
 mod convert;
 mod tables;
 

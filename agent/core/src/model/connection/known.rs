@@ -30,6 +30,8 @@ pub enum Unknown {
     Refused,
     /// The socket was closed while it was read.
     ClosedMeanwhile,
+    /// Its listener was not met, or is gone.
+    ListenerUnseen,
     /// What is outside the agent's PID namespace cannot be seen.
     OutsidePidNamespace,
     /// No hierarchy of cgroups v2 is mounted here.
@@ -58,6 +60,7 @@ impl fmt::Display for Unknown {
             Self::NotAskedFor => "nobody asked for it",
             Self::Refused => "the kernel refused to tell",
             Self::ClosedMeanwhile => "it was closed meanwhile",
+            Self::ListenerUnseen => "its listener was not found",
             Self::OutsidePidNamespace => "processes outside this PID namespace cannot be seen",
             Self::NoCgroups => "no cgroup v2 hierarchy is mounted here",
             Self::CgroupGone => "its cgroup was gone before it was looked at",

@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use super::{
     Evidence, FIRST_WINDOW_PROBE_GRACE, Guard, KEEPALIVE_GRACE, Liveness, SENDS_BEYOND_DOUBT,
-    Thresholds, Verdict, WINDOW_PROBE_GRACE, WINDOW_PROBES_BEYOND_DOUBT, is_orphan, span::Span,
+    Thresholds, Verdict, WINDOW_PROBE_GRACE, WINDOW_PROBES_BEYOND_DOUBT, accept, is_orphan,
+    span::Span,
 };
 use crate::model::connection::{
-    Connection, Keepalive, Known, Outstanding, State, TimerKind, Unknown,
+    Acceptance, Connection, Keepalive, Known, Outstanding, State, TimerKind, Unknown,
 };
 
 /// Classifies one connection.
 #[must_use]
 pub fn classify(connection: &Connection, thresholds: &Thresholds) -> Verdict {
     match connection.state {
-        State::Listen => certain(Liveness::Listening, "a listener"),
+        State::Listen => certain(Liveness::Listening, accept::listener(connection)),
         State::Close => certain(Liveness::Closing, "closed"),
         State::TimeWait => certain(
             Liveness::Closing,
@@ -25,6 +26,9 @@ pub fn classify(connection: &Connection, thresholds: &Thresholds) -> Verdict {
         ),
         State::SynSent | State::SynRecv => certain(Liveness::Embryonic, handshake(connection)),
         _ if is_orphan(connection) => certain(Liveness::Orphan, orphan(connection)),
+        _ if connection.acceptance == Ok(Acceptance::Queued) => {
+            held(connection, unaccepted(connection))
+        }
         State::Established => held(connection, established(connection, thresholds)),
         State::CloseWait => held(connection, close_wait(connection, thresholds)),
         State::FinWait2 => held(
@@ -219,6 +223,15 @@ fn established(connection: &Connection, thresholds: &Thresholds) -> Verdict {
     }
 }
 
+/// Data that the peer sends before is kept, its end as well.
+fn unaccepted(connection: &Connection) -> Verdict {
+    let why = accept::unaccepted(connection);
+    match connection.last_sent {
+        Ok(_) => certain(Liveness::Unaccepted, why),
+        Err(unknown) => uncertain(Liveness::Unaccepted, why, unknown),
+    }
+}
+
 fn close_wait(connection: &Connection, thresholds: &Thresholds) -> Verdict {
     match quiet(connection, thresholds.close_wait) {
         Ok(Some(age)) => certain(
@@ -259,10 +272,11 @@ fn handshake(connection: &Connection) -> String {
         }
         (State::SynSent, Err(_)) => "no answer to its SYN".to_owned(),
         (_, Ok(times)) => format!(
-            "waiting for the handshake's last ACK, {} resent",
+            "{}, {} resent",
+            accept::handshake(connection),
             count(times, "SYN-ACK")
         ),
-        (_, Err(_)) => "waiting for the handshake's last ACK".to_owned(),
+        (_, Err(_)) => accept::handshake(connection),
     }
 }
 

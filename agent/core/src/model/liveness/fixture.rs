@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::model::connection::{
-    Connection, Direction, Keepalive, Outstanding, Policy, Setting, State, Unknown,
+    AcceptQueue, Acceptance, Connection, Direction, Keepalive, Outstanding, Policy, Setting, State,
+    Unknown,
 };
 
 /// A second, times this.
@@ -42,6 +43,8 @@ pub fn established() -> Connection {
         cgroup: Ok(1),
         uid: Ok(0),
         orphaned: false,
+        acceptance: Ok(Acceptance::Accepted),
+        accept_queue: Err(Unknown::NotOfThisKind),
         mptcp: false,
         keepalive: Ok(Keepalive {
             setting: Setting::Off,
@@ -81,6 +84,14 @@ impl Connection {
     /// Closed by its application.
     pub fn orphaned(self) -> Self {
         self.with(|connection| connection.orphaned = true)
+    }
+
+    /// Not accepted, in a queue that holds 5 of 4.
+    pub fn queued(self) -> Self {
+        self.with(|connection| {
+            connection.acceptance = Ok(Acceptance::Queued);
+            connection.accept_queue = Ok(AcceptQueue::of_one(5, 4));
+        })
     }
 
     /// With data either way and ACKs last seen this long ago.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::connection::{Connection, State, TimerKind, Unknown};
 
+mod accept;
 mod classify;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixture;
@@ -14,6 +15,7 @@ pub(crate) mod span;
 #[cfg(test)]
 mod tests;
 
+pub use accept::is_full;
 pub use classify::classify;
 
 /// For how long a keepalive probe may be on its way, and its answer on the way back, before it
@@ -36,6 +38,10 @@ const SENDS_BEYOND_DOUBT: u32 = 2;
 /// 0.4 s apart (TCP_RTO_MIN, doubled once: tcp_probe0_when() in include/net/tcp.h), and a limit of
 /// 500 ms hides two of them at most.
 pub const WINDOW_PROBES_BEYOND_DOUBT: u32 = 4;
+
+/// A connection that was not accepted for this long is worth worrying about: a server that keeps up empties its
+/// accept queue within milliseconds.
+pub const ACCEPT_GRACE: Duration = Duration::from_secs(5);
 
 /// From when on silence means something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +137,8 @@ pub enum Liveness {
     HalfClosed,
     /// CLOSE_WAIT for longer than the threshold: its application has forgotten it.
     StaleCloseWait,
+    /// Established, and still in its listener's accept queue: no application holds it yet.
+    Unaccepted,
     /// Closed by its application and not yet ended (SOCK_DEAD).
     Orphan,
     /// The handshake is not complete.
@@ -144,7 +152,7 @@ pub enum Liveness {
 impl Liveness {
     /// All of them, in label order. The three kinds of suspect share a label: [`Evidence`] has its
     /// own.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Closing,
         Self::Embryonic,
         Self::HalfClosed,
@@ -159,6 +167,7 @@ impl Liveness {
         Self::Suspect(Evidence::LocalSendFailure),
         Self::Suspect(Evidence::Retransmission),
         Self::Suspect(Evidence::WindowProbe),
+        Self::Unaccepted,
         Self::ZeroWindow,
     ];
 
@@ -173,6 +182,7 @@ impl Liveness {
             Self::Suspect(_) => "suspect",
             Self::ZeroWindow => "zero_window",
             Self::HalfClosed => "half_closed",
+            Self::Unaccepted => "unaccepted",
             Self::StaleCloseWait => "stale_close_wait",
             Self::Orphan => "orphan",
             Self::Embryonic => "embryonic",
@@ -187,13 +197,14 @@ impl Liveness {
         match self {
             Self::Suspect(
                 Evidence::Keepalive | Evidence::Retransmission | Evidence::LocalSendFailure,
-            ) => 12,
+            ) => 13,
             // A peer may still be there behind its closed window, slow to answer.
-            Self::Suspect(Evidence::WindowProbe) => 11,
-            Self::StaleCloseWait => 10,
-            Self::Idle(Guard::None) => 9,
-            Self::Orphan => 8,
-            Self::ZeroWindow => 7,
+            Self::Suspect(Evidence::WindowProbe) => 12,
+            Self::StaleCloseWait => 11,
+            Self::Idle(Guard::None) => 10,
+            Self::Orphan => 9,
+            Self::ZeroWindow => 8,
+            Self::Unaccepted => 7,
             Self::HalfClosed => 6,
             // Not known to be unguarded: where nothing tells, it must not bury what is known.
             Self::Idle(Guard::Unknown) => 5,
@@ -217,6 +228,7 @@ impl Liveness {
             | Self::Idle(Guard::Keepalive | Guard::Unknown)
             | Self::ZeroWindow
             | Self::HalfClosed
+            | Self::Unaccepted
             | Self::Embryonic
             | Self::Closing
             | Self::Listening => false,

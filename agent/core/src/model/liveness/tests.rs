@@ -8,6 +8,7 @@ use super::{
 };
 use crate::model::connection::{Connection, Outstanding, State, Timer, TimerKind, Unknown};
 
+mod accept;
 mod unanswered;
 
 const SUSPECT_KEEPALIVE: Liveness = Liveness::Suspect(Evidence::Keepalive);
@@ -372,6 +373,7 @@ fn the_worst_first() {
             Liveness::Idle(Guard::None),
             Liveness::Orphan,
             Liveness::ZeroWindow,
+            Liveness::Unaccepted,
             Liveness::HalfClosed,
             Liveness::Idle(Guard::Unknown),
             Liveness::Embryonic,

@@ -2,8 +2,9 @@
 //!
 //! Times are whole milliseconds, `rtt_ms` alone has decimals; sizes are bytes. A fact that is unknown
 //! is `null`, and `unknown` says why under the same name. Not facts, and `null` where they do not
-//! apply: `evidence` but of a suspect, `guard` but of an idle connection. `processes` stands there only
-//! where it was asked for.
+//! apply: `evidence` but of a suspect, `guard` but of an idle connection, `acceptance` but of one that a
+//! peer opened, `accept_queue` but of a listener and of what waits for it. `processes` stands there only where
+//! it was asked for.
 //!
 //! # Invariants
 //! The meaning of a key changes only with a new version. Each `null` has a reason beside it.
@@ -16,7 +17,9 @@ use super::Report;
 use crate::{
     model::{
         assessed::Assessed,
-        connection::{self, Holder, Known, Outstanding, TimerKind, Unknown},
+        connection::{
+            self, AcceptQueue, Acceptance, Holder, Known, Outstanding, TimerKind, Unknown,
+        },
         detection::{Detection, Paths},
         liveness::Liveness,
     },
@@ -88,6 +91,10 @@ struct Connection<'a> {
     cgroup: Option<u64>,
     uid: Option<u32>,
     orphaned: bool,
+    /// How far a connection has come that a peer opened; `null` for others.
+    acceptance: Option<&'static str>,
+    /// Of a listener, and of what waits to be accepted by it.
+    accept_queue: Option<Queue>,
     mptcp: bool,
     liveness: &'static str,
     evidence: Option<&'static str>,
@@ -119,6 +126,15 @@ struct Connection<'a> {
     processes: Option<Option<Vec<Process<'a>>>>,
     /// Why a fact is `null`, by its name; `liveness` where one might have changed the verdict.
     unknown: BTreeMap<String, String>,
+}
+
+/// An accept queue; of listeners that share an address and port, all together.
+#[derive(Serialize)]
+struct Queue {
+    connections: u64,
+    /// It takes one more (`sk_acceptq_is_full`).
+    limit: u64,
+    listeners: u64,
 }
 
 #[derive(Serialize)]
@@ -186,6 +202,8 @@ fn connection(assessed: &Assessed) -> Connection<'_> {
         cgroup: why.fact("cgroup", it.cgroup),
         uid: why.fact("uid", it.uid),
         orphaned: it.orphaned,
+        acceptance: applicable(&mut why, "acceptance", it.acceptance).map(Acceptance::as_str),
+        accept_queue: applicable(&mut why, "accept_queue", it.accept_queue).map(queue),
         mptcp: it.mptcp,
         liveness: verdict.liveness.as_str(),
         evidence: match verdict.liveness {
@@ -228,6 +246,22 @@ fn connection(assessed: &Assessed) -> Connection<'_> {
             Some(holders.iter().map(process).collect())
         }),
         unknown: why.into_map(),
+    }
+}
+
+/// A fact of some kinds of sockets alone: of others it is no fact that could be unknown.
+fn applicable<T>(why: &mut Reasons, name: &str, fact: Known<T>) -> Option<T> {
+    match fact {
+        Err(Unknown::NotOfThisKind) => None,
+        fact => why.fact(name, fact),
+    }
+}
+
+const fn queue(queue: AcceptQueue) -> Queue {
+    Queue {
+        connections: queue.held,
+        limit: queue.limit,
+        listeners: queue.listeners,
     }
 }
 

@@ -49,6 +49,8 @@ fn an_established_connection() {
         cgroup: Ok(99),
         uid: Ok(1000),
         orphaned: false,
+        acceptance: Ok(Acceptance::Accepted),
+        accept_queue: Err(Unknown::NotOfThisKind),
         mptcp: true,
         keepalive: Err(NOT_TOLD),
         user_timeout: Err(NOT_TOLD),
@@ -164,6 +166,29 @@ fn a_listener_has_a_queue_and_no_past() {
     assert_eq!(listener.idle(), Err(NO_SUCH));
     assert_eq!(listener.silence(), Err(NO_SUCH));
     assert!(!listener.orphaned);
+    let queue = AcceptQueue::of_one(5, 4);
+    let full = connection(|answer| {
+        answer.facts.state = 10;
+        (answer.facts.receive_queue, answer.facts.send_queue) = (5, 4);
+    });
+    assert_eq!(
+        (full.acceptance, full.accept_queue),
+        (Err(NO_SUCH), Ok(queue))
+    );
+}
+
+#[test]
+fn who_was_not_accepted() {
+    let check = |state: u8, inode, expected| {
+        let it = connection(|answer| (answer.facts.state, answer.facts.inode) = (state, inode));
+        assert_eq!(it.acceptance, expected, "{:?} {inode}", it.state);
+    };
+    check(1, 0, Ok(Acceptance::Queued));
+    check(8, 0, Ok(Acceptance::Queued));
+    check(1, 4711, Ok(Acceptance::Accepted));
+    // Closed, not waiting.
+    check(4, 0, Ok(Acceptance::Accepted));
+    check(2, 4711, Err(NO_SUCH));
 }
 
 #[test]
@@ -188,6 +213,7 @@ fn a_request_is_inbound_and_counts_its_retransmissions() {
     );
     assert_eq!(request.keepalive, Err(NO_SUCH));
     assert_eq!(request.rto, Err(NO_SUCH));
+    assert_eq!(request.acceptance, Err(NOT_TOLD));
     assert_eq!(request.memory, Err(NOT_TOLD));
     assert!(!request.orphaned);
     // A Fast Open child is a full socket.

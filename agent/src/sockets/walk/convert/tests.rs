@@ -5,6 +5,7 @@ use zerocopy::FromZeros as _;
 
 use super::*;
 use crate::bpf::address::AF_INET;
+use halfopen_core::model::connection::AcceptQueue;
 
 const HZ: u64 = 250;
 const ESTABLISHED: u8 = 1;
@@ -158,4 +159,82 @@ fn hz_is_found_on_this_kernel_or_refused() {
     let mut own = Net::new_zeroed();
     own.keepalive_time = 1;
     assert!(hz(&own).is_err());
+}
+
+/// The states of the kernel, and the flag that the walk sets of a child without a struct socket and of a
+/// request whose ACK came.
+const NEW_SYN_RECV: u8 = 12;
+const LISTEN: u8 = 10;
+
+fn listener(held: u32, limit: u32) -> Socket {
+    socket(|s| {
+        s.state = LISTEN;
+        s.direction = direction::NONE;
+        s.local = std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().octets();
+        s.local_port = 80;
+        s.rcv_nxt = held;
+        s.copied_seq = limit;
+    })
+}
+
+#[test]
+fn what_was_not_accepted_has_its_listeners_queue() {
+    let child = |flags, direction| {
+        socket(|s| {
+            s.flags = flags;
+            s.direction = direction;
+            s.local_port = 80;
+        })
+    };
+    let mut converter = converter();
+    let queue = AcceptQueue::of_one(5, 4);
+    let queued = child(flag::UNACCEPTED, direction::INBOUND);
+    let found = converter.connection(&queued).unwrap();
+    assert_eq!(found.accept_queue, Err(Unknown::ListenerUnseen));
+    let met = converter.connection(&listener(5, 4)).unwrap();
+    assert_eq!(
+        (met.acceptance, met.accept_queue),
+        (Err(Unknown::NotOfThisKind), Ok(queue))
+    );
+    let none = Err(Unknown::NotOfThisKind);
+    let inbound = child(0, direction::INBOUND);
+    let outbound = child(0, direction::OUTBOUND);
+    for (socket, acceptance, expected) in [
+        (queued, Ok(Acceptance::Queued), Ok(queue)),
+        (inbound, Ok(Acceptance::Accepted), none),
+        (
+            outbound,
+            none.map(|_: AcceptQueue| Acceptance::Queued),
+            none,
+        ),
+    ] {
+        let found = converter.connection(&socket).unwrap();
+        assert_eq!(
+            (found.acceptance, found.accept_queue),
+            (acceptance, expected)
+        );
+    }
+}
+
+#[test]
+fn an_ack_without_a_connection_waits_for_data_or_for_room() {
+    let request = |acked: bool, defer_accept, held, has_queue| {
+        let found = converted(|s| {
+            s.state = NEW_SYN_RECV;
+            s.flags = flag::REQUEST | if acked { flag::UNACCEPTED } else { 0 };
+            s.direction = direction::INBOUND;
+            s.defer_accept = defer_accept;
+            s.rcv_nxt = held;
+            s.copied_seq = 4;
+            s.has_queue = has_queue;
+        });
+        (found.acceptance, found.accept_queue.map(|queue| queue.held))
+    };
+    assert_eq!(request(false, 0, 5, 1), (Ok(Acceptance::AwaitsAck), Ok(5)));
+    assert_eq!(request(true, 0, 5, 1), (Ok(Acceptance::AckDropped), Ok(5)));
+    assert_eq!(request(true, 0, 3, 1), (Ok(Acceptance::AckDropped), Ok(3)));
+    assert_eq!(request(true, 3, 3, 1), (Ok(Acceptance::AwaitsData), Ok(3)));
+    assert_eq!(request(true, 3, 5, 1), (Ok(Acceptance::AckDropped), Ok(5)));
+    let unknown = Unknown::NotOnThisKernel;
+    assert_eq!(request(true, 0, 5, 0), (Err(unknown), Err(unknown)));
 }
