@@ -121,6 +121,8 @@ impl ResetReason {
     pub const STATE: u32 = 61;
     /// Inferred: data arrived after the close.
     pub const ABORT_ON_DATA: u32 = 62;
+    /// Inferred: the accept queue was full, where the kernel reports a bad SYN.
+    pub const LISTEN_OVERFLOW: u32 = 63;
     /// Size of the table.
     pub const COUNT: usize = 64;
 }

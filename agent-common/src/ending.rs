@@ -66,6 +66,9 @@ pub enum Ending {
     LocalSendUserTimeout = 26,
     /// Data arrived after we had closed: the kernel reset the connection (RFC 1122, 4.2.2.13).
     ClosedWhilePeerSent = 27,
+    /// A request socket ended although the handshake's last ACK had come, since the accept queue was full: it
+    /// ran out of SYN-ACKs, or was reset at once (net.ipv4.tcp_abort_on_overflow).
+    AcceptQueueFull = 28,
 }
 
 impl Ending {
@@ -73,7 +76,7 @@ impl Ending {
     pub const COUNT: usize = 32;
 
     /// All that can end a connection.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Keepalive,
         Self::KeepaliveUserTimeout,
         Self::Retransmission,
@@ -101,6 +104,7 @@ impl Ending {
         Self::LocalSend,
         Self::LocalSendUserTimeout,
         Self::ClosedWhilePeerSent,
+        Self::AcceptQueueFull,
     ];
 
     /// Those that the kernel counted in `TCPAbortOnTimeout`, a bit each.

@@ -236,6 +236,7 @@ macro_rules! kernel_fields {
                 mib_keepalive = Required("LINUX_MIB_TCPKEEPALIVE");
                 mib_winprobe = Required("LINUX_MIB_TCPWINPROBE");
                 reason_state = Optional("SK_RST_REASON_TCP_STATE");
+                reason_invalid_syn = Optional("SK_RST_REASON_INVALID_SYN");
                 flag_dead = Required("SOCK_DEAD");
                 flag_keepopen = Required("SOCK_KEEPOPEN");
             }

@@ -80,7 +80,9 @@ fn each_ending_is_named_in_one_file() {
             | Ending::Unreachable
             | Ending::ConnectAbandoned
             | Ending::Unexplained => "hooks/set_state.rs",
-            Ending::RequestExpired | Ending::RequestAbandoned => "request.rs",
+            Ending::RequestExpired | Ending::RequestAbandoned | Ending::AcceptQueueFull => {
+                "request.rs"
+            }
             // tcp_abort() resets connections; in SYN_SENT and LAST_ACK it only closes them.
             Ending::Abort => {
                 let both = ["hooks/active_reset.rs", "hooks/set_state.rs"];

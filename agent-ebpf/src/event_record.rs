@@ -231,22 +231,19 @@ const fn is_set(word: u32) -> u8 {
     ((word | word.wrapping_neg()) >> 31) as u8
 }
 
-/// Reports the end of a request socket; `record` has its owner, its beginning and how it ended.
+/// Reports the end of a request socket, or its reset; `record` has its owner, its beginning and how it
+/// ended. The address may be unknown, 0.
 #[inline(never)]
-pub fn request_death(request: Sock, record: &Record) {
+pub fn request(kind: u8, request: Sock, record: &Record, flags: u16) {
     let Some(mut entry) = maps::reserve_event() else {
-        lost(event_kind::DEATH);
+        lost(kind);
         return;
     };
     let overflowed = event_flags::GROUP_OVERFLOWED * u16::from(maps::overflows(&record.group()));
     let place = entry.as_mut_ptr();
     // SAFETY: reserved memory of this type, which stays reserved until it is submitted.
     let event = unsafe { &mut *place };
-    blank(
-        event,
-        event_kind::DEATH,
-        event_flags::REQUEST | event_flags::UNHEARD | overflowed,
-    );
+    blank(event, kind, event_flags::REQUEST | flags | overflowed);
     event.sock = request.0;
     event.established_ns = record.first_ns;
     event.record = *record;

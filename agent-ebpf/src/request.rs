@@ -1,7 +1,10 @@
 //! Request sockets (SYN_RECV): what is read of them, and how they end unfulfilled. They are far smaller
 //! than full sockets, and are never read as such.
 
-use halfopen_common::{Ending, Event, GroupKey, Loss, Record, RequestTimer, direction, state};
+use halfopen_common::{
+    Ending, Event, GroupKey, Loss, Record, RequestTimer, ResetReason, Tally, direction, event_flags,
+    event_kind, state,
+};
 use zerocopy::FromZeros as _;
 
 use crate::{
@@ -11,6 +14,7 @@ use crate::{
     maps,
     read::{FieldReader, Offset, read},
     record,
+    segment::Segment,
     sock::Sock,
 };
 
@@ -72,6 +76,42 @@ pub fn is_acked(request: u64) -> Option<bool> {
     Some(u32::from(byte) & kernel!(acked_bit) != 0)
 }
 
+/// Whether an ACK that made no connection was thrown away for want of room in the accept queue, as far as
+/// its listener tells later: without TCP_DEFER_ACCEPT there is no other reason but a lack of memory; with
+/// it, the ACK waits for data unless the queue is full (`sk_acceptq_is_full`).
+#[inline(always)]
+fn has_no_room(listener: Sock) -> Option<bool> {
+    let held = listener.get(fields::ack_backlog())?;
+    let limit = listener.get(fields::max_ack_backlog())?;
+    let defers = listener.get(fields::defer_accept()).unwrap_or(0);
+    Some(defers == 0 || held > limit)
+}
+
+/// A listener resets a client since its accept queue is full (net.ipv4.tcp_abort_on_overflow); the request
+/// ends with that. Counts both, and the reset as OutRsts does.
+#[inline(never)]
+pub fn overflowed(listener: Sock, segment: Segment) -> Option<()> {
+    let mut record = Record::new_zeroed();
+    record.net = listener.net()?;
+    maps::tally(&record.net, Tally::OutRsts, 1);
+    record.ending = Ending::AcceptQueueFull as u8;
+    record.reset_reason = ResetReason::LISTEN_OVERFLOW as u8;
+    record.state = state::SYN_RECV;
+    record.direction = direction::INBOUND;
+    record.cgroup = listener.cgroup();
+    record.uid = listener.get(fields::uid())?;
+    record.last_ns = now_ns();
+    segment.ends(&mut record)?;
+    let group = record.group();
+    record::count_reset(&group, ResetReason::LISTEN_OVERFLOW);
+    if event_record::is_watched() {
+        event_record::request(event_kind::RESET_SENT, Sock(0), &record, 0);
+    }
+    event_record::request(event_kind::DEATH, Sock(0), &record, 0);
+    record::count_ending(&group, record.ending);
+    Some(())
+}
+
 /// Counts the timeout, as TCPTimeouts does, and the end, if it was one. The memory of a freed request still
 /// reads as one until a grace period has passed.
 #[inline(always)]
@@ -79,10 +119,12 @@ fn count(running: &RequestTimer) -> Option<()> {
     let (request, listener) = (Sock(running.request), Sock(running.listener));
     let ending = if timeouts(running.request)? != running.timeouts {
         Ending::None
-    } else if listener.get(fields::state())? == state::LISTEN {
-        Ending::RequestExpired
-    } else {
+    } else if listener.get(fields::state())? != state::LISTEN {
         Ending::RequestAbandoned
+    } else if is_acked(request.0) == Some(true) && has_no_room(listener)? {
+        Ending::AcceptQueueFull
+    } else {
+        Ending::RequestExpired
     };
     ran(request, listener, ending as u8)
 }
@@ -117,7 +159,9 @@ fn ran(request: Sock, listener: Sock, ending: u8) -> Option<()> {
     if ending == Ending::None as u8 {
         return Some(());
     }
-    event_record::request_death(request, &record);
+    let is_heard = is_acked(request.0) == Some(true);
+    let unheard = u16::from(!is_heard) * event_flags::UNHEARD;
+    event_record::request(event_kind::DEATH, request, &record, unheard);
     record::count_ending(&group, record.ending);
     if record.first_ns != 0 {
         maps::silence(

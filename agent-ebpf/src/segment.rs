@@ -52,10 +52,21 @@ impl Segment {
     /// Whether it is itself a reset: never answered.
     #[inline(always)]
     pub fn is_reset(self) -> Option<bool> {
+        Some(self.flags()? & 0x04 != 0)
+    }
+
+    /// Whether it begins a connection.
+    #[inline(always)]
+    pub fn is_syn(self) -> Option<bool> {
+        Some(self.flags()? & 0x02 != 0)
+    }
+
+    /// The byte of its header with its flags.
+    #[inline(always)]
+    fn flags(self) -> Option<u8> {
         let head = read(self.0, fields::skb_head())?;
         let transport = read(self.0, fields::skb_transport())?;
-        let flags: u8 = read(head.wrapping_add(u64::from(transport)), Offset::new(13))?;
-        Some(flags & 0x04 != 0)
+        read(head.wrapping_add(u64::from(transport)), Offset::new(13))
     }
 
     /// Whether its route is a local one, IPv4 (`skb_rtable(skb)->rt_type`).

@@ -13,7 +13,7 @@ use crate::{
     event_record::{self, End},
     fields,
     kernel::kernel,
-    maps, record,
+    maps, record, request,
     segment::Segment,
     sock::Sock,
 };
@@ -43,6 +43,9 @@ fn try_sent(sock: u64, segment: u64, reported: u32) -> Option<()> {
             record::reset_sent(sock, &touched, reason);
             maps::tally(&touched.net, Tally::OutRsts, 1);
             return Some(());
+        }
+        if is_overflow(sock, segment, reported)? {
+            return request::overflowed(sock, Segment(segment));
         }
         stray(segment, &sock.net()?, reason);
     } else {
@@ -94,6 +97,19 @@ fn closed(sock: Sock, reason: u32) -> Option<()> {
         maps::idle_before_close(&touched.group, idle);
     }
     Some(())
+}
+
+/// Whether a listener resets a client whose ACK found its accept queue full. `tcp_check_req` gives that the
+/// reason of a bad SYN, which no segment without a SYN can be. Kernels that report no reason (up to 6.9)
+/// do not let it be told from the answer to a stray ACK: there it stays one of no connection.
+#[inline(always)]
+fn is_overflow(sock: Sock, segment: u64, reported: u32) -> Option<bool> {
+    Some(
+        reported == kernel!(reason_invalid_syn)
+            && reported != ResetReason::NOT_REPORTED
+            && sock.get(fields::state())? == state::LISTEN
+            && !Segment(segment).is_syn()?,
+    )
 }
 
 /// It answers for no connection.

@@ -33,6 +33,9 @@ pub enum Cause {
     Unreachable,
     /// The application gave up a connect whose SYNs had stayed unanswered.
     ConnectAbandoned,
+    /// Its handshake was complete but for the accept queue, which was full: its own application, not the client,
+    /// was too slow.
+    AcceptQueueFull,
     /// An administrator killed it (`ss -K`).
     Administrative,
     /// None of the above could be established.
@@ -41,7 +44,7 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Keepalive,
         Self::UserTimeout,
         Self::Retransmission,
@@ -54,6 +57,7 @@ impl Cause {
         Self::Refused,
         Self::Unreachable,
         Self::ConnectAbandoned,
+        Self::AcceptQueueFull,
         Self::Administrative,
         Self::Unknown,
     ];
@@ -74,6 +78,7 @@ impl Cause {
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
             Self::ConnectAbandoned => "connect_abandoned",
+            Self::AcceptQueueFull => "accept_queue_full",
             Self::Administrative => "administrative",
             Self::Unknown => "unknown",
         }
@@ -178,6 +183,7 @@ pub const fn cause(ending: Ending) -> Option<Cause> {
         Ending::Refused | Ending::RefusedByIcmp => Cause::Refused,
         Ending::Unreachable => Cause::Unreachable,
         Ending::ConnectAbandoned => Cause::ConnectAbandoned,
+        Ending::AcceptQueueFull => Cause::AcceptQueueFull,
         Ending::ResetSent | Ending::ResetSentLive | Ending::ClosedWhilePeerSent => Cause::ResetSent,
         Ending::Abort => Cause::Administrative,
         Ending::Timer | Ending::Unexplained => Cause::Unknown,
@@ -199,7 +205,8 @@ pub const fn path(ending: Ending) -> Option<Path> {
         | Ending::Refused
         | Ending::RefusedByIcmp
         | Ending::Unreachable
-        | Ending::ConnectAbandoned => Path::Handshake,
+        | Ending::ConnectAbandoned
+        | Ending::AcceptQueueFull => Path::Handshake,
         Ending::Orphan | Ending::OrphanFinWait2 => Path::Orphan,
         Ending::OrphanMemory => Path::Memory,
         Ending::ResetReceived => Path::ResetReceived,
@@ -226,9 +233,11 @@ mod tests {
     }
 
     #[test]
-    fn endings_are_numbered_as_listed() {
-        for (index, ending) in Ending::ALL.into_iter().enumerate() {
-            assert_eq!(ending as usize, index + 1, "{ending:?}");
+    fn endings_are_listed_in_order() {
+        for pair in Ending::ALL.windows(2) {
+            assert!(pair[0] < pair[1], "{pair:?}");
         }
+        let last = Ending::ALL.map(|ending| ending as usize).into_iter().max();
+        assert!(last.is_some_and(|last| last < Ending::COUNT));
     }
 }
