@@ -11,14 +11,15 @@ use std::{
 };
 
 use halfopen_common::NetKey;
-use halfopen_core::model::accounting::{Counted, KernelComparison, KernelCounts, Round};
+use halfopen_core::model::accounting::{Counted, Growth, KernelComparison, Round};
 use tracing::warn;
 
 use crate::{
     bpf::{loaded_object::Object, maps::Maps},
     host::{
         namespaces::{self, Depth},
-        netns, snmp,
+        netns,
+        snmp::{self, Reading},
     },
     sockets::{
         duty_cycle::DutyCycle,
@@ -39,6 +40,8 @@ const DOUBT: &str =
 pub struct ComparisonReader {
     /// What came of it.
     pub result: KernelComparison,
+    /// What the kernel has counted of full accept queues meanwhile.
+    pub listen_overflows: Growth,
     pace: DutyCycle,
     interval: Duration,
     threads: Option<Instant>,
@@ -53,6 +56,7 @@ impl ComparisonReader {
         Self {
             has_list: object.load_to_run(NETS).inspect_err(report).is_ok(),
             result: KernelComparison::default(),
+            listen_overflows: Growth::default(),
             pace: DutyCycle::default(),
             interval,
             threads: None,
@@ -77,7 +81,16 @@ impl ComparisonReader {
     fn read(&mut self, object: &mut Object) -> Option<Round> {
         let listed = self.list(object);
         let before = Maps::nets(object)?;
-        let (kernel, existing) = self.read_kernel(&before, listed.as_ref());
+        let (readings, existing) = self.read_kernel(&before, listed.as_ref());
+        let overflows = readings
+            .iter()
+            .filter_map(|(key, reading)| Some((*key, reading.listen_overflows?)));
+        self.listen_overflows
+            .record(&overflows.collect(), &existing);
+        let kernel = readings
+            .into_iter()
+            .map(|(key, reading)| (key, reading.compared))
+            .collect();
         let after = Maps::nets(object)?;
         let mut round = Round {
             listed,
@@ -108,7 +121,7 @@ impl ComparisonReader {
         &mut self,
         counted: &Counted,
         listed: Option<&BTreeSet<NetKey>>,
-    ) -> (BTreeMap<NetKey, KernelCounts>, BTreeSet<u32>) {
+    ) -> (BTreeMap<NetKey, Reading>, BTreeSet<u32>) {
         let mut found = namespaces::find(Depth::Processes);
         // The hooks have met a namespace that no process is in: then a thread may be.
         let is_new = |key: &NetKey| key.inum != 0 && !found.contains_key(&key.inum);

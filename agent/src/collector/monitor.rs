@@ -194,6 +194,7 @@ impl Monitor {
                 ..coverage
             },
             accounting: self.comparison.result.balances(),
+            accept_queue_overflows: self.comparison.listen_overflows.sum(),
             hooks: self
                 .attached
                 .iter()

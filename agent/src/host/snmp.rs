@@ -8,14 +8,27 @@ use std::{fs, io, path::Path};
 
 use halfopen_core::model::accounting::{KernelCounter, KernelCounts};
 
+/// What is read of one namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// The counters that our counts are compared with.
+    pub compared: KernelCounts,
+    /// `TcpExt: ListenOverflows`.
+    pub listen_overflows: Option<u64>,
+}
+
 /// Reads the counters of the network namespace whose `net` directory in /proc this is.
 ///
 /// # Errors
-/// When a file cannot be read or lacks a counter.
-pub fn read(directory: &Path) -> io::Result<KernelCounts> {
+/// When a file cannot be read or lacks a counter that is compared.
+pub fn read(directory: &Path) -> io::Result<Reading> {
     let snmp = fs::read_to_string(directory.join("snmp"))?;
     let netstat = fs::read_to_string(directory.join("netstat"))?;
-    parse(&snmp, &netstat).ok_or_else(|| {
+    let parsed = parse(&snmp, &netstat).map(|compared| Reading {
+        compared,
+        listen_overflows: value(&netstat, "TcpExt:", "ListenOverflows"),
+    });
+    parsed.ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidData,
             format!("{} lacks one of the counters compared", directory.display()),

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::{
     census::Sums,
-    connection::State,
+    connection::{AcceptQueue, State},
     detection::Bucket,
     group::Group,
     liveness::{Evidence, Guard},
@@ -135,6 +135,45 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
         },
     },
     Metric {
+        name: "halfopen_accept_queue_connections",
+        kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
+        help: "Connections in accept queues: the application has not accepted them yet.",
+        labels: GROUP,
+        question: "Which applications do not keep up with accepting connections?",
+        query: "topk(5, sum by (owner, port) (METRIC)) > 0",
+        read: |snapshot, out| single(snapshot, out, |sums| queue(sums).map(|queue| queue.held)),
+    },
+    Metric {
+        name: "halfopen_accept_queue_limit",
+        kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
+        help: "Sum of the limits of accept queues: the backlog of listen(), at most net.core.somaxconn. Each queue takes one more.",
+        labels: GROUP,
+        question: "How full are accept queues?",
+        query: "sum by (owner, port) (halfopen_accept_queue_connections) / (sum by (owner, port) (METRIC) > 0)",
+        read: |snapshot, out| single(snapshot, out, |sums| queue(sums).map(|queue| queue.limit)),
+    },
+    Metric {
+        name: "halfopen_accept_queue_overflows_total",
+        kind: Kind::Counter,
+        unit: "segments",
+        section: Section::Connections,
+        help: "SYNs and last ACKs of handshakes that found an accept queue full, by the kernel's count (ListenOverflows) since the agent started.",
+        labels: &[],
+        question: "On which hosts do accept queues overflow?",
+        query: "sum by (instance) (increase(METRIC[5m])) > 0",
+        // Per listener the kernel has sk_drops alone, which counts such an ACK twice, and also what was dropped
+        // for another reason: tcp_listendrop() and the end of tcp_v4_rcv().
+        read: |snapshot, out| {
+            if let Some(overflows) = snapshot.accept_queue_overflows {
+                out.count([], overflows);
+            }
+        },
+    },
+    Metric {
         name: "halfopen_connection_memory_bytes",
         kind: Kind::Gauge,
         unit: "bytes",
@@ -237,6 +276,11 @@ fn walked(snapshot: &Snapshot) -> Option<&Walked> {
         WalkStatus::Done(walked) => Some(walked),
         WalkStatus::NotYet | WalkStatus::Failed(_) => None,
     }
+}
+
+/// The accept queues of a group, where it has a listener that tells.
+fn queue(sums: &Sums) -> Option<AcceptQueue> {
+    (sums.accept_queue.listeners > 0).then_some(sums.accept_queue)
 }
 
 /// One figure of the walk itself.

@@ -100,7 +100,7 @@ pub const LABELS: &[Label] = &[
         name: "reason",
         meaning: "Why the kernel sent a reset: `enum sk_rst_reason`, in lower case.",
         values: Values::Such(
-            "such as `tcp_keepalive_timeout`, `tcp_abort_on_close`, `tcp_abort_on_linger`, `no_socket`; `unknown` where the kernel reports none and none can be inferred",
+            "such as `tcp_keepalive_timeout`, `tcp_abort_on_close`, `tcp_abort_on_linger`, `no_socket`; `tcp_listen_overflow` for a full accept queue (net.ipv4.tcp_abort_on_overflow); `unknown` where the kernel reports none and none can be inferred",
             MOST_REASONS,
         ),
     },

@@ -84,7 +84,7 @@ impl Section {
                 "Resets, counted as the kernel does. A reset that belongs to no connection has direction and port `none`."
             }
             Self::Connections => {
-                "Current connections. Suspects come from the hooks and are at most a second old. All others come from the latest walk and are as old as it (see section `walk`); without a walk they are absent."
+                "Current connections. Suspects come from the hooks and are at most a second old. Overflows of accept queues come from the kernel's counter in every network namespace that could be read. All others come from the latest walk and are as old as it (see section `walk`); without a walk they are absent."
             }
             Self::Walk => {
                 "The walk, which reads all sockets in all network namespaces. Its interval follows its cost: the more sockets, the less often."

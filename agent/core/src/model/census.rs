@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    connection::{Connection, Direction, Known, Setting, State, Unknown},
+    connection::{AcceptQueue, Connection, Direction, Known, Setting, State, Unknown},
     detection::{Bucket, detect},
     group::{Group, add_all},
     liveness::{Evidence, Guard, Liveness, Thresholds, classify},
@@ -29,6 +29,8 @@ pub struct Sums {
     pub stale_close_wait: u64,
     /// Handshakes not complete on our side (SYN_RECV).
     pub embryonic: u64,
+    /// The accept queues of its listeners together, of those that tell.
+    pub accept_queue: AcceptQueue,
     /// Kernel memory, bytes, by liveness.
     pub memory: BTreeMap<&'static str, u64>,
     /// Connections that data can cross, by keepalive setting.
@@ -45,6 +47,7 @@ impl Sums {
         add_all(&mut self.idle, &other.idle);
         self.stale_close_wait += other.stale_close_wait;
         self.embryonic += other.embryonic;
+        self.accept_queue.add(&other.accept_queue);
         add_all(&mut self.memory, &other.memory);
         add_all(&mut self.keepalive, &other.keepalive);
         add_all(&mut self.detectable, &other.detectable);
@@ -90,6 +93,12 @@ impl Census {
             Liveness::Suspect(evidence) => *sums.suspects.entry(evidence).or_default() += count,
             Liveness::Idle(guard) => *sums.idle.entry(guard).or_default() += count,
             Liveness::StaleCloseWait => sums.stale_close_wait += count,
+            Liveness::Listening => {
+                // A walk brings listeners one by one.
+                if let Ok(queue) = connection.accept_queue {
+                    sums.accept_queue.add(&queue);
+                }
+            }
             Liveness::Embryonic if state == State::SynRecv => sums.embryonic += count,
             _ => {}
         }

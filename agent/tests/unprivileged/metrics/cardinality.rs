@@ -12,7 +12,7 @@ use halfopen_core::{
     model::{
         accounting::{Balance, KernelCounter},
         census::{Census, Sums},
-        connection::{Direction, Setting, State},
+        connection::{AcceptQueue, Direction, Setting, State},
         death::{Cause, Path},
         detection::Bucket,
         fixture::Random,
@@ -126,6 +126,11 @@ fn some_sums(random: &mut Random) -> Sums {
         idle: some(random, Guard::ALL),
         stale_close_wait: random.below(3),
         embryonic: random.below(3),
+        accept_queue: AcceptQueue {
+            held: random.below(3),
+            limit: random.below(3),
+            listeners: random.below(3),
+        },
         memory: some(random, Liveness::ALL.map(Liveness::as_str)),
         keepalive: some(random, Setting::ALL),
         detectable: some(random, Bucket::ALL),

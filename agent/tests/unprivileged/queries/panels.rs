@@ -94,7 +94,7 @@ impl Lint<'_> {
         self.demand(linked == wanted, || format!("links lead to {linked:?}"));
         let panels = array(&dashboard["panels"]).iter();
         let shown = panels.filter(|panel| panel["type"] != "row").count();
-        self.demand((8..=14).contains(&shown), || format!("{shown} panels"));
+        self.demand((8..=15).contains(&shown), || format!("{shown} panels"));
     }
 
     fn variables(&mut self, dashboard: &Value) {

@@ -15,6 +15,10 @@ use std::{
 use counter::Comparison;
 use halfopen_common::{NetCounts, NetKey};
 
+mod growth;
+
+pub use growth::Growth;
+
 const COUNTERS: usize = KernelCounter::ALL.len();
 
 /// Rounds after which a namespace that is nowhere to be found is taken for gone: until then, sockets

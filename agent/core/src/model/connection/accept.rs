@@ -68,6 +68,13 @@ impl AcceptQueue {
         }
     }
 
+    /// Adds another.
+    pub const fn add(&mut self, other: &Self) {
+        self.held += other.held;
+        self.limit += other.limit;
+        self.listeners += other.listeners;
+    }
+
     /// Whether no connection finds room: each listener takes one more than its limit
     /// (`sk_acceptq_is_full`, include/net/sock.h). Of several this is certain only when all are full.
     #[must_use]
@@ -83,10 +90,7 @@ pub struct Listeners(BTreeMap<(u32, SocketAddr), AcceptQueue>);
 impl Listeners {
     /// Takes note of a listener at this address of this network namespace.
     pub fn add(&mut self, netns: u32, local: SocketAddr, queue: AcceptQueue) {
-        let known = self.0.entry((netns, local)).or_default();
-        known.held += queue.held;
-        known.limit += queue.limit;
-        known.listeners += queue.listeners;
+        self.0.entry((netns, local)).or_default().add(&queue);
     }
 
     /// The queue that a connection with this local address came through: that of the listener at its
