@@ -18,6 +18,7 @@ pub(crate) const IDLE_UNGUARDED: ExpectedLiveness = any_of(&["idle_unguarded"]);
 pub(crate) const EMBRYONIC: ExpectedLiveness = any_of(&["embryonic"]);
 pub(crate) const ZERO_WINDOW: ExpectedLiveness = any_of(&["zero_window"]);
 pub(crate) const HALF_CLOSED: ExpectedLiveness = any_of(&["half_closed"]);
+pub(crate) const UNACCEPTED: ExpectedLiveness = any_of(&["unaccepted"]);
 pub(crate) const STALE: ExpectedLiveness = any_of(&["stale_close_wait"]);
 
 /// A verdict on a connection: any of some words, and the evidence of a suspect.
@@ -25,6 +26,8 @@ pub(crate) const STALE: ExpectedLiveness = any_of(&["stale_close_wait"]);
 pub struct ExpectedLiveness {
     any_of: &'static [&'static str],
     evidence: Option<&'static str>,
+    /// What the reason says.
+    why: Option<&'static str>,
 }
 
 /// A verdict by one of these words.
@@ -33,6 +36,7 @@ pub const fn any_of(any_of: &'static [&'static str]) -> ExpectedLiveness {
     ExpectedLiveness {
         any_of,
         evidence: None,
+        why: None,
     }
 }
 
@@ -42,17 +46,27 @@ pub const fn suspect(evidence: &'static str) -> ExpectedLiveness {
     ExpectedLiveness {
         any_of: &["suspect"],
         evidence: Some(evidence),
+        why: None,
     }
 }
 
 impl ExpectedLiveness {
+    /// The same with a reason that says this.
+    #[must_use]
+    pub const fn because(mut self, why: &'static str) -> Self {
+        self.why = Some(why);
+        self
+    }
+
     /// Whether this is what the agent said.
     #[must_use]
     pub fn is_met_by(&self, observed: &ObservedLiveness, thresholds: AgentThresholds) -> bool {
         let word = |word: &&str| {
             observed.liveness == **word || thresholds.before(word) == Some(&observed.liveness)
         };
-        self.any_of.iter().any(word) && self.evidence == observed.evidence.as_deref()
+        self.any_of.iter().any(word)
+            && self.evidence == observed.evidence.as_deref()
+            && self.why.is_none_or(|why| observed.why.contains(why))
     }
 }
 
@@ -60,7 +74,8 @@ impl fmt::Display for ExpectedLiveness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.any_of.join(" or "))?;
         self.evidence
-            .map_or(Ok(()), |evidence| write!(f, "/{evidence}"))
+            .map_or(Ok(()), |evidence| write!(f, "/{evidence}"))?;
+        self.why.map_or(Ok(()), |why| write!(f, " ({why})"))
     }
 }
 

@@ -53,10 +53,13 @@ pub enum Accept {
     AtOnce,
     /// With the client's first data, or after a minute: TCP_DEFER_ACCEPT.
     WithData,
+    /// The same, after 7 s: three timeouts of the SYN-ACK.
+    WithDataSoon,
 }
 
-/// Lets a listener wait for data (tcp(7)), in seconds.
-const DEFER_ACCEPT_S: libc::c_int = 60;
+/// TCP_DEFER_ACCEPT (tcp(7)), in seconds.
+const DEFERRED: libc::c_int = 60;
+const DEFERRED_BRIEFLY: libc::c_int = 7;
 
 /// Below 0 an orphan is reset instead of waiting in FIN_WAIT2 (tcp(7)).
 const NO_FIN_WAIT2: libc::c_int = -1;
@@ -86,13 +89,19 @@ pub(crate) fn no_fin_wait2(socket: &Socket) -> io::Result<()> {
 pub(crate) fn listen(address: SocketAddr, accept: Accept) -> io::Result<Socket> {
     let socket = stream(address)?;
     socket.bind(&address.into())?;
-    if accept == Accept::WithData {
-        set_option(&socket, libc::TCP_DEFER_ACCEPT, DEFER_ACCEPT_S)?;
+    let defer = |seconds| set_option(&socket, libc::TCP_DEFER_ACCEPT, seconds);
+    match accept {
+        Accept::AtOnce => {}
+        Accept::WithData => defer(DEFERRED)?,
+        Accept::WithDataSoon => defer(DEFERRED_BRIEFLY)?,
     }
-    socket.listen(1)?;
+    socket.listen(BACKLOG)?;
     limit_reads(&socket)?;
     Ok(socket)
 }
+
+/// Of listen(): the accept queue takes one more.
+pub(crate) const BACKLOG: i32 = 1;
 
 pub(crate) fn connect(from: SocketAddr, to: SocketAddr, watch: Timeouts) -> io::Result<Socket> {
     let socket = stream(to)?;

@@ -253,6 +253,15 @@ impl Pair {
         self.client.nft(&filter("input", NO_FIN))
     }
 
+    /// The server's firewall lets a connection from this port begin, and swallows what follows; others pass.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn only_syn_from(&self, port: u16) -> Result<(), Error> {
+        let rule = format!("policy accept; tcp sport {port} tcp flags & syn == 0 drop;");
+        self.server.nft(&filter("input", &rule))
+    }
+
     /// The client's own firewall swallows what the server sends.
     ///
     /// # Errors

@@ -173,6 +173,38 @@ impl Stage {
             .map_err(self.failed("listen"))
     }
 
+    /// Connects others than the scenario's client, from ports of their own, until the server's accept queue is
+    /// full.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn fill_accept_queue(&self) -> Result<(), Error> {
+        let (from, to) = (SocketAddr::new(self.client.ip(), 0), self.server);
+        for _ in 0..=open::BACKLOG {
+            let other = self
+                .pair
+                .client
+                .run(move || open::connect(from, to, Timeouts::default()))?;
+            self.keep([other.map_err(self.failed("fill the accept queue"))?]);
+        }
+        Ok(())
+    }
+
+    /// Lets the scenario's client connect, whose last ACK is lost, has others fill the accept queue, and lets
+    /// its ACK through: it finds no room.
+    ///
+    /// # Errors
+    /// When the system refuses, or the kernel counts no overflow.
+    pub fn overflow(&self) -> Result<(), Error> {
+        self.keep([self.listen(Accept::AtOnce)?]);
+        self.pair.only_syn_from(self.client.port())?;
+        self.keep([self.send_syn(Timeouts::default())?]);
+        self.reaches(End::Client, "established")?;
+        self.fill_accept_queue()?;
+        self.pair.restore_server()?;
+        self.server_counts("ListenOverflows", 1).map(drop)
+    }
+
     /// Sends the client's SYN and does not wait for an answer. Keepalive is on, and
     /// TCP_USER_TIMEOUT guards the SYN.
     ///

@@ -118,7 +118,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         },
         liveness: &[
             End::Client.is(CONNECTED).never_found(),
-            End::Server.is(EMBRYONIC),
+            End::Server.is(EMBRYONIC.because("waiting for its data")),
         ],
         trigger: deferred,
     },

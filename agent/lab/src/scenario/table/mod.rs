@@ -5,6 +5,7 @@
 //! No figure was read off the agent: they come from the scenario table of the design, measured on
 //! kernels, and from the kernel's own counters.
 
+mod accepts;
 mod alive;
 mod closes;
 mod connects;
@@ -20,7 +21,7 @@ use crate::scenario::definition::Scenario;
 
 /// Every scenario, by number.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    let groups: [&'static [Scenario]; 10] = [
+    let groups: [&'static [Scenario]; 11] = [
         handshakes::SCENARIOS,
         idle::SCENARIOS,
         unanswered::SCENARIOS,
@@ -31,6 +32,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         unframed::SCENARIOS,
         connects::SCENARIOS,
         closes::SCENARIOS,
+        accepts::SCENARIOS,
     ];
     let mut scenarios: Vec<&Scenario> = groups.into_iter().flatten().collect();
     scenarios.sort_by_key(|scenario| (scenario.number, scenario.offset));
@@ -63,7 +65,7 @@ mod tests {
         // Those of the first table, eleven beyond it, and of the second.
         assert_eq!(
             Vec::from_iter(numbers),
-            Vec::from_iter((1..=38).chain([45, 47]))
+            Vec::from_iter((1..=38).chain([45, 47, 48, 51, 52, 53, 54]))
         );
     }
 }
