@@ -67,6 +67,7 @@ pub enum Condition {
     Orphan,
     Unguarded,
     Embryonic,
+    Unaccepted,
     ZeroWindow,
     Idle(Comparison, Duration),
     Silent(Comparison, Duration),
@@ -127,6 +128,7 @@ impl Condition {
                 liveness(assessed, |liveness| liveness == Liveness::Idle(Guard::None))
             }
             Self::Embryonic => liveness(assessed, |liveness| liveness == Liveness::Embryonic),
+            Self::Unaccepted => liveness(assessed, |liveness| liveness == Liveness::Unaccepted),
             Self::ZeroWindow => liveness(assessed, |liveness| liveness == Liveness::ZeroWindow),
             Self::Idle(comparison, limit) => compare(*comparison, connection.idle(), limit),
             Self::Silent(comparison, limit) => compare(*comparison, connection.silence(), limit),

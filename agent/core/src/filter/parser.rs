@@ -149,6 +149,7 @@ impl Parser {
             "orphan" => Condition::Orphan,
             "unguarded" => Condition::Unguarded,
             "embryonic" => Condition::Embryonic,
+            "unaccepted" => Condition::Unaccepted,
             "zero-window" | "zero_window" => Condition::ZeroWindow,
             "idle" => {
                 let (comparison, limit) =

@@ -229,6 +229,11 @@ fn verdicts() {
             vec![assessed(Liveness::Healthy)],
         ),
         (
+            "unaccepted",
+            vec![assessed(Liveness::Unaccepted)],
+            vec![assessed(Liveness::Embryonic), assessed(Liveness::Healthy)],
+        ),
+        (
             "zero-window",
             vec![assessed(Liveness::ZeroWindow)],
             vec![suspect(Evidence::WindowProbe)],
