@@ -18,6 +18,9 @@ use crate::model::{
     snapshot::{Snapshot, WalkStatus, Walked},
 };
 
+/// Gauges without a label of their own that are shown of groups with a listener alone.
+pub const ACCEPT_QUEUE_GAUGES: usize = 2;
+
 /// Every metric of connections.
 pub const CONNECTIONS: &[Metric<Snapshot>] = &[
     Metric {

@@ -17,6 +17,7 @@ mod trust;
 use std::sync::Arc;
 
 pub use collector::{Family, Sample, SampleValue, Series};
+pub(crate) use connections::ACCEPT_QUEUE_GAUGES;
 use connections::CONNECTIONS;
 pub use declared::{Declared, declared};
 pub use labels::{LABELS, Label, MOST_HOOKS, Values};

@@ -29,14 +29,19 @@ use crate::{
 const LAST_WORDS: usize = 5;
 
 /// Flags for the agent: silence that is short enough to wait for counts as idle, and a
-/// CLOSE_WAIT as forgotten; and the death records of a host on which much dies are kept too.
-pub const THRESHOLDS: [&str; 6] = [
+/// CLOSE_WAIT as forgotten; the death records of a host on which much dies are kept too, and every scenario has
+/// groups of its own, none of which may be folded into `other`.
+pub const THRESHOLDS: [&str; 10] = [
     "--idle-threshold",
     "2s",
     "--close-wait-threshold",
     "2s",
     "--deaths-kept",
     "1000000",
+    "--max-groups",
+    "2000",
+    "--max-series",
+    "40000",
 ];
 
 const STOPS_WITHIN: Duration = Duration::from_secs(60);

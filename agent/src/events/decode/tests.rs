@@ -118,7 +118,7 @@ fn what_happened() {
     check(event_kind::ANSWER, |raw| raw.record.outstanding = 4, None);
     check(event_kind::TIMEOUT, |raw| raw.record.state = 0, None);
     check(event_kind::DEATH, |raw| raw.record.ending = 0, None);
-    check(event_kind::DEATH, |raw| raw.record.ending = 31, None);
+    check(event_kind::DEATH, |raw| raw.record.ending = 32, None);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! It counts at least the series that the metrics show of a group.
 
 use super::{SeriesBounds, Shown};
+use crate::metrics::ACCEPT_QUEUE_GAUGES;
 use crate::model::{
     census::Sums,
     group::{Counts, Group},
@@ -67,7 +68,9 @@ pub fn series(
             + usize::from(!counts.idle_before_close.is_empty()) * bounds.histogram
     });
     let gauges = sums.map_or(0, |sums| {
-        bounds.plain_gauges
+        // Those of accept queues are shown of listeners alone, which few groups have.
+        let queues = usize::from(sums.accept_queue.listeners == 0) * ACCEPT_QUEUE_GAUGES;
+        bounds.plain_gauges.saturating_sub(queues)
             + Guard::ALL.len()
             + sums.states.len()
             + sums.memory.len()
