@@ -19,7 +19,7 @@ use crate::{
     host::{
         namespaces::{self, Depth},
         netns,
-        snmp::{self, Reading},
+        snmp::{self, SnmpCounters},
     },
     sockets::{
         duty_cycle::DutyCycle,
@@ -121,7 +121,7 @@ impl ComparisonReader {
         &mut self,
         counted: &Counted,
         listed: Option<&BTreeSet<NetKey>>,
-    ) -> (BTreeMap<NetKey, Reading>, BTreeSet<u32>) {
+    ) -> (BTreeMap<NetKey, SnmpCounters>, BTreeSet<u32>) {
         let mut found = namespaces::find(Depth::Processes);
         // The hooks have met a namespace that no process is in: then a thread may be.
         let is_new = |key: &NetKey| key.inum != 0 && !found.contains_key(&key.inum);

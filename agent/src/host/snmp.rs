@@ -10,7 +10,7 @@ use halfopen_core::model::accounting::{KernelCounter, KernelCounts};
 
 /// What is read of one namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
+pub struct SnmpCounters {
     /// The counters that our counts are compared with.
     pub compared: KernelCounts,
     /// `TcpExt: ListenOverflows`.
@@ -21,10 +21,10 @@ pub struct Reading {
 ///
 /// # Errors
 /// When a file cannot be read or lacks a counter that is compared.
-pub fn read(directory: &Path) -> io::Result<Reading> {
+pub fn read(directory: &Path) -> io::Result<SnmpCounters> {
     let snmp = fs::read_to_string(directory.join("snmp"))?;
     let netstat = fs::read_to_string(directory.join("netstat"))?;
-    let parsed = parse(&snmp, &netstat).map(|compared| Reading {
+    let parsed = parse(&snmp, &netstat).map(|compared| SnmpCounters {
         compared,
         listen_overflows: value(&netstat, "TcpExt:", "ListenOverflows"),
     });

@@ -89,6 +89,18 @@ pub fn classify(
     assessment
 }
 
+/// What the agent says of accept queues that overflowed holds the lab's part; why, if not.
+#[must_use]
+pub fn missed_overflows(lab: u64, before: &Metrics, after: &Metrics) -> Option<String> {
+    const METRIC: &str = "halfopen_accept_queue_overflows_total";
+    let grown = after
+        .sum(METRIC, &[])
+        .saturating_sub(before.sum(METRIC, &[]));
+    (grown < lab).then(|| {
+        format!("ListenOverflows: the lab's namespaces have {lab}, {METRIC} grew by {grown}")
+    })
+}
+
 fn compare(lab: LabTotals, host: AgentTotals, exactness: Exactness) -> Result<(), String> {
     if host.kernel < lab.kernel {
         return Err(format!(

@@ -129,3 +129,14 @@ pub fn totals(runs: &[ScenarioRun]) -> Result<BTreeMap<&'static str, u64>, Error
     }
     Ok(totals)
 }
+
+/// ListenOverflows of all the lab's namespaces together.
+///
+/// # Errors
+/// When the counters cannot be read.
+pub fn overflows(runs: &[ScenarioRun]) -> Result<u64, Error> {
+    let hosts = runs.iter().flat_map(ScenarioRun::hosts);
+    hosts
+        .map(|host| Ok(host.counters()?.get("ListenOverflows")))
+        .sum()
+}

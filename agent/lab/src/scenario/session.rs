@@ -187,6 +187,10 @@ fn assess(
         })
         .collect();
     let mut totals = totals::classify(&lab, before, &after, exactness);
+    let overflows = perform::overflows(runs)?;
+    totals
+        .wrong
+        .extend(totals::missed_overflows(overflows, before, &after));
     let played = runs
         .iter()
         .zip(&assessments)

@@ -13,7 +13,7 @@ const ROUNDS_REMEMBERED: u32 = 100;
 
 /// One namespace's.
 #[derive(Debug, Clone, Copy)]
-struct Reading {
+struct NetGrowth {
     first: u64,
     latest: u64,
     /// Rounds since it was found.
@@ -24,7 +24,7 @@ struct Reading {
 #[derive(Debug, Default)]
 pub struct Growth {
     started: bool,
-    nets: BTreeMap<NetKey, Reading>,
+    nets: BTreeMap<NetKey, NetGrowth>,
     /// That of namespaces that are gone.
     closed: u64,
 }
@@ -36,7 +36,7 @@ impl Growth {
         for (key, latest) in readings {
             // One that was there at the start has a past; one found later began at zero.
             let first = if self.started { 0 } else { *latest };
-            let known = self.nets.entry(*key).or_insert(Reading {
+            let known = self.nets.entry(*key).or_insert(NetGrowth {
                 first,
                 latest: first,
                 absent: 0,
