@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
+        connection::Unknown,
         death::Cause,
         deaths::{Certificate, KeptAndDropped},
         event::{CarriedBytes, Event, EventKind, QueuedBytes, Sent},
@@ -223,6 +224,14 @@ impl Form {
         }
         let form = serde_json::from_str(json).map_err(wrong)?;
         Ok(Line::Event(Box::new(form)))
+    }
+
+    /// Whether its silence is unknown since the peer was never heard: of a request whose last ACK came it is
+    /// for another reason.
+    #[must_use]
+    pub fn is_never_heard(&self) -> bool {
+        let why = self.unknown.get("silence_ms");
+        why.is_some_and(|why| *why == Unknown::NeverHeard.to_string())
     }
 
     /// Whether it is a death's certificate.

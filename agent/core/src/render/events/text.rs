@@ -189,7 +189,12 @@ fn silence(form: &Form) -> Option<String> {
         }
         Some(silence) => format!("silent {}", span(silence)),
         None if form.state == "syn_sent" || form.state == "syn_recv" => {
-            return (!is_reset).then(|| "never heard".to_owned());
+            let words = if form.is_never_heard() {
+                "never heard"
+            } else {
+                "its last ACK came"
+            };
+            return (!is_reset).then(|| words.to_owned());
         }
         None => "silent ?".to_owned(),
     })
