@@ -47,7 +47,8 @@ pub fn handshake(connection: &Connection) -> String {
         Ok(Acceptance::AwaitsData) => {
             "the client's ACK came, waiting for its data (TCP_DEFER_ACCEPT)".to_owned()
         }
-        _ => "waiting for the handshake's last ACK".to_owned(),
+        Ok(_) => "waiting for the handshake's last ACK".to_owned(),
+        Err(unknown) => format!("SYN-ACK sent, whether the last ACK came is unknown: {unknown}"),
     }
 }
 

@@ -87,5 +87,7 @@ fn requests_tell_what_became_of_the_ack() {
     check_request(Ok(Acceptance::AwaitsData), Ok(roomy), why);
     let why = "waiting for the handshake's last ACK, 2 SYN-ACKs resent";
     check_request(Ok(Acceptance::AwaitsAck), Ok(full), why);
+    let why = "SYN-ACK sent, whether the last ACK came is unknown: sock_diag does not tell, \
+               2 SYN-ACKs resent";
     check_request(Err(Unknown::NotInSockDiag), Ok(full), why);
 }
