@@ -20,9 +20,6 @@ use halfopen_core::model::{
     liveness::Evidence,
 };
 
-/// Of [`ResetReason`].
-const ABORT_ON_DATA: u8 = ResetReason::ABORT_ON_DATA as u8;
-
 /// What is needed to understand decoder.
 pub struct EventDecoder {
     reasons: Reasons,
@@ -73,7 +70,7 @@ impl EventDecoder {
 
     fn kind(&self, raw: &EventRecord) -> Option<EventKind> {
         let record = &raw.record;
-        let reason = || self.reasons.name(record.reset_reason);
+        let reason = || self.reasons.name(record.reset_reason.into());
         Some(match raw.kind {
             event_kind::PROBE => EventKind::Probe(evidence(record)?),
             event_kind::TIMEOUT => EventKind::Timeout,
@@ -95,7 +92,9 @@ impl EventDecoder {
                     path,
                     reset_reason: match path {
                         // The one reason there is for it (tcp_rcv_state_process).
-                        Path::ClosedWhilePeerSent => Some(self.reasons.name(ABORT_ON_DATA)),
+                        Path::ClosedWhilePeerSent => {
+                            Some(self.reasons.name(ResetReason::ABORT_ON_DATA))
+                        }
                         _ => is_reset.then(reason),
                     },
                     inferred: raw.flags & event_flags::INFERRED != 0,

@@ -50,8 +50,11 @@ impl Reasons {
 
     /// The name of the reason with this index.
     #[must_use]
-    pub fn name(&self, index: u8) -> Arc<str> {
-        let name = self.0.get(usize::from(index)).or(self.0.last());
+    pub fn name(&self, index: u32) -> Arc<str> {
+        let known = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.0.get(index));
+        let name = known.or(self.0.get(ResetReason::UNKNOWN as usize));
         name.map_or_else(|| Arc::from("unknown"), Arc::clone)
     }
 }

@@ -136,12 +136,7 @@ fn cause(form: &Form) -> String {
             format!("{cause}/{}", plain(path))
         }
         // A peer that was restarted, and one that is there and does not want to go on.
-        // The peer did not know yet that we had closed.
-        (Some(cause), Some(path))
-            if ["peer_forgot", "closed_while_peer_sent"].contains(&&**path) =>
-        {
-            format!("{cause}/{}", plain(path))
-        }
+        (Some(cause), Some(path)) if path == "peer_forgot" => format!("{cause}/{}", plain(path)),
         // Not for want of an answer: the kernel or its own side gave it up.
         (Some(cause), Some(path)) if cause == "orphan" && path != cause => {
             format!("{cause}/{}", plain(path))
@@ -251,6 +246,9 @@ fn certificate(form: &Form, parts: &mut Vec<String>) {
         form.age_ms
             .map_or_else(|| "age ?".to_owned(), |age| format!("age {}", span(age))),
     );
+    if form.path.as_deref() == Some("closed_while_peer_sent") {
+        parts.push("data came after our close".to_owned());
+    }
     if let Some(idle) = form.idle_before_close_ms {
         parts.push(format!("idle {} before our close", span(idle)));
     }
