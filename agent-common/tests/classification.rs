@@ -72,7 +72,14 @@ fn each_ending_is_named_in_one_file() {
     let programs = programs();
     for ending in Ending::ALL {
         let file = match ending {
-            Ending::ResetSent | Ending::ResetSentLive => "hooks/active_reset.rs",
+            Ending::ResetSentLive => "hooks/active_reset.rs",
+            Ending::ClosedWhilePeerSent => "hooks/reply_reset.rs",
+            // TCP_LINGER2 below 0 resets as a FIN is acknowledged.
+            Ending::ResetSent => {
+                let both = ["hooks/active_reset.rs", "hooks/reply_reset.rs"];
+                assert_eq!(files_with(&programs, "Ending::ResetSent"), both);
+                continue;
+            }
             Ending::ResetReceived | Ending::Refused | Ending::PeerForgot => {
                 "hooks/reset_received.rs"
             }

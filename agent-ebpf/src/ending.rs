@@ -5,6 +5,9 @@ use halfopen_common::{Ending, TimerContext, icsk_pending, state, timer_kind};
 
 use crate::{fields, sock::Sock};
 
+/// An errno, as `tcp_write_err` sets it (include/uapi/asm-generic/errno.h).
+pub const ETIMEDOUT: u32 = 110;
+
 /// Which path a change to CLOSE inside this context is; the context keeps that it closed.
 #[inline(always)]
 pub fn of_timer(context: &mut TimerContext, sock: Sock) -> Option<Ending> {
@@ -51,6 +54,40 @@ pub fn of_timer(context: &mut TimerContext, sock: Sock) -> Option<Ending> {
             _ => Ending::Timer,
         },
     })
+}
+
+/// What `tcp_write_err` gave up for, where no timer's run was seen around it: ICMP handling
+/// (`tcp_ld_RTO_revert`) and a timer deferred to `tcp_release_cb` reach it too. By what is still outstanding:
+/// the queue itself is purged before the state changes.
+#[inline(always)]
+pub fn of_outstanding(sock: Sock, old: u8, dead: bool) -> Option<Option<Ending>> {
+    let soft = sock.get(fields::err_soft())?;
+    if sock.get(fields::err())? != if soft != 0 { soft } else { ETIMEDOUT } {
+        return Some(None);
+    }
+    let next = sock.get(fields::snd_nxt())?;
+    let in_flight = sock.get(fields::snd_una())? != next;
+    let user_timeout = sock.get(fields::user_timeout())? != 0;
+    if in_flight && sock.get(fields::retransmits())? != 0 {
+        return Some(Some(match (dead, old, user_timeout) {
+            (true, ..) => Ending::Orphan,
+            (false, state::SYN_RECV, _) => Ending::Accept,
+            (false, _, true) => Ending::RetransmissionUserTimeout,
+            (false, _, false) => Ending::Retransmission,
+        }));
+    }
+    let is_unsent = sock.get(fields::write_seq())? != next;
+    if in_flight || !is_unsent || sock.get(fields::probes_out())? == 0 {
+        return Some(None);
+    }
+    let is_open = sock.get(fields::snd_wnd())? != 0;
+    Some(Some(match (dead, is_open, user_timeout) {
+        (true, ..) => Ending::Orphan,
+        (false, true, true) => Ending::LocalSendUserTimeout,
+        (false, true, false) => Ending::LocalSend,
+        (false, false, true) => Ending::WindowProbeUserTimeout,
+        (false, false, false) => Ending::WindowProbe,
+    }))
 }
 
 /// Keepalive or window probes sent inside, by the change of `segs_out`, for kernels where only the

@@ -198,13 +198,12 @@ pub fn recover_missed_close(context: &mut TimerContext) -> Option<()> {
 /// one that tcp_write_err() alone sets and no end was recorded.
 #[inline(always)]
 fn was_missed(context: &TimerContext, sock: Sock) -> Option<bool> {
-    const ETIMEDOUT: u32 = 110;
     if let Some(seen) = maps::was_closed(sock.0) {
         return Some(!seen);
     }
     // SAFETY: a field of a live map value.
     let changing = unsafe { core::ptr::read_volatile(&raw const context.changing) };
-    Some(changing != 0 || sock.get(fields::err())? == ETIMEDOUT && !record::has_ended(sock))
+    Some(changing != 0 || sock.get(fields::err())? == ending::ETIMEDOUT && !record::has_ended(sock))
 }
 
 /// Whether this is still the timer's run. A process that holds its socket now cannot have taken it

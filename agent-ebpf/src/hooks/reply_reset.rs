@@ -78,20 +78,17 @@ fn closed(sock: Sock, reason: u32) -> Option<()> {
         return Some(());
     };
     // With TCP_LINGER2 below 0 no data is needed.
-    let is_lingering = context.undecided != sock.0 && sock.get(fields::linger2())? < 0;
+    let is_data = context.undecided == sock.0 || sock.get(fields::linger2())? >= 0;
+    let ending = if is_data {
+        Ending::ClosedWhilePeerSent
+    } else {
+        Ending::ResetSent
+    };
     context.undecided = 0;
     context.closing = 0;
-    if is_lingering {
-        record::ended(sock, &touched, End::new(Ending::ResetSent), before);
-        return Some(());
-    }
-    record::ended(
-        sock,
-        &touched,
-        End::new(Ending::ClosedWhilePeerSent),
-        before,
-    );
-    if let Some(start) = maps::start(sock.0)
+    record::ended(sock, &touched, End::new(ending), before);
+    if is_data
+        && let Some(start) = maps::start(sock.0)
         && let Some(idle) = event_record::idle_before_close_ns(start)
     {
         maps::idle_before_close(&touched.group, idle);

@@ -11,14 +11,13 @@ use aya_log_ebpf::debug;
 use halfopen_common::{Ending, Loss, TimerContext, state};
 
 use crate::{
-    fields, maps,
+    ending, fields, maps,
     sock::{SHUTDOWN_MASK, Sock},
     timer_context,
 };
 
 /// Values of `sk_err` (include/uapi/asm-generic/errno.h).
 const ECONNABORTED: u32 = 103;
-const ETIMEDOUT: u32 = 110;
 const ECONNREFUSED: u32 = 111;
 
 #[inline(always)]
@@ -114,63 +113,28 @@ fn outside_timers(sock: Sock, old: u8) -> Option<Option<Ending>> {
     Some(match old {
         state::SYN_SENT => Some(by_icmp(error)),
         // A Fast Open child: tcp_v4_err() and tcp_v6_err() end it as they do a connect.
-        state::SYN_RECV if error != ETIMEDOUT => Some(Ending::Unreachable),
+        state::SYN_RECV if error != ending::ETIMEDOUT => Some(Ending::Unreachable),
         _ => None,
     })
 }
 
-/// What a change to CLOSE with an error means that no timer's run was seen around: `tcp_write_err`, which
-/// ICMP handling (`tcp_ld_RTO_revert`) and a timer deferred to `tcp_release_cb` reach too, leaves of the
-/// socket what it had given up for.
+/// What a change to CLOSE with an error means around which nothing was seen, as far as the socket's fields
+/// tell.
 #[inline(always)]
 fn inferred(sock: Sock, old: u8) -> Option<Option<Ending>> {
-    let error = sock.get(fields::err())?;
-    if error == 0 {
+    if sock.get(fields::err())? == 0 {
         return Some(None);
     }
     let dead = sock.is_dead()?;
-    let soft = sock.get(fields::err_soft())?;
-    if error == if soft != 0 { soft } else { ETIMEDOUT }
-        && let Some(ending) = given_up(sock, old, dead)?
-    {
+    if let Some(ending) = ending::of_outstanding(sock, old, dead)? {
         return Some(Some(ending));
     }
     let is_live = old == state::ESTABLISHED
         || old == state::SYN_RECV
         || old == state::FIN_WAIT1
         || old == state::CLOSE_WAIT;
-    let is_unexplained =
-        is_live && (dead || sock.get(fields::shutdown())? != SHUTDOWN_MASK);
+    let is_unexplained = is_live && (dead || sock.get(fields::shutdown())? != SHUTDOWN_MASK);
     Some(is_unexplained.then_some(Ending::Unexplained))
-}
-
-/// What `tcp_write_timeout` or `tcp_probe_timer` gave up for, by what is still outstanding: the queue itself
-/// is purged before the state changes.
-#[inline(always)]
-fn given_up(sock: Sock, old: u8, dead: bool) -> Option<Option<Ending>> {
-    let next = sock.get(fields::snd_nxt())?;
-    let in_flight = sock.get(fields::snd_una())? != next;
-    let user_timeout = sock.get(fields::user_timeout())? != 0;
-    if in_flight && sock.get(fields::retransmits())? != 0 {
-        return Some(Some(match (dead, old, user_timeout) {
-            (true, ..) => Ending::Orphan,
-            (false, state::SYN_RECV, _) => Ending::Accept,
-            (false, _, true) => Ending::RetransmissionUserTimeout,
-            (false, _, false) => Ending::Retransmission,
-        }));
-    }
-    let is_unsent = sock.get(fields::write_seq())? != next;
-    if in_flight || !is_unsent || sock.get(fields::probes_out())? == 0 {
-        return Some(None);
-    }
-    let is_open = sock.get(fields::snd_wnd())? != 0;
-    Some(Some(match (dead, is_open, user_timeout) {
-        (true, ..) => Ending::Orphan,
-        (false, true, true) => Ending::LocalSendUserTimeout,
-        (false, true, false) => Ending::LocalSend,
-        (false, false, true) => Ending::WindowProbeUserTimeout,
-        (false, false, false) => Ending::WindowProbe,
-    }))
 }
 
 /// What ICMP said of a connect: tcp_v4_err() and tcp_v6_err() make an errno of it.

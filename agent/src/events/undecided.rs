@@ -14,11 +14,11 @@ const CERTAIN_AFTER_NS: u64 = 50_000_000;
 /// Those that are held back, the oldest first.
 #[derive(Debug, Default)]
 pub struct Undecided {
-    held: Vec<Held>,
+    held: Vec<HeldEvent>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldEvent {
     event: EventRecord,
     /// Where it stood in the buffer.
     position: u64,
@@ -28,7 +28,7 @@ impl Undecided {
     /// Takes an event from this position of the buffer. Returns what is to be told of it now.
     pub fn take(&mut self, event: &EventRecord, position: u64) -> Option<EventRecord> {
         if event.flags & event_flags::UNDECIDED != 0 {
-            self.held.push(Held {
+            self.held.push(HeldEvent {
                 event: *event,
                 position,
             });
@@ -45,8 +45,8 @@ impl Undecided {
 
     /// Forgets the reset received of this socket. Returns the death by it.
     fn withdraw(&mut self, sock: u64) -> Option<EventRecord> {
-        let of_socket = |held: &Held| held.event.sock == sock;
-        let is_death = |held: &Held| held.event.kind == event_kind::DEATH;
+        let of_socket = |held: &HeldEvent| held.event.sock == sock;
+        let is_death = |held: &HeldEvent| held.event.kind == event_kind::DEATH;
         let mut held = self.held.iter();
         let death = held.rposition(|held| of_socket(held) && is_death(held))?;
         let death = self.held.remove(death).event;
@@ -58,7 +58,8 @@ impl Undecided {
 
     /// Those that are certain to be resets by now, CLOCK_MONOTONIC nanoseconds.
     pub fn certain(&mut self, now_ns: u64) -> Vec<EventRecord> {
-        let is_certain = |held: &&Held| now_ns.saturating_sub(held.event.at_ns) >= CERTAIN_AFTER_NS;
+        let is_certain =
+            |held: &&HeldEvent| now_ns.saturating_sub(held.event.at_ns) >= CERTAIN_AFTER_NS;
         let certain = self.held.iter().take_while(is_certain).count();
         self.held.drain(..certain).map(|held| held.event).collect()
     }

@@ -19,6 +19,8 @@ use crate::{
 
 const BOTH: &[ScenarioForm] = &[IPV4, IPV6];
 
+/// The server's, once it has closed.
+const FIN_WAIT1: &str = "fin_wait1";
 /// A client's state once it has the FIN.
 const CLOSE_WAIT: &str = "close_wait";
 
@@ -104,6 +106,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             let SocketPair { client, server } = stage.connect(Timeouts::default())?;
             stage.pair.drop_fin_at_client()?;
             drop(server);
+            // A process that another scenario starts may hold the socket for a moment longer.
+            stage.reaches(End::Server, FIN_WAIT1)?;
             sends_alone(stage, client)
         },
     ),

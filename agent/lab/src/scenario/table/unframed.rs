@@ -168,6 +168,8 @@ fn by_icmp(stage: &Stage) -> Result<(), Error> {
 }
 
 fn fast_open_by_icmp(stage: &Stage) -> Result<(), Error> {
+    // The client must not give up before all is compared.
+    stage.pair.client.sysctl("ipv4/tcp_syn_retries", "10")?;
     let icmp = stage.pair.client.run(IcmpResponder::tap)??;
     stage.pair.drop_inbound_at_client()?;
     stage.keep([handshakes::begin_fast_open(stage)?]);
