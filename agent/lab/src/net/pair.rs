@@ -297,6 +297,30 @@ impl Pair {
         self.client.nft(&filter("output", NO_TCP))
     }
 
+    /// The client's own end of the cable goes down.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub fn unplug_client(&self) -> Result<(), Error> {
+        self.client.ip(&format!("link set {LINK} down\n"))
+    }
+
+    /// The client loses its address.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub fn remove_client_address(&self) -> Result<(), Error> {
+        self.client.ip(&format!("addr flush dev {LINK}\n"))
+    }
+
+    /// The client loses its routes.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub fn remove_client_route(&self) -> Result<(), Error> {
+        self.client.ip(&format!("route flush dev {LINK}\n"))
+    }
+
     /// The client's own route to the server becomes a blackhole.
     ///
     /// # Errors

@@ -31,6 +31,8 @@ pub struct DeathRecord {
     pub cause: String,
     /// On which path of the kernel.
     pub path: String,
+    /// Whether the cause follows from the socket's fields alone.
+    pub inferred: bool,
     /// Inode number of its network namespace.
     pub netns: u64,
     local: JsonAddress,
@@ -72,6 +74,7 @@ impl DeathRecord {
     pub(crate) fn fixture(cause: &str, keepalive_probes: u64) -> Self {
         let [local, remote] = [1, 2].map(|host| SocketAddr::from(([192, 0, 2, host], 7070)).into());
         Self {
+            inferred: false,
             number: 1,
             cause: cause.to_owned(),
             path: "idle".to_owned(),

@@ -132,6 +132,33 @@ pub(super) fn close_unread(connection: DyingPair) -> Result<Socket, Error> {
     Ok(connection.other)
 }
 
+/// Closed, and sent to by the peer, which stays.
+pub(super) fn send_after_close(connection: DyingPair) -> Result<Socket, Error> {
+    drop(connection.dying);
+    send_after_fin(&connection.other)?;
+    Ok(connection.other)
+}
+
+/// The same with a socket that its application holds.
+pub(super) fn send_after_shutdown(connection: &DyingPair) -> Result<(), Error> {
+    connection
+        .dying
+        .shutdown(Shutdown::Both)
+        .map_err(failed("shut a connection down"))?;
+    send_after_fin(&connection.other)
+}
+
+fn send_after_fin(mut socket: &Socket) -> Result<(), Error> {
+    socket
+        .read_exact(&mut [0])
+        .or_else(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => Ok(()),
+            _ => Err(error),
+        })
+        .and_then(|()| socket.write_all(b"xyz"))
+        .map_err(failed("send after the peer's FIN"))
+}
+
 /// A question, an answer, and an end in good order.
 pub(super) fn close_orderly(connection: DyingPair) -> Result<(), Error> {
     let DyingPair { dying, other } = connection;

@@ -36,6 +36,10 @@ pub(super) enum Action {
     Linger,
     /// Closed while data is unread.
     CloseUnread,
+    /// Closed; the other end, which knows, sends all the same.
+    SendAfterClose,
+    /// Shut down in both directions, and held; the other end sends all the same.
+    SendAfterShutdown,
     /// Destroyed by an administrator.
     Destroy,
     /// Closed in good order, this end first.

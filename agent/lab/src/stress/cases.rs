@@ -34,6 +34,13 @@ const RESET: EndExpectation = EndExpectation {
     agent: &[("resets_received", 1)],
 };
 
+/// An end that gets data after its close: it got no reset, and sends one.
+const CLOSED_WHILE_SENT: EndExpectation = EndExpectation {
+    death: Some(ExpectedDeath::new("reset_sent", "closed_while_peer_sent")),
+    kernel: &[("OutRsts", ONE), ("TCPAbortOnData", ONE)],
+    agent: &[("resets_sent{tcp_abort_on_data}", 1)],
+};
+
 /// An end whose data nobody acknowledges: no reset is sent.
 const fn unacknowledged(death: ExpectedDeath) -> EndExpectation {
     EndExpectation {
@@ -50,11 +57,11 @@ const fn unacknowledged(death: ExpectedDeath) -> EndExpectation {
 /// Few enough probes to be quick, and an idle time that is the shortest there is.
 const PROBES: u64 = 2;
 
-pub(super) const CASES: [StressCase; 14] = [
+pub(super) const CASES: [StressCase; 16] = [
     StressCase {
         name: "keepalive",
         title: "idle, keepalive 1/1/2, peer silent",
-        share: 130,
+        share: 100,
         family: Family::Ipv4,
         sysctls: &[],
         ends: DyingEnd::Either,
@@ -205,6 +212,29 @@ pub(super) const CASES: [StressCase; 14] = [
         other: RESET,
     },
     StressCase {
+        name: "closed-while-sent",
+        title: "closed, then the peer sends (tcp_fin_timeout = 120)",
+        share: 40,
+        family: Family::Ipv4,
+        // Up to a minute the kernel keeps no more than a TIME_WAIT socket.
+        sysctls: &[("ipv4/tcp_fin_timeout", "120")],
+        ends: DyingEnd::Either,
+        act: Action::SendAfterClose,
+        dying: CLOSED_WHILE_SENT,
+        other: RESET,
+    },
+    StressCase {
+        name: "shut-down-while-sent",
+        title: "shut down in both directions, then the peer sends",
+        share: 30,
+        family: Family::Ipv6,
+        sysctls: &[],
+        ends: DyingEnd::Either,
+        act: Action::SendAfterShutdown,
+        dying: CLOSED_WHILE_SENT,
+        other: RESET,
+    },
+    StressCase {
         name: "orphan",
         title: "data into silence, then closed, tcp_orphan_retries = 1",
         share: 60,
@@ -275,7 +305,7 @@ pub(super) const CASES: [StressCase; 14] = [
     StressCase {
         name: "orderly",
         title: "closed in good order: no death at all",
-        share: 120,
+        share: 80,
         family: Family::Ipv6,
         sysctls: &[],
         ends: DyingEnd::Either,

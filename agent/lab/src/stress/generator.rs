@@ -131,6 +131,7 @@ impl Fixture {
             Action::Orphan => connections.map(actions::orphan).collect(),
             Action::Linger => connections.map(actions::linger).collect(),
             Action::CloseUnread => connections.map(actions::close_unread).collect(),
+            Action::SendAfterClose => connections.map(actions::send_after_close).collect(),
             Action::OrderlyClose => {
                 connections
                     .into_iter()
@@ -149,6 +150,9 @@ impl Fixture {
                             .try_for_each(|both| actions::send_unacked(both, timeouts))?;
                     }
                     Action::ZeroWindow => actions::close_window(&open)?,
+                    Action::SendAfterShutdown => {
+                        open.iter().try_for_each(actions::send_after_shutdown)?;
+                    }
                     _ => self.kill(ports)?,
                 }
                 let both = |connection: DyingPair| [connection.dying, connection.other];

@@ -97,6 +97,8 @@ impl CaseRecord {
                 | Action::OrderlyClose
                 | Action::Linger
                 | Action::CloseUnread
+                | Action::SendAfterClose
+                | Action::SendAfterShutdown
                 | Action::Destroy,
             ) => counts.kernel.get("TCPTimeouts"),
             _ => 0,

@@ -80,6 +80,11 @@ pub(super) fn rows(
         records(answers, exactness),
     ));
     rows.push(row(
+        "inferred",
+        "deaths of the storm whose cause was inferred",
+        sums.inferred(exactness),
+    ));
+    rows.push(row(
         "unknown",
         "deaths of the storm whose cause is unknown",
         sums.unknown(),

@@ -9,6 +9,7 @@ use crate::{
     net::{
         end::End,
         open::{Timeouts, keepalive},
+        pair::Pair,
     },
     scenario::{
         definition::{Scenario, V4_ONLY},
@@ -138,14 +139,46 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         liveness: PROBING,
         trigger: |stage| vanish_full(stage, Timeouts::default().user_timeout(24)),
     },
+    unsent(
+        "",
+        0,
+        "data written, own output dropped, tcp_retries2 = 4",
+        |stage| cannot_send(stage, Pair::drop_at_client),
+    ),
+    unsent(
+        "address",
+        1,
+        "data written, own address removed, tcp_retries2 = 4",
+        |stage| cannot_send(stage, Pair::remove_client_address),
+    ),
+    unsent(
+        "route",
+        2,
+        "data written, own route gone, tcp_retries2 = 4",
+        |stage| cannot_send(stage, Pair::remove_client_route),
+    ),
+    unsent(
+        "link",
+        3,
+        "data written, own link down, tcp_retries2 = 4",
+        |stage| cannot_send(stage, Pair::unplug_client),
+    ),
+];
+
+/// The client's own host cannot send: nothing leaves it, no probe and no retransmission.
+const fn unsent(
+    variant: &'static str,
+    offset: u16,
+    title: &'static str,
+    trigger: fn(&Stage) -> Result<(), Error>,
+) -> Scenario {
     Scenario {
         number: 47,
-        variant: "",
-        offset: 0,
-        title: "data written, own output dropped, tcp_retries2 = 4",
+        variant,
+        offset,
+        title,
         forms: V4_ONLY,
         client: SideExpectation {
-            // Nothing left the host: no probe, no retransmission.
             kernel: &[
                 ("TCPAbortOnTimeout", KernelFigure::Exactly(1)),
                 ("EstabResets", KernelFigure::Exactly(1)),
@@ -154,19 +187,21 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             agent: &[("deaths{local_send_failure}", ONE)],
         },
         server: QUIET,
-        liveness: &[
-            End::Client.is(suspect("local_send_failure")),
-            End::Client.may_be(HEALTHY),
-            End::Server.may_be(HEALTHY),
-        ],
-        trigger: unsent,
-    },
+        liveness: SUSPECTED_UNSENT,
+        trigger,
+    }
+}
+
+const SUSPECTED_UNSENT: &[LivenessRule] = &[
+    End::Client.is(suspect("local_send_failure")),
+    End::Client.may_be(HEALTHY),
+    End::Server.may_be(HEALTHY),
 ];
 
-fn unsent(stage: &Stage) -> Result<(), Error> {
+fn cannot_send(stage: &Stage, fail: fn(&Pair) -> Result<(), Error>) -> Result<(), Error> {
     stage.pair.client.sysctl("ipv4/tcp_retries2", "4")?;
     let connection = stage.connect(Timeouts::default())?;
-    stage.pair.drop_at_client()?;
+    fail(&stage.pair)?;
     connection.send_byte()?;
     stage.keep([connection.client, connection.server]);
     stage.await_liveness(End::Client, suspect("local_send_failure"))?;
