@@ -127,6 +127,21 @@ impl ResetReason {
     pub const COUNT: usize = 64;
 }
 
+/// Where a socket listens: key of the map `LISTENERS`; the value is the id of its cgroup. Sockets that share
+/// an address and a port (SO_REUSEPORT) share an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ListenerKey {
+    /// Local address; IPv4 as ::ffff:a.b.c.d.
+    pub local: [u8; 16],
+    /// `net->ns.inum`.
+    pub inum: u32,
+    /// Host order.
+    pub port: u16,
+    /// Zero.
+    pub padding: u16,
+}
+
 /// Counts of one group: value of the map `GROUPS`. Each only grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -222,14 +237,17 @@ pub enum Loss {
     DeathRecordsLost = 6,
     /// No room to note when a connection was established: its age stays unknown.
     StartTimesFull = 7,
+    /// No room to note a listener: resets of segments for its port are counted in no owner's group.
+    ListenersFull = 8,
 }
 
 impl Loss {
     /// How many there are.
-    pub const COUNT: u32 = 8;
+    pub const COUNT: u32 = 9;
 }
 
 const _: () = assert!(size_of::<GroupKey>() == 16);
 const _: () = assert!(size_of::<GroupCounts>() == 8 * (11 + 64 + 32 + 14));
+const _: () = assert!(size_of::<ListenerKey>() == 24);
 const _: () = assert!(size_of::<NetKey>() == 16);
 const _: () = assert!(size_of::<NetCounts>() == 32);

@@ -19,8 +19,8 @@ mod timer_context;
 mod walk;
 
 pub use counts::{
-    Event, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, IDLE_BOUNDS_S, IgnoredDeaths, Loss,
-    NetCounts, NetKey, ResetReason, Tally, direction,
+    Event, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, IDLE_BOUNDS_S, IgnoredDeaths,
+    ListenerKey, Loss, NetCounts, NetKey, ResetReason, Tally, direction,
 };
 pub use ending::Ending;
 pub use event_record::{

@@ -253,14 +253,14 @@ pub fn request(kind: u8, request: Sock, record: &Record, flags: u16) {
 
 /// Reports a reset that answers a segment of no connection, if anybody watches.
 #[inline(always)]
-pub fn stray_reset(segment: Segment, net: &NetKey, reason: u32) {
+pub fn stray_reset(segment: Segment, net: &NetKey, group: &GroupKey, reason: u32) {
     if is_watched() {
-        emit_stray(segment, net, reason as u8);
+        emit_stray(segment, net, group, reason as u8);
     }
 }
 
 #[inline(never)]
-fn emit_stray(segment: Segment, net: &NetKey, reason: u8) {
+fn emit_stray(segment: Segment, net: &NetKey, group: &GroupKey, reason: u8) {
     let Some(mut entry) = maps::reserve_event() else {
         lost(event_kind::RESET_SENT);
         return;
@@ -271,6 +271,8 @@ fn emit_stray(segment: Segment, net: &NetKey, reason: u8) {
     blank(event, event_kind::RESET_SENT, event_flags::STRAY);
     event.record = NO_RECORD;
     event.record.net = *net;
+    event.record.cgroup = group.cgroup;
+    event.record.direction = group.direction;
     event.record.reset_reason = reason;
     // Without its addresses it is reported all the same.
     let _ = segment.ends(&mut event.record);

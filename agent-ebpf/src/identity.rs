@@ -1,9 +1,9 @@
 //! Who a socket is: addresses, ports, namespace, owner and direction, as records and events keep them.
 
-use halfopen_common::{GroupKey, Record, direction};
+use halfopen_common::{GroupKey, ListenerKey, Record, direction};
 
 use crate::{
-    fields,
+    fields, maps,
     read::FieldReader,
     sock::{AF_INET6, Sock, mapped},
 };
@@ -78,6 +78,62 @@ pub fn group(sock: Sock) -> Option<GroupKey> {
             sock.remote_port()?
         },
         direction,
+        padding: [0; 5],
+    })
+}
+
+/// Notes that a socket listens.
+#[inline(never)]
+pub fn listens(sock: Sock) -> Option<()> {
+    maps::listen(&listener_key(sock)?, sock.cgroup());
+    Some(())
+}
+
+/// Notes that it listens no more.
+#[inline(never)]
+pub fn listens_no_more(sock: Sock) -> Option<()> {
+    maps::forget_listener(&listener_key(sock)?);
+    Some(())
+}
+
+#[inline(always)]
+fn listener_key(sock: Sock) -> Option<ListenerKey> {
+    let local = if sock.get(fields::family())? == AF_INET6 {
+        sock.get(fields::local6())?
+    } else {
+        mapped(sock.get(fields::local4())?)
+    };
+    Some(ListenerKey {
+        local,
+        inum: sock.net()?.inum,
+        port: sock.local_port()?,
+        padding: 0,
+    })
+}
+
+/// The group of the listener that a segment to this address and port of the namespace was meant for, as the
+/// kernel looks for it: at the address itself, or at any. `None` if nobody listens there.
+#[inline(never)]
+pub fn listeners_group(inum: u32, local: &[u8; 16], port: u16) -> Option<GroupKey> {
+    let mut key = ListenerKey {
+        local: *local,
+        inum,
+        port,
+        padding: 0,
+    };
+    let mut cgroup = maps::listener(&key);
+    if cgroup.is_none() && local[..12] == mapped([0; 4])[..12] {
+        key.local = mapped([0; 4]);
+        cgroup = maps::listener(&key);
+    }
+    if cgroup.is_none() {
+        key.local = [0; 16];
+        cgroup = maps::listener(&key);
+    }
+    Some(GroupKey {
+        cgroup: cgroup?,
+        port,
+        direction: direction::INBOUND,
         padding: [0; 5],
     })
 }

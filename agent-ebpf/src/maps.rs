@@ -14,7 +14,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
 use halfopen_common::{
-    Ending, EventRecord, GroupCounts, GroupKey, IDLE_BOUNDS_S, IgnoredDeaths, Loss, NetCounts,
+    Ending, EventRecord, GroupCounts, GroupKey, IDLE_BOUNDS_S, IgnoredDeaths, ListenerKey, Loss, NetCounts,
     NetKey, Record, RequestTimer, SILENCE_BOUNDS_S, SilenceTable, Start, Tally, TimerContext, switch,
 };
 use zerocopy::FromZeros as _;
@@ -53,6 +53,9 @@ static REQUEST_TIMERS: PerCpuArray<RequestTimer> = PerCpuArray::with_max_entries
 static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 #[map]
 static START_TIMES: HashMap<u64, Start> = HashMap::with_max_entries(65_536, 0);
+/// Whose each listening port is.
+#[map]
+static LISTENERS: HashMap<ListenerKey, u64> = HashMap::with_max_entries(8_192, 0);
 /// Deaths that agents were asked to ignore: of the agent alone, beside the counts that it shows less of them.
 #[map]
 static IGNORED: HashMap<GroupKey, IgnoredDeaths> =
@@ -184,6 +187,28 @@ pub fn forget_start(sock: u64) {
         }
         let _ = START_TIMES.remove(sock);
     }
+}
+
+/// Notes that a socket of this cgroup listens there.
+#[inline(always)]
+pub fn listen(key: &ListenerKey, cgroup: u64) {
+    if listener(key) != Some(cgroup) && LISTENERS.insert(key, cgroup, 0).is_err() {
+        lose(Loss::ListenersFull);
+    }
+}
+
+/// The cgroup of the socket that listens there.
+#[inline(always)]
+pub fn listener(key: &ListenerKey) -> Option<u64> {
+    // SAFETY: only read, and copied at once.
+    unsafe { LISTENERS.get(key) }.copied()
+}
+
+/// Notes that no socket listens there any more; another one that shares the place is noted again by the
+/// next walk.
+#[inline(always)]
+pub fn forget_listener(key: &ListenerKey) {
+    let _ = LISTENERS.remove(key);
 }
 
 /// Counts the silence before a death.

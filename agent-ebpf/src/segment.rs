@@ -25,6 +25,24 @@ impl Segment {
         net_key(read(device, fields::dev_net())?)
     }
 
+    /// The address and port that it was sent to.
+    #[inline(always)]
+    pub fn local(self) -> Option<([u8; 16], u16)> {
+        let head = read(self.0, fields::skb_head())?;
+        let network = read(self.0, fields::skb_network())?;
+        let transport = read(self.0, fields::skb_transport())?;
+        let ip = head.wrapping_add(u64::from(network));
+        let tcp = head.wrapping_add(u64::from(transport));
+        let port = read(tcp, Offset::new(2)).map(u16::from_be)?;
+        let version: u8 = read(ip, Offset::new(0))?;
+        let address = if version >> 4 == 6 {
+            read(ip, Offset::new(24))?
+        } else {
+            mapped(read(ip, Offset::new(16))?)
+        };
+        Some((address, port))
+    }
+
     /// Its two ends, as a reset's that answers it: it was sent to the local one.
     #[inline(always)]
     pub fn ends(self, record: &mut Record) -> Option<()> {

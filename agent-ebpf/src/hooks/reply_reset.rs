@@ -11,7 +11,7 @@ use zerocopy::FromZeros as _;
 
 use crate::{
     event_record::{self, End},
-    fields,
+    fields, identity,
     kernel::kernel,
     maps, record, request,
     segment::Segment,
@@ -47,11 +47,10 @@ fn try_sent(sock: u64, segment: u64, reported: u32) -> Option<()> {
         if is_overflow(sock, segment, reported)? {
             return request::overflowed(sock, Segment(segment));
         }
-        stray(segment, &sock.net()?, reason);
+        stray(Segment(segment), &sock.net()?, reason)
     } else {
-        stray(segment, &Segment(segment).net()?, reason);
+        stray(Segment(segment), &Segment(segment).net()?, reason)
     }
-    Some(())
 }
 
 /// It answers data that came after our close (`tcp_rcv_state_process`): the connection is gone by now, by
@@ -109,12 +108,17 @@ fn is_overflow(sock: Sock, segment: u64, reported: u32) -> Option<bool> {
     )
 }
 
-/// It answers for no connection.
+/// It answers for no connection: that of the listener's owner where somebody listens there, as after a close
+/// of which the client has not heard; else nobody's.
 #[inline(always)]
-fn stray(segment: u64, net: &NetKey, reason: u32) {
+fn stray(segment: Segment, net: &NetKey, reason: u32) -> Option<()> {
+    let (local, port) = segment.local()?;
+    let group = identity::listeners_group(net.inum, &local, port);
+    let group = group.unwrap_or_else(GroupKey::new_zeroed);
     maps::tally(net, Tally::OutRsts, 1);
-    record::count_reset(&GroupKey::new_zeroed(), reason);
-    event_record::stray_reset(Segment(segment), net, reason);
+    record::count_reset(&group, reason);
+    event_record::stray_reset(segment, net, &group, reason);
+    Some(())
 }
 
 /// The functions give up early in cases the tracepoint of 6.11+ comes after: an answer to a reset,

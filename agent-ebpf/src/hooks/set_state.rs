@@ -11,7 +11,7 @@ use aya_log_ebpf::debug;
 use halfopen_common::{Ending, Loss, TimerContext, state};
 
 use crate::{
-    ending, fields, maps,
+    ending, fields, identity, maps,
     sock::{SHUTDOWN_MASK, Sock},
     timer_context,
 };
@@ -27,7 +27,15 @@ fn changed(ctx: &impl EbpfContext, sock: u64, old: Option<u8>, new: i32) {
     // not run it again for what interrupts it.
     let is_established = new == i32::from(state::ESTABLISHED);
     let is_closing = new == i32::from(state::FIN_WAIT1);
-    if !is_established && !is_closing && new != i32::from(state::CLOSE) || !maps::is_active() {
+    let is_listening = new == i32::from(state::LISTEN);
+    let is_other = !is_established && !is_closing && !is_listening;
+    if is_other && new != i32::from(state::CLOSE) || !maps::is_active() {
+        return;
+    }
+    if is_listening {
+        if Sock(sock).is_tcp() && identity::listens(Sock(sock)).is_none() {
+            maps::lose(Loss::Unreadable);
+        }
         return;
     }
     if is_closing {
@@ -52,7 +60,13 @@ fn established_or_closed(ctx: &impl EbpfContext, sock: u64, old: Option<u8>, is_
         }
         return;
     }
-    if old == state::LISTEN || old == state::CLOSE || !sock.is_tcp() {
+    if old == state::CLOSE || !sock.is_tcp() {
+        return;
+    }
+    if old == state::LISTEN {
+        if identity::listens_no_more(sock).is_none() {
+            maps::lose(Loss::Unreadable);
+        }
         return;
     }
     if closed(ctx, sock, old).is_none() {

@@ -262,6 +262,7 @@ impl Monitor {
             map_full: BTreeMap::from([
                 ("sockets", loss(Loss::RecordsFull)),
                 ("births", loss(Loss::StartTimesFull)),
+                ("listeners", loss(Loss::ListenersFull)),
                 ("groups", loss(Loss::GroupsFull)),
                 ("namespaces", loss(Loss::NetsFull)),
             ]),

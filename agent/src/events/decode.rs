@@ -146,7 +146,8 @@ impl EventDecoder {
             _ => Direction::None,
         };
         let cgroup = match record.cgroup {
-            _ if is_stray => Err(Unknown::NotOfThisKind),
+            // Nobody listens there.
+            0 if is_stray => Err(Unknown::NotOfThisKind),
             0 => Err(Unknown::NotOnThisKernel),
             cgroup => Ok(cgroup),
         };

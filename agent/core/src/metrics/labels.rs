@@ -154,7 +154,10 @@ pub const LABELS: &[Label] = &[
     Label {
         name: "map",
         meaning: "The BPF map.",
-        values: Values::Such("`births`, `groups`, `namespaces` or `sockets`", 4),
+        values: Values::Such(
+            "`births`, `groups`, `listeners`, `namespaces` or `sockets`",
+            5,
+        ),
     },
     Label {
         name: "seen",

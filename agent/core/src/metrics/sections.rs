@@ -81,7 +81,7 @@ impl Section {
                 "Connections that ended other than by an orderly close, and those that recovered after silence. The cause is the kernel's code path that ended the connection. `halfopen agent --ignore FILTER` leaves out deaths whose records match. A death whose record was lost (`halfopen_certificates_lost_total`) is counted. Silences, resets and the comparison with the kernel's counters include ignored deaths."
             }
             Self::Resets => {
-                "Resets, counted as the kernel does. A reset that belongs to no connection has direction and port `none`."
+                "Resets, counted as the kernel does. A reset that belongs to no connection is counted for the owner of the socket that listens at its local address and port; if none listens, its direction and port are `none`."
             }
             Self::Connections => {
                 "Current connections. Suspects come from the hooks and are at most a second old. Overflows of accept queues come from the kernel's counter in every network namespace that could be read. All others come from the latest walk and are as old as it (see section `walk`); without a walk they are absent."

@@ -17,8 +17,8 @@ use std::{
 
 use aya::maps::{Array, Map, MapData, MapInfo};
 use halfopen_common::{
-    EventRecord, GroupCounts, GroupKey, IgnoredDeaths, Loss, NetCounts, NetKey, Record,
-    RequestTimer, SilenceTable, Start, TimerContext, layout, switch,
+    EventRecord, GroupCounts, GroupKey, IgnoredDeaths, ListenerKey, Loss, NetCounts, NetKey,
+    Record, RequestTimer, SilenceTable, Start, TimerContext, layout, switch,
 };
 use tracing::warn;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -33,7 +33,7 @@ use crate::options::Options;
 type Kept = (&'static str, usize, usize);
 
 /// All of them: what the hooks write and read, and what agents leave to each other.
-const MAPS: [Kept; 11] = [
+const MAPS: [Kept; 12] = [
     ("SOCKETS", 8, size_of::<Record>()),
     ("GROUPS", size_of::<GroupKey>(), size_of::<GroupCounts>()),
     ("NETS", size_of::<NetKey>(), size_of::<NetCounts>()),
@@ -43,6 +43,7 @@ const MAPS: [Kept; 11] = [
     ("REQUEST_TIMERS", 4, size_of::<RequestTimer>()),
     ("EVENTS", 0, 0),
     ("START_TIMES", 8, size_of::<Start>()),
+    ("LISTENERS", size_of::<ListenerKey>(), 8),
     ("SILENCES", 4, size_of::<SilenceTable>()),
     ("IGNORED", size_of::<GroupKey>(), size_of::<IgnoredDeaths>()),
 ];

@@ -66,6 +66,14 @@ fn a_reset_that_answers_a_probe_says_that_the_peer_forgot() {
         wait("a death is reported", || path(from.port()).is_some());
         assert_eq!(path(from.port()), own(expected));
     }
+    // The last of them answered for no connection, at the port where the listener is.
+    let sent = pair.server.counters().unwrap().get("OutRsts");
+    assert_eq!(sent, 3);
+    let inbound = [("direction", "inbound"), ("port", "7792")];
+    let counted = || Scrape::of(&agent).sum("halfopen_resets_sent_total", &inbound);
+    wait("all resets are the listener's owner's", || {
+        counted() == sent
+    });
     drop(accepted);
 }
 

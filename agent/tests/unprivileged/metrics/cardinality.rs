@@ -51,7 +51,7 @@ fn ungrouped() -> Snapshot {
     snapshot.accounting = KernelCounter::ALL
         .map(|counter| (counter, Balance::default()))
         .into();
-    snapshot.losses.map_full = ["sockets", "births", "groups", "namespaces"]
+    snapshot.losses.map_full = ["sockets", "births", "listeners", "groups", "namespaces"]
         .map(|map| (map, 1))
         .into();
     let WalkStatus::Done(walked) = &mut snapshot.walk else {

@@ -68,7 +68,8 @@ pub struct Form {
     pub remote: Address,
     /// The state it was in.
     pub state: Cow<'static, str>,
-    /// `inbound`, `outbound`, or `none` of a reset that answers for no connection.
+    /// `inbound` or `outbound`; of a reset that answers for no connection `inbound` where somebody listens, else
+    /// `none`.
     pub direction: Cow<'static, str>,
     /// Whose it was.
     pub owner: Option<Cow<'static, str>>,
@@ -232,6 +233,12 @@ impl Form {
     pub fn is_never_heard(&self) -> bool {
         let why = self.unknown.get("silence_ms");
         why.is_some_and(|why| *why == Unknown::NeverHeard.to_string())
+    }
+
+    /// Whether it is of a connection: a reset may answer a segment that belongs to none.
+    #[must_use]
+    pub const fn has_connection(&self) -> bool {
+        self.uid.is_some()
     }
 
     /// Whether it is a death's certificate.

@@ -158,7 +158,7 @@ fn address(address: &Address) -> String {
 /// The figures that matter, the most telling first.
 fn detail(form: &Form) -> String {
     let mut parts = Vec::new();
-    if form.direction == "none" {
+    if !form.has_connection() {
         return "no connection".to_owned();
     }
     parts.push(plain(&form.state));
