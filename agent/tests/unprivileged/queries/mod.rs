@@ -1,6 +1,7 @@
 //! What dashboards, rules and runbooks ask Prometheus.
 
 mod dashboards;
+mod field;
 mod panels;
 mod promql;
 mod rules;

@@ -40,7 +40,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn read(path: &str) -> String {
+pub fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap()
 }
 
@@ -312,7 +312,7 @@ fn words(command: &str) -> Vec<String> {
 }
 
 /// Commands of halfopen in a text: whole lines of blocks, and what stands between backticks.
-fn commands(text: &str) -> Vec<&str> {
+pub fn commands(text: &str) -> Vec<&str> {
     let prose = text.split("```").step_by(2);
     let inline = prose.flat_map(|prose| prose.split('`').skip(1).step_by(2));
     let all = fenced(text, "sh").into_iter().chain(inline);
@@ -321,7 +321,7 @@ fn commands(text: &str) -> Vec<&str> {
 }
 
 /// Filters are understood with the rest of the command line.
-fn check(command: &str) -> Result<(), String> {
+pub fn check(command: &str) -> Result<(), String> {
     let cli = Cli::try_parse_from(words(command));
     cli.map(|_| ()).map_err(|error| error.to_string())
 }
