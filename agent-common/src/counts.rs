@@ -127,9 +127,10 @@ impl ResetReason {
     pub const COUNT: usize = 64;
 }
 
-/// Where a socket listens: key of the map `LISTENERS`; the value is the id of its cgroup. Sockets that share
-/// an address and a port (SO_REUSEPORT) share an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+/// Where sockets listen: key of the map `LISTENERS`.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct ListenerKey {
     /// Local address; IPv4 as ::ffff:a.b.c.d.
@@ -140,6 +141,18 @@ pub struct ListenerKey {
     pub port: u16,
     /// Zero.
     pub padding: u16,
+}
+
+/// The sockets that listen at one place, several with SO_REUSEPORT: value of the map `LISTENERS`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Listeners {
+    /// Id of the cgroup of the latest, 0 where the kernel has none.
+    pub cgroup: u64,
+    /// How many there are.
+    pub sockets: u64,
 }
 
 /// Counts of one group: value of the map `GROUPS`. Each only grows.

@@ -20,7 +20,7 @@ mod walk;
 
 pub use counts::{
     Event, GROUP_OVERFLOW_DIRECTION, GroupCounts, GroupKey, IDLE_BOUNDS_S, IgnoredDeaths,
-    ListenerKey, Loss, NetCounts, NetKey, ResetReason, Tally, direction,
+    ListenerKey, Listeners, Loss, NetCounts, NetKey, ResetReason, Tally, direction,
 };
 pub use ending::Ending;
 pub use event_record::{

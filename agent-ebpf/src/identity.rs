@@ -92,7 +92,7 @@ pub fn listens(sock: Sock) -> Option<()> {
 /// Notes that it listens no more.
 #[inline(never)]
 pub fn listens_no_more(sock: Sock) -> Option<()> {
-    maps::forget_listener(&listener_key(sock)?);
+    maps::listen_no_more(&listener_key(sock)?);
     Some(())
 }
 

@@ -14,7 +14,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
 use halfopen_common::{
-    Ending, EventRecord, GroupCounts, GroupKey, IDLE_BOUNDS_S, IgnoredDeaths, ListenerKey, Loss, NetCounts,
+    Ending, EventRecord, GroupCounts, GroupKey, IDLE_BOUNDS_S, IgnoredDeaths, ListenerKey, Listeners, Loss, NetCounts,
     NetKey, Record, RequestTimer, SILENCE_BOUNDS_S, SilenceTable, Start, Tally, TimerContext, switch,
 };
 use zerocopy::FromZeros as _;
@@ -55,7 +55,7 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 static START_TIMES: HashMap<u64, Start> = HashMap::with_max_entries(65_536, 0);
 /// Whose each listening port is.
 #[map]
-static LISTENERS: HashMap<ListenerKey, u64> = HashMap::with_max_entries(8_192, 0);
+static LISTENERS: HashMap<ListenerKey, Listeners> = HashMap::with_max_entries(8_192, 0);
 /// Deaths that agents were asked to ignore: of the agent alone, beside the counts that it shows less of them.
 #[map]
 static IGNORED: HashMap<GroupKey, IgnoredDeaths> =
@@ -189,10 +189,18 @@ pub fn forget_start(sock: u64) {
     }
 }
 
-/// Notes that a socket of this cgroup listens there.
+/// Notes that one more socket, of this cgroup, listens there.
 #[inline(always)]
 pub fn listen(key: &ListenerKey, cgroup: u64) {
-    if listener(key) != Some(cgroup) && LISTENERS.insert(key, cgroup, 0).is_err() {
+    if let Some(known) = LISTENERS.get_ptr_mut(key) {
+        // SAFETY: points into a live map value; no reference is made.
+        unsafe { (*known).cgroup = cgroup };
+        // SAFETY: as above.
+        add(unsafe { &raw mut (*known).sockets }, 1);
+        return;
+    }
+    let first = Listeners { cgroup, sockets: 1 };
+    if LISTENERS.insert(key, first, 0).is_err() {
         lose(Loss::ListenersFull);
     }
 }
@@ -201,14 +209,21 @@ pub fn listen(key: &ListenerKey, cgroup: u64) {
 #[inline(always)]
 pub fn listener(key: &ListenerKey) -> Option<u64> {
     // SAFETY: only read, and copied at once.
-    unsafe { LISTENERS.get(key) }.copied()
+    unsafe { LISTENERS.get(key) }.map(|known| known.cgroup)
 }
 
-/// Notes that no socket listens there any more; another one that shares the place is noted again by the
-/// next walk.
+/// Notes that one socket less listens there.
 #[inline(always)]
-pub fn forget_listener(key: &ListenerKey) {
-    let _ = LISTENERS.remove(key);
+pub fn listen_no_more(key: &ListenerKey) {
+    if let Some(known) = LISTENERS.get_ptr_mut(key) {
+        // SAFETY: points into a live map value; only read.
+        if unsafe { (*known).sockets } > 1 {
+            // SAFETY: as above; no reference is made.
+            add(unsafe { &raw mut (*known).sockets }, u64::MAX);
+        } else {
+            let _ = LISTENERS.remove(key);
+        }
+    }
 }
 
 /// Counts the silence before a death.

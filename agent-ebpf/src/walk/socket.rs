@@ -10,7 +10,7 @@ use super::{
     sum::sum,
 };
 use crate::{
-    fields, identity,
+    fields,
     kernel::kernel,
     read::FieldReader,
     request,
@@ -202,8 +202,6 @@ fn full(address: u64, scratch: &mut Scratch) -> bool {
         reader.field(&raw mut socket.rcv_nxt, fields::ack_backlog());
         reader.field(&raw mut socket.copied_seq, fields::max_ack_backlog());
         socket.direction = direction::NONE;
-        // One that listened before the hooks came, or whose place was shared.
-        let _ = identity::listens(sock);
     } else {
         reader.field(&raw mut socket.rto, fields::rto());
         reader.field(&raw mut socket.srtt_us, fields::srtt_us());

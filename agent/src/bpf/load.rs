@@ -79,7 +79,7 @@ pub fn load_for_walk(layout: &Layout) -> Result<Object, Error> {
     loader
         .override_global("KERNEL", layout.kernel.as_bytes(), true)
         .override_global("FAST_PATH", plan.as_bytes(), true);
-    for unused in ["SOCKETS", "GROUPS", "NETS"] {
+    for unused in ["SOCKETS", "GROUPS", "NETS", "LISTENERS"] {
         loader.map_max_entries(unused, 1);
     }
     Object::of(loader.load(OBJECT).map_err(Error::Load)?)

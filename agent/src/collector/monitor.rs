@@ -221,6 +221,12 @@ impl Monitor {
             .is_none_or(|shown| !Arc::ptr_eq(shown, &walked));
         if is_new {
             self.suspects.watch(walked.suspects.clone());
+            // Of those that listened before the hooks came no hook has seen the beginning.
+            if self.walked.is_none() {
+                for (key, listeners) in &walked.listeners {
+                    self.maps.note_listeners(*key, *listeners);
+                }
+            }
             self.converter.clone_from(&walked.converter);
             self.walked = Some(Arc::clone(&walked));
         }

@@ -4,14 +4,17 @@
 //! Each result names the one method by which it was read.
 
 use std::{
+    collections::BTreeMap,
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use halfopen_common::{ListenerKey, Listeners};
 use halfopen_core::model::{
     assessed::{ConnectionList, ListOptions, ReadMethod},
     census::Census,
-    connection::{Connection, Unknown},
+    connection::{Connection, State, Unknown},
     liveness::{Liveness, Thresholds},
 };
 use tracing::warn;
@@ -40,6 +43,8 @@ pub struct WalkResult {
     pub census: Arc<Census>,
     /// The suspects among them.
     pub suspects: Vec<Connection>,
+    /// The sockets that listen.
+    pub listeners: BTreeMap<ListenerKey, Listeners>,
     /// To understand sockets that are looked at between walks; only the walk by BPF has one.
     pub converter: Option<Converter>,
     /// When it ended.
@@ -288,10 +293,12 @@ fn walk_once(
     };
     let mut census = Census::default();
     let mut suspects = Vec::new();
+    let mut listeners = BTreeMap::new();
     let each = |socket: &_| {
         let Some(connection) = converter.connection(socket) else {
             return;
         };
+        note_listener(&mut listeners, &connection);
         let memory = connection.memory.unwrap_or(0);
         let liveness = census.add(&connection, 1, memory, thresholds);
         if matches!(liveness, Liveness::Suspect(_)) {
@@ -306,6 +313,7 @@ fn walk_once(
     Ok(WalkResult {
         census: Arc::new(census),
         suspects,
+        listeners,
         converter: Some(converter),
         at: Instant::now(),
         duration: Duration::ZERO,
@@ -330,7 +338,9 @@ fn dump_once(owners: &Owners, thresholds: &Thresholds) -> Result<WalkResult, Err
     let (connections, _) = dump(owners)?;
     let mut census = Census::default();
     let mut suspects = Vec::new();
+    let mut listeners = BTreeMap::new();
     for connection in connections {
+        note_listener(&mut listeners, &connection);
         let memory = connection.memory.unwrap_or(0);
         if let Liveness::Suspect(_) = census.add(&connection, 1, memory, thresholds) {
             suspects.push(connection);
@@ -339,10 +349,31 @@ fn dump_once(owners: &Owners, thresholds: &Thresholds) -> Result<WalkResult, Err
     Ok(WalkResult {
         census: Arc::new(census),
         suspects,
+        listeners,
         converter: None,
         at: Instant::now(),
         duration: Duration::ZERO,
         source: ReadMethod::SockDiag,
         incomplete: 0,
     })
+}
+
+/// Adds the socket, if it listens, as the hooks note it.
+fn note_listener(listeners: &mut BTreeMap<ListenerKey, Listeners>, connection: &Connection) {
+    let (State::Listen, Ok(cgroup)) = (connection.state, &connection.cgroup) else {
+        return;
+    };
+    let address = match connection.local.ip() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    };
+    let key = ListenerKey {
+        local: address.octets(),
+        inum: connection.netns,
+        port: connection.local.port(),
+        padding: 0,
+    };
+    let known = listeners.entry(key).or_default();
+    known.cgroup = *cgroup;
+    known.sockets += 1;
 }

@@ -21,7 +21,8 @@ use aya::{
     maps::{HashMap, MapData, MapError},
 };
 use halfopen_common::{
-    Ending, GroupCounts, GroupKey, Loss, NetCounts, NetKey, Record, SilenceTable, Silences, switch,
+    Ending, GroupCounts, GroupKey, ListenerKey, Listeners, Loss, NetCounts, NetKey, Record,
+    SilenceTable, Silences, switch,
 };
 use tracing::warn;
 use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes, KnownLayout};
@@ -47,6 +48,7 @@ pub struct Maps {
     sockets: HashMap<MapData, u64, Wire<Record>>,
     groups: HashMap<MapData, Wire<GroupKey>, Wire<GroupCounts>>,
     nets: HashMap<MapData, Wire<NetKey>, Wire<NetCounts>>,
+    listeners: HashMap<MapData, Wire<ListenerKey>, Wire<Listeners>>,
     silences: MmapArray,
     losses: Losses,
     switches: Switches,
@@ -133,6 +135,7 @@ impl Maps {
             sockets: object.map("SOCKETS")?,
             groups: object.map("GROUPS")?,
             nets: object.map("NETS")?,
+            listeners: object.map("LISTENERS")?,
             silences: object.array::<SilenceTable>("SILENCES", 1)?,
             losses: Losses(Arc::new(
                 object.array::<u64>("LOSSES", Loss::COUNT as usize)?,
@@ -219,6 +222,12 @@ impl Maps {
         let key = Wire(*key);
         let counts = self.groups.get(&key, 0).ok()?;
         self.groups.remove(&key).ok().map(|()| counts.0)
+    }
+
+    /// Notes sockets that listen, unless the hooks know of the place.
+    pub fn note_listeners(&mut self, key: ListenerKey, listeners: Listeners) {
+        // Without room the hooks say so for every further one.
+        let _ = make(&mut self.listeners, "LISTENERS", Wire(key), Wire(listeners));
     }
 
     /// Forgets a namespace that is gone.

@@ -17,8 +17,8 @@ use std::{
 
 use aya::maps::{Array, Map, MapData, MapInfo};
 use halfopen_common::{
-    EventRecord, GroupCounts, GroupKey, IgnoredDeaths, ListenerKey, Loss, NetCounts, NetKey,
-    Record, RequestTimer, SilenceTable, Start, TimerContext, layout, switch,
+    EventRecord, GroupCounts, GroupKey, IgnoredDeaths, ListenerKey, Listeners, Loss, NetCounts,
+    NetKey, Record, RequestTimer, SilenceTable, Start, TimerContext, layout, switch,
 };
 use tracing::warn;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -43,7 +43,11 @@ const MAPS: [Kept; 12] = [
     ("REQUEST_TIMERS", 4, size_of::<RequestTimer>()),
     ("EVENTS", 0, 0),
     ("START_TIMES", 8, size_of::<Start>()),
-    ("LISTENERS", size_of::<ListenerKey>(), 8),
+    (
+        "LISTENERS",
+        size_of::<ListenerKey>(),
+        size_of::<Listeners>(),
+    ),
     ("SILENCES", 4, size_of::<SilenceTable>()),
     ("IGNORED", size_of::<GroupKey>(), size_of::<IgnoredDeaths>()),
 ];
