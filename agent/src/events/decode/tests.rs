@@ -307,16 +307,23 @@ fn a_request_has_no_settings_and_no_data() {
 
 #[test]
 fn a_stray_reset_is_of_no_connection() {
-    let event = with(event_kind::RESET_SENT, |raw| {
-        raw.flags = event_flags::STRAY | event_flags::NO_RECORD;
-        raw.silence_ns = EventRecord::UNKNOWN;
-        raw.keepalive = guard::UNKNOWN;
-        raw.established_ns = 0;
-        raw.sock = 0;
-        raw.record.state = 0;
-        raw.record.direction = direction::NONE;
-    })
-    .unwrap();
+    let stray = |cgroup, direction| {
+        let event = with(event_kind::RESET_SENT, |raw| {
+            raw.flags = event_flags::STRAY | event_flags::NO_RECORD;
+            raw.silence_ns = EventRecord::UNKNOWN;
+            raw.keepalive = guard::UNKNOWN;
+            raw.established_ns = 0;
+            raw.sock = 0;
+            raw.record.state = 0;
+            raw.record.cgroup = cgroup;
+            raw.record.direction = direction;
+        });
+        event.unwrap()
+    };
+    // Somebody listens there.
+    let it = stray(77, direction::INBOUND).connection;
+    assert_eq!((it.cgroup, it.direction), (Ok(77), Direction::Inbound));
+    let event = stray(0, direction::NONE);
     let none = Unknown::NotOfThisKind;
     assert_eq!(event.age, Err(none));
     assert_eq!((event.sent, event.held), (Err(none), Err(none)));
