@@ -125,9 +125,5 @@ pub fn retransmitted(context: &TimerContext, sock: Sock) -> Option<bool> {
     // Against a zero window only the back-off tells.
     let backed_off =
         sock.get(fields::snd_wnd())? == 0 && sock.get(fields::backoff())? > context.backoff;
-    Some(
-        context.timed_out
-            || backed_off
-            || sock.get(fields::retransmits())? > context.retransmits,
-    )
+    Some(context.timed_out || backed_off || sock.get(fields::retransmits())? > context.retransmits)
 }

@@ -4,8 +4,8 @@
 //! Nothing is counted here: an event that finds no room is counted all the same.
 
 use halfopen_common::{
-    Ending, EventRecord, GroupKey, Loss, NetKey, Outstanding, Record, Start, event_flags, event_kind,
-    keepalive, state, switch,
+    Ending, EventRecord, GroupKey, Loss, NetKey, Outstanding, Record, Start, event_flags,
+    event_kind, keepalive, state, switch,
 };
 
 use crate::{

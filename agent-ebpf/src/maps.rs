@@ -14,8 +14,9 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
 use halfopen_common::{
-    Ending, EventRecord, GroupCounts, GroupKey, IDLE_BOUNDS_S, IgnoredDeaths, ListenerKey, Listeners, Loss, NetCounts,
-    NetKey, Record, RequestTimer, SILENCE_BOUNDS_S, SilenceTable, Start, Tally, TimerContext, switch,
+    Ending, EventRecord, GroupCounts, GroupKey, IDLE_BOUNDS_S, IgnoredDeaths, ListenerKey,
+    Listeners, Loss, NetCounts, NetKey, Record, RequestTimer, SILENCE_BOUNDS_S, SilenceTable,
+    Start, Tally, TimerContext, switch,
 };
 use zerocopy::FromZeros as _;
 
@@ -150,10 +151,9 @@ pub fn closing(sock: u64, idle_jiffies: impl Fn() -> Option<u32>) {
         && let Some(idle) = idle_jiffies()
     {
         // SAFETY: points into a live map value; the socket is locked.
-        unsafe {
-            (*start).idle_jiffies = idle;
-            (*start).flags |= Start::CLOSING;
-        }
+        let start = unsafe { &mut *start };
+        start.idle_jiffies = idle;
+        start.flags |= Start::CLOSING;
     }
 }
 

@@ -163,7 +163,12 @@ pub fn probed(sock: Sock, outstanding: u8, n: u32) -> Option<()> {
     }
     count(&touched.group, event, u64::from(n));
     maps::tally(&touched.net, tally, u64::from(n));
-    event_record::report(What::new(event_kind::PROBE), sock, touched.record, outstanding);
+    event_record::report(
+        What::new(event_kind::PROBE),
+        sock,
+        touched.record,
+        outstanding,
+    );
     Some(())
 }
 

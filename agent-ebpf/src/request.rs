@@ -2,8 +2,8 @@
 //! than full sockets, and are never read as such.
 
 use halfopen_common::{
-    Ending, Event, GroupKey, Loss, Record, RequestTimer, ResetReason, Tally, direction, event_flags,
-    event_kind, state,
+    Ending, Event, GroupKey, Loss, Record, RequestTimer, ResetReason, Tally, direction,
+    event_flags, event_kind, state,
 };
 use zerocopy::FromZeros as _;
 

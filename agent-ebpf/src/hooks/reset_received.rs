@@ -8,9 +8,7 @@ use aya_ebpf::{
     programs::{FEntryContext, ProbeContext, RawTracePointContext},
 };
 use aya_log_ebpf::debug;
-use halfopen_common::{
-    Ending, Event, Loss, Outstanding, Record, event_flags, event_kind, state,
-};
+use halfopen_common::{Ending, Event, Loss, Outstanding, Record, event_flags, event_kind, state};
 
 use crate::{
     event_record::{self, End, What},

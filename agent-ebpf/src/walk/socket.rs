@@ -186,9 +186,8 @@ fn full(address: u64, scratch: &mut Scratch) -> bool {
     reader.field(&raw mut application, fields::sk_socket());
     reader.field(&raw mut dead, fields::flags());
     let dead = dead >> (kernel!(flag_dead) & 63) & 1;
-    let flags = copied_flags
-        | bit(dead != 0, flag::DEAD)
-        | bit(application | dead == 0, flag::UNACCEPTED);
+    let flags =
+        copied_flags | bit(dead != 0, flag::DEAD) | bit(application | dead == 0, flag::UNACCEPTED);
     reader.field(&raw mut socket.uid, fields::uid());
     reader.field(&raw mut socket.keepalive_time, fields::keepalive_time());
     reader.field(

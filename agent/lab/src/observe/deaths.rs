@@ -32,6 +32,7 @@ pub struct DeathRecord {
     /// On which path of the kernel.
     pub path: String,
     /// Whether the cause follows from the socket's fields alone.
+    #[serde(default)]
     pub inferred: bool,
     /// Inode number of its network namespace.
     pub netns: u64,
