@@ -9,6 +9,7 @@ pub(crate) mod event_buffer;
 pub(crate) mod ignored;
 pub(crate) mod mmap_array;
 pub(crate) mod ring_positions;
+mod shared_words;
 
 use std::{
     collections::BTreeMap,
