@@ -4,6 +4,7 @@
 //! Runs in a thread of its own: no snapshot waits for it, unless deaths are to be ignored.
 
 use std::{
+    mem,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -73,6 +74,7 @@ impl EventThread {
             switches,
             // What pinned maps have lost before is no news.
             dropped: dropped(&losses),
+            missed: Missed::default(),
             losses,
             listener,
         };
@@ -82,7 +84,8 @@ impl EventThread {
             while !stopped.load(Ordering::Relaxed) {
                 reader.round();
             }
-            reader.tell_certain(u64::MAX);
+            reader.report_certain(u64::MAX);
+            reader.report_missed();
             // Pinned programs go on, and nobody listens.
             reader.switches.set_watched(false);
         };
@@ -120,6 +123,8 @@ struct RingReader {
     listener: Arc<dyn Listener>,
     /// Events dropped by the kernel that were told.
     dropped: Missed,
+    /// What the listener has yet to hear of.
+    missed: Missed,
 }
 
 impl RingReader {
@@ -127,7 +132,6 @@ impl RingReader {
         self.switches.set_watched(self.listener.wants_all());
         self.wait();
         self.decoder.set_clock();
-        let mut missed = Missed::default();
         let mut any = false;
         for _ in 0..ROUND {
             let Self {
@@ -140,50 +144,53 @@ impl RingReader {
             // Inside: before the record leaves the buffer.
             let read = events.next(|item| {
                 let taken = undecided.take(read(item)?, ignored.position());
-                taken.map_or(Ok(None), |record| told(decoder, ignored, &record))
+                taken.map_or(Ok(None), |record| event(decoder, ignored, &record))
             });
             let Some(read) = read else {
                 break;
             };
             any = true;
-            self.hear(read, &mut missed);
+            self.report(read);
         }
-        self.tell_certain(u64::try_from(now(ClockId::Monotonic).as_nanos()).unwrap_or(u64::MAX));
+        self.report_certain(u64::try_from(now(ClockId::Monotonic).as_nanos()).unwrap_or(u64::MAX));
         // After the events: what was dropped comes after what found room. A buffer that was empty has
         // dropped nothing, and while a map is read no kprobe's program runs on that processor.
         if any {
             let dropped = dropped(&self.losses);
-            missed.events += dropped.events.saturating_sub(self.dropped.events);
-            missed.deaths += dropped.deaths.saturating_sub(self.dropped.deaths);
+            self.missed.add(Missed {
+                events: dropped.events.saturating_sub(self.dropped.events),
+                deaths: dropped.deaths.saturating_sub(self.dropped.deaths),
+            });
             self.dropped = dropped;
         }
-        if missed != Missed::default() {
-            self.listener.missed(missed);
-        }
+        self.report_missed();
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
     }
 
-    /// Tells what was held back until it was certain.
-    fn tell_certain(&mut self, now_ns: u64) {
-        let mut missed = Missed::default();
+    /// Reports what was held back until it was certain.
+    fn report_certain(&mut self, now_ns: u64) {
         for record in self.undecided.certain(now_ns) {
-            let read = told(&self.decoder, &self.ignored, &record);
-            self.hear(read, &mut missed);
+            let read = event(&self.decoder, &self.ignored, &record);
+            self.report(read);
         }
         self.ignored.advance(self.undecided.oldest());
-        if missed != Missed::default() {
-            self.listener.missed(missed);
-        }
     }
 
-    fn hear(&self, read: Result<Option<Event>, Missed>, missed: &mut Missed) {
+    fn report(&mut self, read: Result<Option<Event>, Missed>) {
         match read {
             Ok(event) => event
                 .into_iter()
                 .for_each(|event| self.listener.hear(event)),
-            Err(unread) => missed.add(unread),
+            Err(unread) => self.missed.add(unread),
+        }
+    }
+
+    fn report_missed(&mut self) {
+        let missed = mem::take(&mut self.missed);
+        if missed != Missed::default() {
+            self.listener.missed(missed);
         }
     }
 
@@ -217,7 +224,7 @@ fn read(item: &[u8]) -> Result<&EventRecord, Missed> {
 }
 
 /// The record's event, `None` if it is to be ignored; or what is missed by not understanding it.
-fn told(
+fn event(
     decoder: &EventDecoder,
     ignored: &IgnoredTally,
     record: &EventRecord,

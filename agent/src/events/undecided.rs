@@ -4,7 +4,7 @@
 //! and the hooks report the death again, as what it was.
 //!
 //! # Invariants
-//! Nothing is lost, and no death is told twice.
+//! Nothing is lost, and no death is reported twice.
 
 use halfopen_common::{Ending, EventRecord, event_flags, event_kind};
 
@@ -25,7 +25,7 @@ struct HeldEvent {
 }
 
 impl Undecided {
-    /// Takes an event from this position of the buffer. Returns what is to be told of it now.
+    /// Takes an event from this position of the buffer. Returns what is to be reported of it now.
     pub fn take(&mut self, event: &EventRecord, position: u64) -> Option<EventRecord> {
         if event.flags & event_flags::UNDECIDED != 0 {
             self.held.push(HeldEvent {
@@ -113,9 +113,9 @@ mod tests {
         [reset, death]
     }
 
-    fn told(undecided: &mut Undecided, events: &[EventRecord]) -> Vec<(u64, u8, u8)> {
-        let told = events.iter().filter_map(|event| undecided.take(event, 7));
-        names(told)
+    fn reported(undecided: &mut Undecided, events: &[EventRecord]) -> Vec<(u64, u8, u8)> {
+        let reported = events.iter().filter_map(|event| undecided.take(event, 7));
+        names(reported)
     }
 
     fn names(events: impl IntoIterator<Item = EventRecord>) -> Vec<(u64, u8, u8)> {
@@ -126,9 +126,9 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_is_told_when_nothing_else_has_come() {
+    fn a_reset_is_reported_when_nothing_else_has_come() {
         let mut held = Undecided::default();
-        assert_eq!(told(&mut held, &undecided(1)), []);
+        assert_eq!(reported(&mut held, &undecided(1)), []);
         assert_eq!(held.certain(1_000_000_000), []);
         assert_eq!(held.oldest(), Some(7));
         let reset = (1, event_kind::RESET_RECEIVED, 0);
@@ -144,19 +144,19 @@ mod tests {
     fn data_after_our_close_takes_its_place_once() {
         let mut held = Undecided::default();
         let both = [undecided(1), undecided(2)].concat();
-        assert_eq!(told(&mut held, &both), []);
+        assert_eq!(reported(&mut held, &both), []);
         let sent = event(1, event_kind::RESET_SENT, Ending::None);
         let mut death = event(1, event_kind::DEATH, Ending::ClosedWhilePeerSent);
         death.flags = event_flags::NO_RECORD;
         death.record.reset_reason = 62;
         assert_eq!(held.take(&sent, 8), Some(sent));
-        let told = held.take(&death, 9).unwrap();
-        assert_eq!(told.record.ending, Ending::ClosedWhilePeerSent as u8);
+        let merged = held.take(&death, 9).unwrap();
+        assert_eq!(merged.record.ending, Ending::ClosedWhilePeerSent as u8);
         // What the destroyed socket's second report lacks.
-        assert_eq!(told.record.keepalive_probes, 7);
-        assert_eq!(told.flags, event_flags::ORPHAN);
-        let resets = (told.record.resets_sent, told.record.resets_received);
-        assert_eq!((resets, told.record.reset_reason), ((1, 0), 62));
+        assert_eq!(merged.record.keepalive_probes, 7);
+        assert_eq!(merged.flags, event_flags::ORPHAN);
+        let resets = (merged.record.resets_sent, merged.record.resets_received);
+        assert_eq!((resets, merged.record.reset_reason), ((1, 0), 62));
         // The other socket's is a reset.
         let rest = names(held.certain(u64::MAX));
         assert_eq!(
@@ -166,13 +166,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_certain_is_told_at_once() {
+    fn what_is_certain_is_reported_at_once() {
         let mut held = Undecided::default();
         let others = [
             event(1, event_kind::DEATH, Ending::ResetReceived),
             event(2, event_kind::DEATH, Ending::ClosedWhilePeerSent),
         ];
-        assert_eq!(told(&mut held, &others).len(), 2);
+        assert_eq!(reported(&mut held, &others).len(), 2);
         assert_eq!(held.certain(u64::MAX), []);
     }
 }

@@ -83,7 +83,7 @@ pub enum Condition {
     Cause(Cause),
 }
 
-/// What conditions are held against: a connection, and what happened to it, where that is an event.
+/// What conditions are checked against: a connection, and what happened to it, where that is an event.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
     pub assessed: &'a Assessed,

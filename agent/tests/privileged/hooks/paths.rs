@@ -116,7 +116,7 @@ fn data_after_our_close_is_a_reset_of_ours_with_the_time_that_was_idle_before() 
         of_server.cloned().collect::<Vec<_>>()
     };
     wait("the server's end dies", || !deaths().is_empty());
-    // Each scrape is of a later reading: by now everything has been told.
+    // Each scrape is of a later reading: by now everything has been reported.
     let after = Scrape::of(&agent);
     let deaths = deaths();
     let [death] = deaths.as_slice() else {
