@@ -25,14 +25,21 @@ impl Segment {
         net_key(read(device, fields::dev_net())?)
     }
 
-    /// The address and port that it was sent to.
+    /// Where its IP and TCP headers begin.
     #[inline(always)]
-    pub fn local(self) -> Option<([u8; 16], u16)> {
+    fn headers(self) -> Option<(u64, u64)> {
         let head = read(self.0, fields::skb_head())?;
         let network = read(self.0, fields::skb_network())?;
         let transport = read(self.0, fields::skb_transport())?;
         let ip = head.wrapping_add(u64::from(network));
         let tcp = head.wrapping_add(u64::from(transport));
+        Some((ip, tcp))
+    }
+
+    /// The address and port that it was sent to.
+    #[inline(always)]
+    pub fn local(self) -> Option<([u8; 16], u16)> {
+        let (ip, tcp) = self.headers()?;
         let port = read(tcp, Offset::new(2)).map(u16::from_be)?;
         let version: u8 = read(ip, Offset::new(0))?;
         let address = if version >> 4 == 6 {
@@ -46,11 +53,7 @@ impl Segment {
     /// Its two ends, as a reset's that answers it: it was sent to the local one.
     #[inline(always)]
     pub fn ends(self, record: &mut Record) -> Option<()> {
-        let head = read(self.0, fields::skb_head())?;
-        let network = read(self.0, fields::skb_network())?;
-        let transport = read(self.0, fields::skb_transport())?;
-        let ip = head.wrapping_add(u64::from(network));
-        let tcp = head.wrapping_add(u64::from(transport));
+        let (ip, tcp) = self.headers()?;
         record.remote_port = read(tcp, Offset::new(0)).map(u16::from_be)?;
         record.local_port = read(tcp, Offset::new(2)).map(u16::from_be)?;
         let version: u8 = read(ip, Offset::new(0))?;
