@@ -9,9 +9,12 @@ use halfopen_common::{
     Ending, EventRecord, Outstanding, Record, ResetReason, direction, event_flags, event_kind,
     keepalive as guard,
 };
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::ClockId;
 
-use crate::{bpf::address::address, host::owners::Owners};
+use crate::{
+    bpf::address::address,
+    host::{clock, owners::Owners},
+};
 use halfopen_core::model::{
     connection::{Connection, Direction, Keepalive, Known, Setting, State, Unknown},
     death::{self, Path},
@@ -45,7 +48,7 @@ impl EventDecoder {
 
     /// Learns the time of day, which may be set meanwhile.
     pub fn set_clock(&mut self) {
-        self.wall = now(ClockId::Realtime).saturating_sub(now(ClockId::Monotonic));
+        self.wall = clock::now(ClockId::Realtime).saturating_sub(clock::now(ClockId::Monotonic));
     }
 
     /// The event; `None` for one of a kind this program does not know.
@@ -190,13 +193,6 @@ impl EventDecoder {
             probes: raw.keepalive_probes.into(),
         })
     }
-}
-
-/// The clock's time.
-pub fn now(clock: ClockId) -> Duration {
-    let now = clock_gettime(clock);
-    let part = |part: i64| u64::try_from(part).unwrap_or(0);
-    Duration::from_secs(part(now.tv_sec)) + Duration::from_nanos(part(now.tv_nsec))
 }
 
 /// Whether it is of a full socket: others hold and carry nothing.

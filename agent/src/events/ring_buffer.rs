@@ -13,24 +13,18 @@ use std::{
 };
 
 use halfopen_common::{EventRecord, Loss, event_kind};
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    time::ClockId,
-};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::warn;
 use zerocopy::FromBytes as _;
 
-use super::{
-    decode::{EventDecoder, now},
-    ignored::IgnoredTally,
-    undecided::Undecided,
-};
+use super::{decode::EventDecoder, ignored::IgnoredTally, undecided::Undecided};
 use crate::bpf::{
     Error,
     loaded_object::Object,
     maps::event_buffer::{EventBuffer, KernelLog},
     maps::{Losses, Switches},
 };
+use crate::host::clock;
 use halfopen_core::model::event::{Event, Listener, Missed};
 
 /// How often the buffers are looked at: the programs wake the thread only when one fills up.
@@ -152,7 +146,7 @@ impl RingReader {
             any = true;
             self.report(read);
         }
-        self.report_certain(u64::try_from(now(ClockId::Monotonic).as_nanos()).unwrap_or(u64::MAX));
+        self.report_certain(clock::monotonic_ns());
         // After the events: what was dropped comes after what found room. A buffer that was empty has
         // dropped nothing, and while a map is read no kprobe's program runs on that processor.
         if any {

@@ -2,6 +2,7 @@
 //! own counters.
 
 pub mod cgroups;
+pub(crate) mod clock;
 pub mod kubernetes;
 pub(crate) mod memory;
 mod mounts;

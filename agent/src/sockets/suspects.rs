@@ -10,7 +10,6 @@ use std::{
 };
 
 use halfopen_common::{Record, Socket};
-use rustix::time::{ClockId, clock_gettime};
 use tracing::warn;
 use zerocopy::FromBytes as _;
 
@@ -22,6 +21,7 @@ use crate::bpf::{
     loaded_object::{Entries, Object},
     maps::Maps,
 };
+use crate::host::clock;
 use halfopen_core::model::{
     census,
     connection::Connection,
@@ -129,7 +129,10 @@ impl SuspectTracker {
         thresholds: &Thresholds,
     ) -> PendingAnswers {
         let mut pending = PendingAnswers::new();
-        let before_ns = std::mem::replace(&mut self.before_ns, now_ns().saturating_sub(SLACK_NS));
+        let before_ns = std::mem::replace(
+            &mut self.before_ns,
+            clock::monotonic_ns().saturating_sub(SLACK_NS),
+        );
         let suspicious = std::mem::take(&mut self.suspicious);
         self.suspects.clear();
         let (mut met, records) = self.read_changed(object, maps, before_ns);
@@ -250,11 +253,4 @@ fn is_of(socket: &Socket, record: &Record) -> bool {
 /// Whether two readings at one address are of the same connection.
 fn is_same(now: &Connection, then: &Connection) -> bool {
     (now.netns, now.local, now.remote) == (then.netns, then.local, then.remote)
-}
-
-/// The clock of the records: CLOCK_MONOTONIC, nanoseconds.
-fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    let part = |part: i64| u64::try_from(part).unwrap_or(0);
-    part(now.tv_sec) * 1_000_000_000 + part(now.tv_nsec)
 }

@@ -9,11 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::ClockId;
 use tracing::warn;
 
 use super::reader::{Reader, WalkResult};
 use crate::bpf::Error;
+use crate::host::clock;
 use crate::worker::{Refusal, Requests, Worker};
 use halfopen_core::model::{
     assessed::{ConnectionList, ListOptions, Predicate},
@@ -106,7 +107,7 @@ impl WalkWorker {
                         .send(reading.map_err(|error| error.to_string()));
                     continue;
                 }
-                let (began, cpu) = (Instant::now(), cpu_time());
+                let (began, cpu) = (Instant::now(), clock::now(ClockId::ThreadCPUTime));
                 let mut rested = began;
                 let walked = reader.walk(&thresholds, || {
                     if rested.elapsed() >= STRETCH {
@@ -114,7 +115,7 @@ impl WalkWorker {
                         rested = Instant::now();
                     }
                 });
-                let cpu = cpu_time().saturating_sub(cpu);
+                let cpu = clock::now(ClockId::ThreadCPUTime).saturating_sub(cpu);
                 due = Instant::now() + pause(cpu, began.elapsed(), walked.is_err(), interval);
                 publish(&latest, walked);
                 let _ = first_done.send(());
@@ -171,13 +172,6 @@ fn pause(cpu: Duration, took: Duration, failed: bool, interval: Option<Duration>
         (None, false) => SHORTEST.max(cpu.saturating_mul(PACE)),
         (None, true) => AFTER_FAILURE.max(cpu.saturating_mul(PACE)),
     }
-}
-
-/// CPU time of the calling thread.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 impl Drop for WalkWorker {
