@@ -11,7 +11,9 @@ use serde_json::Value;
 use crate::{
     classify::{
         assessment::{Assessment, Exactness},
-        expectations::{AgentFigure, COMPARED, Expectations, KernelFigure, OPEN, SideExpectation},
+        expectations::{
+            AgentFigure, CAPTURED, COMPARED, Expectations, KernelFigure, OPEN, SideExpectation,
+        },
     },
     observe::{deaths::DeathRecord, exposition::AgentCounts, snmp::Counters},
 };
@@ -34,7 +36,7 @@ pub struct SideCounts {
 /// Expectations put in place of the table's, by side and key: to see that a wrong one is noticed.
 pub type Falsified = BTreeMap<String, u64>;
 
-/// Compares one scenario's kernel counters alone.
+/// Compares one scenario's kernel counters and capture alone.
 #[must_use]
 pub fn classify_kernel(expected: &Expectations, counters: &[Counters; 2]) -> Assessment {
     let mut assessment = Assessment::default();
@@ -44,15 +46,16 @@ pub fn classify_kernel(expected: &Expectations, counters: &[Counters; 2]) -> Ass
     ] {
         let unnamed = COMPARED
             .iter()
+            .chain(&CAPTURED)
             .filter(|name| side.kernel.iter().all(|(named, _)| named != *name));
         let zero = unnamed.map(|name| (*name, KernelFigure::Exactly(0)));
         for (counter, figure) in zero.chain(side.kernel.iter().copied()) {
             let count = counters.get(counter);
             let key = format!("{name} {counter}");
             if let Err(must) = figure.check(count) {
-                assessment.wrong.push(format!(
-                    "{key}: the kernel counted {count}, the table says {must}"
-                ));
+                assessment
+                    .wrong
+                    .push(format!("{key} is {count}, the table says {must}"));
             }
             assessment.kernel.insert(key, count.into());
         }

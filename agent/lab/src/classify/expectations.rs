@@ -1,6 +1,6 @@
 //! What a scenario must show: of the kernel's counters, of the agent's counts, and of its verdicts.
 
-use crate::classify::liveness::LivenessRule;
+use crate::{classify::liveness::LivenessRule, observe::capture};
 
 /// Stands in place of a figure that nothing but the agent fixes.
 pub(crate) const OPEN: &str = "any";
@@ -39,7 +39,8 @@ pub enum AgentFigure {
 /// What one side of the connection must show.
 #[derive(Debug, Clone, Copy)]
 pub struct SideExpectation {
-    /// The namespace's counters that the scenario fixes; of the [`COMPARED`] ones those not named are 0.
+    /// What the namespace's counters and the capture must show; of [`COMPARED`] and [`CAPTURED`] what is not
+    /// named is 0.
     pub kernel: &'static [(&'static str, KernelFigure)],
     /// The agent's counts, `deaths{cause}`, `resets_sent{reason}` and `recoveries{evidence}` in this
     /// form; those not named are 0, but `retransmission_timeouts`, which equals TCPTimeouts.
@@ -59,6 +60,9 @@ pub struct Expectations {
     pub silence_s: u64,
 }
 
+/// What of the capture every scenario fixes.
+pub const CAPTURED: [&str; 2] = [capture::RST_SENT, capture::RST_RECEIVED];
+
 /// The counters that every scenario fixes.
 pub const COMPARED: [&str; 4] = [
     "TCPKeepAlive",
@@ -73,6 +77,12 @@ pub const QUIET: SideExpectation = SideExpectation {
     agent: &[],
 };
 
+/// A side whose firewall swallows the RST that the other sends into the silence.
+pub const SILENT: SideExpectation = SideExpectation {
+    kernel: &[(capture::RST_RECEIVED, KernelFigure::Exactly(1))],
+    agent: &[],
+};
+
 /// What a kernel counts that gives data in flight up.
 pub(crate) const GIVEN_UP: &[(&str, KernelFigure)] = &[
     ("TCPTimeouts", KernelFigure::AtLeast(2)),
@@ -82,7 +92,10 @@ pub(crate) const GIVEN_UP: &[(&str, KernelFigure)] = &[
 
 /// A side that accepts a reset.
 pub const RESET: SideExpectation = SideExpectation {
-    kernel: &[("EstabResets", KernelFigure::Exactly(1))],
+    kernel: &[
+        ("EstabResets", KernelFigure::Exactly(1)),
+        (capture::RST_RECEIVED, KernelFigure::Exactly(1)),
+    ],
     agent: &[
         ("resets_received", AgentFigure::Exactly(1)),
         ("deaths{reset_received}", AgentFigure::Exactly(1)),

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::Write,
+    net::IpAddr,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{self, Command, Stdio},
@@ -16,7 +17,10 @@ use nix::{
     unistd::gettid,
 };
 
-use crate::{Error, observe::snmp::Counters};
+use crate::{
+    Error,
+    observe::{capture::Capture, snmp::Counters},
+};
 
 /// Where namespaces are mounted: no user but root can put anything in the way there.
 const MOUNTS: &str = "/run";
@@ -41,6 +45,7 @@ pub struct Host {
     mounted: Option<PathBuf>,
     jobs: Option<Sender<NamespaceJob>>,
     thread: Option<JoinHandle<()>>,
+    capture: Option<Capture>,
 }
 
 impl Host {
@@ -83,6 +88,7 @@ impl Host {
             mounted,
             jobs: Some(jobs),
             thread: Some(thread),
+            capture: None,
         };
         host.path = made
             .recv()
@@ -133,12 +139,25 @@ impl Host {
         result.recv().map_err(|_| gone())
     }
 
-    /// Reads the namespace's own counters.
+    /// Captures from now on what passes the cable of the host with this address.
+    ///
+    /// # Errors
+    /// Without the right to packet sockets.
+    pub(crate) fn capture(&mut self, own: IpAddr) -> Result<(), Error> {
+        self.capture = Some(self.run(move || Capture::here(own))??);
+        Ok(())
+    }
+
+    /// Reads the namespace's own counters, and what was captured.
     ///
     /// # Errors
     /// When they cannot be read.
     pub fn counters(&self) -> Result<Counters, Error> {
-        self.run(Counters::here)?
+        let mut counters = self.run(Counters::here)??;
+        if let Some(capture) = &self.capture {
+            counters.extend(capture.counts()?);
+        }
+        Ok(counters)
     }
 
     /// Sets a sysctl of the namespace, by its path below /proc/sys/net.

@@ -151,6 +151,15 @@ impl Pair {
         Ok(pair)
     }
 
+    /// Captures from now on what passes the cable, at both ends.
+    ///
+    /// # Errors
+    /// Without the right to packet sockets.
+    pub(crate) fn capture(&mut self) -> Result<(), Error> {
+        self.client.capture(self.wire.client())?;
+        self.server.capture(self.wire.server())
+    }
+
     /// Sends datagrams until one comes back. A fresh cable loses packets until the kernel has
     /// noticed it, and a lost SYN would raise the retransmission timeout of all that follows.
     fn warm_up(&self) -> Result<(), Error> {

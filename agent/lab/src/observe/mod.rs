@@ -3,6 +3,7 @@
 
 pub mod agent_client;
 pub mod agent_process;
+pub mod capture;
 pub mod connections;
 pub mod deaths;
 pub mod exposition;

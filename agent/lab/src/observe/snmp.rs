@@ -35,6 +35,16 @@ impl Counters {
         Ok(counters)
     }
 
+    /// Counts this many more under a name.
+    pub(crate) fn add(&mut self, name: &str, count: u64) {
+        *self.0.entry(name.to_owned()).or_default() += count;
+    }
+
+    /// Adds counters of other names.
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// One counter; a name that this kernel does not have counts nothing.
     #[must_use]
     pub fn get(&self, name: &str) -> u64 {

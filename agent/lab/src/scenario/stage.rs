@@ -66,8 +66,10 @@ impl Stage {
         } else {
             NetnsLifetime::Mount
         };
+        let mut pair = Pair::new(&name, family, lifetime)?;
+        pair.capture()?;
         let stage = Self {
-            pair: Pair::new(&name, family, lifetime)?,
+            pair,
             twin: match place {
                 ClientPlace::Plain => None,
                 ClientPlace::Second => Some(Pair::new(

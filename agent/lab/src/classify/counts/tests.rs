@@ -73,7 +73,7 @@ fn a_falsified_expectation_fails() {
     check(&wrong, &RIGHT, Exactness::Exact, (3, 0));
     let mut wrong = seven();
     wrong.server = RESET;
-    check(&wrong, &RIGHT, Exactness::Exact, (4, 0));
+    check(&wrong, &RIGHT, Exactness::Exact, (5, 0));
     let falsified = Falsified::from([("outbound keepalive_probes".to_owned(), 4)]);
     let assessment = classify(&seven(), &sides(&RIGHT), Exactness::Exact, &falsified);
     assert_eq!(

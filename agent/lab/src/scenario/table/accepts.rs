@@ -13,6 +13,7 @@ use crate::{
         end::End,
         open::{Accept, Timeouts},
     },
+    observe::capture,
     scenario::{
         definition::{EVERYWHERE, IPV4, IPV6, Scenario, ScenarioForm, V4_ONLY},
         stage::Stage,
@@ -114,6 +115,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         server: SideExpectation {
             kernel: &[
                 ("OutRsts", KernelFigure::Exactly(1)),
+                (capture::RST_SENT, KernelFigure::Exactly(1)),
                 ("EmbryonicRsts", KernelFigure::Exactly(1)),
                 ("ListenOverflows", KernelFigure::AtLeast(1)),
             ],

@@ -11,6 +11,7 @@ use crate::{
         end::End,
         open::{self, Timeouts},
     },
+    observe::capture,
     scenario::{
         definition::{IPV4, IPV6, Scenario, ScenarioForm},
         stage::{SocketPair, Stage},
@@ -30,6 +31,7 @@ const ONE: AgentFigure = AgentFigure::Exactly(1);
 const CLOSED: SideExpectation = SideExpectation {
     kernel: &[
         ("OutRsts", KernelFigure::Exactly(1)),
+        (capture::RST_SENT, KernelFigure::Exactly(1)),
         ("TCPAbortOnData", KernelFigure::Exactly(1)),
     ],
     agent: &[

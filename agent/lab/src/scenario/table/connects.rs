@@ -7,7 +7,7 @@ use crate::{
         liveness::{EMBRYONIC, LivenessRule},
     },
     net::{end::End, open::Timeouts, pair::Pair},
-    observe::snmp::ICMP_ERRORS,
+    observe::{capture, snmp::ICMP_ERRORS},
     scenario::{
         definition::{IPV4, IPV6, Scenario, ScenarioForm, V4_ONLY},
         stage::Stage,
@@ -16,9 +16,18 @@ use crate::{
 
 const BOTH: &[ScenarioForm] = &[IPV4, IPV6];
 
-/// A client that ICMP tells, by whichever host, that there is no way.
+const FAILED: (&str, KernelFigure) = ("AttemptFails", KernelFigure::Exactly(1));
+/// While the process owns the socket the kernel only takes note of it; the next SYN is answered by another one.
+const ICMP_RECEIVED: (&str, KernelFigure) =
+    (capture::UNREACHABLE_RECEIVED, KernelFigure::AtLeast(1));
+const ICMP_SENT: SideExpectation = SideExpectation {
+    kernel: &[(capture::UNREACHABLE_SENT, KernelFigure::AtLeast(1))],
+    agent: &[],
+};
+
+/// A client that another host tells by ICMP that there is no way.
 const UNREACHABLE: SideExpectation = SideExpectation {
-    kernel: &[("AttemptFails", KernelFigure::Exactly(1))],
+    kernel: &[FAILED, ICMP_RECEIVED],
     agent: &[("deaths{unreachable}", AgentFigure::Exactly(1))],
 };
 
@@ -32,7 +41,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         offset: 0,
         title: "SYN to an address of the own subnet that nobody has",
         forms: BOTH,
-        client: UNREACHABLE,
+        // Its own kernel says so: nothing comes over the cable.
+        client: SideExpectation {
+            kernel: &[
+                FAILED,
+                (capture::UNREACHABLE_RECEIVED, KernelFigure::Exactly(0)),
+            ],
+            agent: UNREACHABLE.agent,
+        },
         server: QUIET,
         liveness: BRIEFLY,
         trigger: |stage| fails(stage, Pair::nobody_at_server),
@@ -44,7 +60,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "SYN answered by ICMP: host unreachable",
         forms: BOTH,
         client: UNREACHABLE,
-        server: QUIET,
+        server: ICMP_SENT,
         liveness: BRIEFLY,
         trigger: |stage| fails(stage, Pair::unreachable_server),
     },
@@ -55,7 +71,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "SYN answered by ICMP: administratively prohibited",
         forms: BOTH,
         client: UNREACHABLE,
-        server: QUIET,
+        server: ICMP_SENT,
         liveness: BRIEFLY,
         trigger: |stage| fails(stage, Pair::prohibited_server),
     },
@@ -66,10 +82,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "SYN answered by ICMP: port unreachable",
         forms: BOTH,
         client: SideExpectation {
-            kernel: &[("AttemptFails", KernelFigure::Exactly(1))],
+            kernel: &[FAILED, ICMP_RECEIVED],
             agent: &[("deaths{refused}", AgentFigure::Exactly(1))],
         },
-        server: QUIET,
+        server: ICMP_SENT,
         liveness: BRIEFLY,
         trigger: |stage| fails(stage, Pair::unreachable_port),
     },
@@ -98,10 +114,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "SYN answered by ICMP: port unreachable, while connect() runs; then closed",
         forms: V4_ONLY,
         client: SideExpectation {
-            kernel: &[],
+            kernel: &[ICMP_RECEIVED],
             agent: &[("deaths{refused}", AgentFigure::Exactly(1))],
         },
-        server: QUIET,
+        server: ICMP_SENT,
         liveness: BRIEFLY,
         trigger: closed_after_icmp,
     },

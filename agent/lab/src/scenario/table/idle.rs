@@ -3,7 +3,7 @@
 use crate::{
     Error,
     classify::{
-        expectations::{AgentFigure, KernelFigure, QUIET, SideExpectation},
+        expectations::{AgentFigure, KernelFigure, QUIET, SILENT, SideExpectation},
         liveness::{HEALTHY, IDLE_GUARDED, IDLE_UNGUARDED, LivenessRule, suspect},
     },
     net::{
@@ -11,6 +11,7 @@ use crate::{
         open::{Timeouts, keepalive},
         pair::Family,
     },
+    observe::capture,
     scenario::{
         definition::{EVERYWHERE, Scenario, V4_ONLY},
         stage::Stage,
@@ -27,18 +28,23 @@ const fn idle_death(
     SideExpectation { kernel, agent }
 }
 
-const THREE_PROBES: SideExpectation = idle_death(
+const AFTER_THREE_PROBES: &[(&str, AgentFigure)] = &[
+    ("keepalive_probes", AgentFigure::Exactly(3)),
+    ("deaths{keepalive}", ONE),
+    ("resets_sent{tcp_keepalive_timeout}", ONE),
+];
+
+/// The kernel counts a RST that its own firewall or routes stop.
+const CUT_OFF: SideExpectation = idle_death(
     &[
         ("TCPKeepAlive", KernelFigure::Exactly(3)),
         ("TCPAbortOnTimeout", KernelFigure::Exactly(1)),
         ("OutRsts", KernelFigure::Exactly(1)),
         ("EstabResets", KernelFigure::Exactly(1)),
+        (capture::RST_SENT, KernelFigure::Exactly(0)),
+        (capture::ACK_SENT, KernelFigure::Exactly(1)),
     ],
-    &[
-        ("keepalive_probes", AgentFigure::Exactly(3)),
-        ("deaths{keepalive}", ONE),
-        ("resets_sent{tcp_keepalive_timeout}", ONE),
-    ],
+    AFTER_THREE_PROBES,
 );
 
 /// A client that keepalive guards, and that must be a suspect before it dies, `seconds` after it was
@@ -72,8 +78,21 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         offset: 0,
         title: "idle, keepalive 5/3/3, peer gone",
         forms: EVERYWHERE,
-        client: THREE_PROBES,
-        server: QUIET,
+        // A link without carrier takes no RST, once that was noticed.
+        client: idle_death(
+            &[
+                ("TCPKeepAlive", KernelFigure::Exactly(3)),
+                ("TCPAbortOnTimeout", KernelFigure::Exactly(1)),
+                ("OutRsts", KernelFigure::Exactly(1)),
+                ("EstabResets", KernelFigure::Exactly(1)),
+                (capture::RST_SENT, KernelFigure::AtLeast(0)),
+            ],
+            AFTER_THREE_PROBES,
+        ),
+        server: SideExpectation {
+            kernel: &[(capture::RST_RECEIVED, KernelFigure::AtLeast(0))],
+            agent: &[],
+        },
         liveness: &suspected(5 + 3 * 3),
         trigger: |stage| unplug(stage, keepalive(5, 3, 3)),
     },
@@ -89,6 +108,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 ("TCPAbortOnTimeout", KernelFigure::Exactly(1)),
                 ("OutRsts", KernelFigure::Exactly(1)),
                 ("EstabResets", KernelFigure::Exactly(1)),
+                (capture::RST_SENT, KernelFigure::Exactly(1)),
             ],
             &[
                 ("keepalive_probes", ONE),
@@ -96,7 +116,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 ("resets_sent{tcp_keepalive_timeout}", ONE),
             ],
         ),
-        server: QUIET,
+        server: SILENT,
         liveness: &suspected(12),
         trigger: |stage| vanish(stage, keepalive(1, 11, 3).user_timeout(5)),
     },
@@ -113,6 +133,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 ("TCPAbortOnTimeout", KernelFigure::Exactly(1)),
                 ("OutRsts", KernelFigure::Exactly(1)),
                 ("EstabResets", KernelFigure::Exactly(1)),
+                (capture::RST_SENT, KernelFigure::Exactly(1)),
             ],
             &[
                 ("keepalive_probes", AgentFigure::Exactly(2)),
@@ -120,7 +141,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 ("resets_sent{tcp_keepalive_timeout}", ONE),
             ],
         ),
-        server: QUIET,
+        server: SILENT,
         liveness: &suspected(23),
         trigger: |stage| vanish(stage, keepalive(1, 11, 3).user_timeout(22)),
     },
@@ -137,6 +158,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 ("TCPAbortOnTimeout", KernelFigure::Exactly(1)),
                 ("OutRsts", KernelFigure::Exactly(1)),
                 ("EstabResets", KernelFigure::Exactly(1)),
+                (capture::RST_SENT, KernelFigure::Exactly(1)),
             ],
             &[
                 ("keepalive_probes", AgentFigure::Exactly(3)),
@@ -144,7 +166,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 ("resets_sent{tcp_keepalive_timeout}", ONE),
             ],
         ),
-        server: QUIET,
+        server: SILENT,
         liveness: &suspected(34),
         trigger: |stage| vanish(stage, keepalive(1, 11, 3).user_timeout(30)),
     },
@@ -154,7 +176,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         offset: 0,
         title: "idle, keepalive 1/4/3, own firewall drops the probes",
         forms: V4_ONLY,
-        client: THREE_PROBES,
+        client: CUT_OFF,
         server: QUIET,
         liveness: &suspected(1 + 4 * 3),
         trigger: |stage| {
@@ -169,7 +191,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         offset: 5,
         title: "idle, keepalive 1/4/3, own route is a blackhole",
         forms: V4_ONLY,
-        client: THREE_PROBES,
+        client: CUT_OFF,
         server: QUIET,
         liveness: &suspected(1 + 4 * 3),
         trigger: |stage| {

@@ -12,6 +12,7 @@ use crate::{
         end::End,
         open::{Timeouts, keepalive},
     },
+    observe::capture,
     scenario::{
         definition::{IPV4, IPV6, Scenario, V4_ONLY},
         stage::{SocketPair, Stage},
@@ -30,6 +31,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         client: SideExpectation {
             kernel: &[
                 ("OutRsts", KernelFigure::Exactly(1)),
+                (capture::RST_SENT, KernelFigure::Exactly(1)),
                 ("TCPAbortOnClose", KernelFigure::Exactly(1)),
                 ("TCPAbortOnData", KernelFigure::Exactly(0)),
             ],
@@ -51,6 +53,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         client: SideExpectation {
             kernel: &[
                 ("OutRsts", KernelFigure::Exactly(1)),
+                (capture::RST_SENT, KernelFigure::Exactly(1)),
                 ("TCPAbortOnData", KernelFigure::Exactly(1)),
                 ("TCPAbortOnClose", KernelFigure::Exactly(0)),
             ],
@@ -69,6 +72,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         client: SideExpectation {
             kernel: &[
                 ("OutRsts", KernelFigure::Exactly(1)),
+                (capture::RST_SENT, KernelFigure::Exactly(1)),
                 ("EstabResets", KernelFigure::Exactly(1)),
                 ("TCPAbortOnClose", KernelFigure::Exactly(0)),
                 ("TCPAbortOnData", KernelFigure::Exactly(0)),
@@ -90,11 +94,17 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "refused: nobody listens",
         forms: &[IPV4, IPV6],
         client: SideExpectation {
-            kernel: &[("AttemptFails", KernelFigure::Exactly(1))],
+            kernel: &[
+                ("AttemptFails", KernelFigure::Exactly(1)),
+                (capture::RST_RECEIVED, KernelFigure::Exactly(1)),
+            ],
             agent: &[("resets_received", ONE), ("deaths{refused}", ONE)],
         },
         server: SideExpectation {
-            kernel: &[("OutRsts", KernelFigure::Exactly(1))],
+            kernel: &[
+                ("OutRsts", KernelFigure::Exactly(1)),
+                (capture::RST_SENT, KernelFigure::Exactly(1)),
+            ],
             agent: &[],
         },
         liveness: &[],
@@ -110,6 +120,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             kernel: &[
                 ("TCPKeepAlive", KernelFigure::AtLeast(1)),
                 ("EstabResets", KernelFigure::Exactly(1)),
+                (capture::RST_RECEIVED, KernelFigure::Exactly(2)),
             ],
             agent: &[
                 ("keepalive_probes", AgentFigure::Kernel("TCPKeepAlive")),
@@ -117,11 +128,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 ("deaths{reset_received}", ONE),
             ],
         },
-        // One that the client does not get, and one that answers for no connection: its reason depends on
+        // One that the client's firewall swallows, and one that answers for no connection: its reason depends on
         // the kernel, and the totals tell that it was counted.
         server: SideExpectation {
             kernel: &[
                 ("OutRsts", KernelFigure::Exactly(2)),
+                (capture::RST_SENT, KernelFigure::Exactly(2)),
                 ("EstabResets", KernelFigure::Exactly(1)),
             ],
             agent: &[

@@ -11,6 +11,7 @@ use crate::{
         open::{Timeouts, keepalive},
         pair::Pair,
     },
+    observe::capture,
     scenario::{
         definition::{Scenario, V4_ONLY},
         stage::Stage,
@@ -183,6 +184,7 @@ const fn unsent(
                 ("TCPAbortOnTimeout", KernelFigure::Exactly(1)),
                 ("EstabResets", KernelFigure::Exactly(1)),
                 ("TCPTimeouts", KernelFigure::Exactly(0)),
+                (capture::DATA_SENT, KernelFigure::Exactly(0)),
             ],
             agent: &[("deaths{local_send_failure}", ONE)],
         },

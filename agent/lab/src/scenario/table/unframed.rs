@@ -5,10 +5,11 @@ use std::{thread, time::Duration};
 use crate::{
     Error,
     classify::{
-        expectations::{AgentFigure, GIVEN_UP, KernelFigure, QUIET, SideExpectation},
+        expectations::{AgentFigure, GIVEN_UP, KernelFigure, QUIET, SILENT, SideExpectation},
         liveness::{HEALTHY, IDLE_GUARDED, suspect},
     },
     net::{end::End, icmp::IcmpResponder, locked_socket::LockedSocket, open::Timeouts},
+    observe::capture,
     scenario::{
         definition::{IPV4, IPV6, Scenario, ScenarioForm, V4_ONLY},
         stage::Stage,
@@ -59,6 +60,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 ("TCPKeepAlive", KernelFigure::Exactly(3)),
                 ("TCPAbortOnTimeout", KernelFigure::Exactly(1)),
                 ("OutRsts", KernelFigure::Exactly(1)),
+                (capture::RST_SENT, KernelFigure::Exactly(1)),
                 ("EstabResets", KernelFigure::Exactly(1)),
             ],
             agent: &[
@@ -67,7 +69,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 ("resets_sent{tcp_keepalive_timeout}", ONE),
             ],
         },
-        server: QUIET,
+        server: SILENT,
         liveness: &[
             End::Client.may_be(suspect("keepalive")),
             End::Client.may_be(IDLE_GUARDED),
@@ -95,9 +97,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         offset: 0,
         title: "Fast Open child, its SYN-ACK answered by ICMP: host unreachable",
         forms: V4_ONLY,
-        client: QUIET,
+        client: SideExpectation {
+            kernel: &[(capture::UNREACHABLE_SENT, KernelFigure::Exactly(1))],
+            agent: &[],
+        },
         server: SideExpectation {
-            kernel: &[("AttemptFails", KernelFigure::Exactly(1))],
+            kernel: &[
+                ("AttemptFails", KernelFigure::Exactly(1)),
+                (capture::UNREACHABLE_RECEIVED, KernelFigure::Exactly(1)),
+            ],
             agent: &[("deaths{unreachable}", ONE)],
         },
         liveness: &[],

@@ -1,0 +1,233 @@
+//! What passes a host's cable, whatever its firewall does and its counters say: packets are taken behind the
+//! output's firewall and before the input's.
+
+use std::{
+    io::{self, Read as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::{Mutex, PoisonError},
+};
+
+use nix::{
+    libc::{
+        ARPHRD_ETHER, BPF_ABS, BPF_JEQ, BPF_JGT, BPF_JMP, BPF_K, BPF_LD, BPF_LEN, BPF_RET, BPF_W,
+        IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, SKF_AD_HATYPE, SKF_AD_OFF,
+    },
+    sys::socket::{setsockopt, sockopt::RcvBufForce},
+};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+
+use crate::{Error, observe::snmp::Counters};
+
+/// Segments with RST that left the host.
+pub const RST_SENT: &str = "captured RST sent";
+/// Segments with RST that reached the host.
+pub const RST_RECEIVED: &str = "captured RST received";
+/// Small segments with data that left the host.
+pub const DATA_SENT: &str = "captured data sent";
+/// Small segments with data that reached the host.
+pub const DATA_RECEIVED: &str = "captured data received";
+/// Segments with nothing but an ACK that left the host.
+pub const ACK_SENT: &str = "captured ACK sent";
+/// Segments with nothing but an ACK that reached the host.
+pub const ACK_RECEIVED: &str = "captured ACK received";
+/// ICMP messages that left the host and say that something is unreachable.
+pub const UNREACHABLE_SENT: &str = "captured unreachable sent";
+/// ICMP messages that reached the host and say that something is unreachable.
+pub const UNREACHABLE_RECEIVED: &str = "captured unreachable received";
+
+/// Segments with RST: those sent, those received.
+const RESETS: [&str; 2] = [RST_SENT, RST_RECEIVED];
+const DATA: [&str; 2] = [DATA_SENT, DATA_RECEIVED];
+const ACKS: [&str; 2] = [ACK_SENT, ACK_RECEIVED];
+const UNREACHABLE: [&str; 2] = [UNREACHABLE_SENT, UNREACHABLE_RECEIVED];
+
+/// ETH_P_ALL (include/uapi/linux/if_ether.h), in network order: with another type a packet socket does not
+/// see what is sent.
+const ETH_P_ALL: i32 = 0x0003_u16.to_be() as i32;
+/// Longer packets carry data in bulk, and fill a buffer.
+const LONGEST: u32 = 256;
+/// The type of the device that a packet passes.
+const HARDWARE_TYPE: u32 = (SKF_AD_OFF + SKF_AD_HATYPE).cast_unsigned();
+/// In bytes: thousands of packets between two readings.
+const BUFFER: usize = 8 << 20;
+
+/// Destination Unreachable (RFC 792).
+const ICMP_UNREACHABLE: u8 = 3;
+/// Destination Unreachable (RFC 4443).
+const ICMPV6_UNREACHABLE: u8 = 1;
+
+const FIN_SYN: u8 = 0x03;
+const RST: u8 = 0x04;
+
+/// A capture of a host's small packets.
+#[derive(Debug)]
+pub struct Capture {
+    tap: Socket,
+    own: IpAddr,
+    seen: Mutex<Counters>,
+}
+
+impl Capture {
+    /// Captures from now on, in the calling thread's network namespace, what passes the host with this address.
+    ///
+    /// # Errors
+    /// Without the right to packet sockets.
+    pub(crate) fn here(own: IpAddr) -> Result<Self, Error> {
+        Ok(Self {
+            tap: tap().map_err(|source| Error::needs_root("capture packets", source))?,
+            own,
+            seen: Mutex::default(),
+        })
+    }
+
+    /// What was captured so far, by the names above.
+    ///
+    /// # Errors
+    /// When the packets cannot be read.
+    pub(crate) fn counts(&self) -> Result<Counters, Error> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut packet = [0; LONGEST as usize];
+        loop {
+            match (&self.tap).read(&mut packet) {
+                Ok(length) => {
+                    if let Some(name) = name(&packet[..length], self.own) {
+                        seen.add(name, 1);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(seen.clone()),
+                Err(source) => return Err(Error::socket("read captured packets", source)),
+            }
+        }
+    }
+}
+
+/// Without the loopback device, which shows all twice.
+fn tap() -> io::Result<Socket> {
+    let tap = Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(ETH_P_ALL)))?;
+    tap.set_nonblocking(true)?;
+    setsockopt(&tap, RcvBufForce, &BUFFER)?;
+    tap.attach_filter(&[
+        instruction(BPF_LD | BPF_W | BPF_ABS, 0, 0, HARDWARE_TYPE),
+        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, ARPHRD_ETHER.into()),
+        instruction(BPF_LD | BPF_W | BPF_LEN, 0, 0, 0),
+        instruction(BPF_JMP | BPF_JGT | BPF_K, 1, 0, LONGEST),
+        instruction(BPF_RET | BPF_K, 0, 0, LONGEST),
+        instruction(BPF_RET | BPF_K, 0, 0, 0),
+    ])?;
+    Ok(tap)
+}
+
+/// Of classic BPF: an operation, how many instructions to jump over if it is true or false, and its operand.
+fn instruction(operation: u32, if_true: u8, if_false: u8, operand: u32) -> SockFilter {
+    let operation = u16::try_from(operation).unwrap_or(u16::MAX);
+    SockFilter::new(operation, if_true, if_false, operand)
+}
+
+/// By which name a packet is counted, if it is.
+fn name(packet: &[u8], own: IpAddr) -> Option<&'static str> {
+    let (source, protocol, payload) = match packet.first()? >> 4 {
+        4 => {
+            let header = usize::from(packet[0] & 0xf) * 4;
+            let source: [u8; 4] = packet.get(12..16)?.try_into().ok()?;
+            // Ethernet fills short frames up: the header has the length.
+            let length = usize::from(u16::from_be_bytes(packet.get(2..4)?.try_into().ok()?));
+            let payload = packet.get(header..length)?;
+            (IpAddr::from(Ipv4Addr::from(source)), packet[9], payload)
+        }
+        6 => {
+            let source: [u8; 16] = packet.get(8..24)?.try_into().ok()?;
+            let payload = packet.get(40..)?;
+            (IpAddr::from(Ipv6Addr::from(source)), packet[6], payload)
+        }
+        _ => return None,
+    };
+    let [sent, received] = match protocol.into() {
+        IPPROTO_TCP => of_segment(payload)?,
+        IPPROTO_ICMP if payload.first()? == &ICMP_UNREACHABLE => UNREACHABLE,
+        IPPROTO_ICMPV6 if payload.first()? == &ICMPV6_UNREACHABLE => UNREACHABLE,
+        _ => return None,
+    };
+    Some(if source == own { sent } else { received })
+}
+
+fn of_segment(segment: &[u8]) -> Option<[&'static str; 2]> {
+    let header = usize::from(segment.get(12)? >> 4) * 4;
+    let flags = segment.get(13)?;
+    if flags & RST != 0 {
+        Some(RESETS)
+    } else if flags & FIN_SYN != 0 {
+        None
+    } else if segment.len() > header {
+        Some(DATA)
+    } else {
+        Some(ACKS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENT: [u8; 4] = [192, 0, 2, 1];
+    const SERVER: [u8; 4] = [192, 0, 2, 2];
+
+    fn v4(from: [u8; 4], protocol: u8, payload: &[u8]) -> Vec<u8> {
+        let length = 20 + u8::try_from(payload.len()).unwrap();
+        let mut packet = vec![0x45, 0, 0, length, 0, 0, 0, 0, 64, protocol, 0, 0];
+        packet.extend(from);
+        packet.extend(if from == CLIENT { SERVER } else { CLIENT });
+        packet.extend(payload);
+        packet
+    }
+
+    fn segment(flags: u8, data: &[u8]) -> Vec<u8> {
+        let mut segment = vec![0; 20];
+        segment[12] = 5 << 4;
+        segment[13] = flags;
+        segment.extend(data);
+        segment
+    }
+
+    #[test]
+    fn counts_by_kind_and_direction() {
+        let own = IpAddr::from(CLIENT);
+        for (packet, expected) in [
+            (v4(CLIENT, 6, &segment(0x14, b"")), Some(RST_SENT)),
+            (v4(SERVER, 6, &segment(0x04, b"")), Some(RST_RECEIVED)),
+            (v4(CLIENT, 6, &segment(0x10, b"")), Some(ACK_SENT)),
+            (v4(SERVER, 6, &segment(0x18, b"x")), Some(DATA_RECEIVED)),
+            (v4(CLIENT, 6, &segment(0x12, b"")), None),
+            (v4(CLIENT, 6, &segment(0x11, b"x")), None),
+            (v4(SERVER, 1, &[3, 1, 0, 0]), Some(UNREACHABLE_RECEIVED)),
+            (v4(SERVER, 1, &[8, 0, 0, 0]), None),
+            (v4(CLIENT, 17, b"datagram"), None),
+        ] {
+            assert_eq!(name(&packet, own), expected, "{packet:?}");
+        }
+    }
+
+    #[test]
+    fn a_short_frame_is_filled_up_and_has_no_data_for_that() {
+        let mut packet = v4(CLIENT, 6, &segment(0x10, b""));
+        packet.extend([0; 6]);
+        assert_eq!(name(&packet, CLIENT.into()), Some(ACK_SENT));
+    }
+
+    #[test]
+    fn reads_ipv6() {
+        let own = Ipv6Addr::LOCALHOST;
+        let mut packet = vec![0x60, 0, 0, 0, 0, 20, 6, 64];
+        packet.extend(own.octets());
+        packet.extend(Ipv6Addr::UNSPECIFIED.octets());
+        packet.extend(segment(0x04, b""));
+        assert_eq!(name(&packet, own.into()), Some(RST_SENT));
+    }
+
+    #[test]
+    fn a_cut_packet_counts_nothing() {
+        let packet = v4(CLIENT, 6, &segment(0x04, b""));
+        for length in 0..packet.len() {
+            assert_eq!(name(&packet[..length], CLIENT.into()), None, "{length}");
+        }
+    }
+}
