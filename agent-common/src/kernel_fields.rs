@@ -39,6 +39,9 @@ macro_rules! kernel_fields {
                     err: u32 = Required("sk_err");
                     /// What ICMP said while the socket was in use, an errno; 0 if nothing, or once read.
                     err_soft: u32 = Required("sk_err_soft");
+                    /// Messages that wait for the application; the last one's sk_buff.
+                    error_queue: u64 = Optional("sk_error_queue.prev");
+                    error_queue_len: u32 = Optional("sk_error_queue.qlen");
                     shutdown: u8 = Required("sk_shutdown");
                     uid: u32 = Required("sk_uid");
                     /// A child inherits its listener's.
@@ -139,6 +142,13 @@ macro_rules! kernel_fields {
                     /// Pointer to net_device.
                     skb_dev: u64 = Required("dev");
                     skb_refdst: u64 = Required("_skb_refdst");
+                    /// In an error queue, a sock_exterr_skb.
+                    skb_cb: Embedded = Required("cb");
+                }
+                sock_exterr_skb {
+                    /// An errno.
+                    queued_errno: u32 = Optional("ee.ee_errno");
+                    queued_origin: u8 = Optional("ee.ee_origin");
                 }
                 net_device {
                     /// Pointer to net.

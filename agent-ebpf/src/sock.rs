@@ -17,6 +17,9 @@ pub const AF_INET6: u16 = 10;
 pub const SHUTDOWN_MASK: u8 = 3;
 /// RCV_SHUTDOWN (include/net/sock.h): nothing will be read any more.
 pub const RCV_SHUTDOWN: u8 = 1;
+/// SO_EE_ORIGIN_ICMP and SO_EE_ORIGIN_ICMP6 (include/uapi/linux/errqueue.h).
+const ORIGIN_ICMP: u8 = 2;
+const ORIGIN_ICMP6: u8 = 3;
 /// IPPROTO_TCP.
 const IPPROTO_TCP: u16 = 6;
 
@@ -53,6 +56,19 @@ impl Sock {
     #[inline(always)]
     pub fn is_tcp(self) -> bool {
         self.get(fields::protocol()) == Some(IPPROTO_TCP)
+    }
+
+    /// The errno of the last ICMP message in its error queue. `tcp_v4_err` puts one there in SYN_SENT (5.15), and
+    /// only the application that reads the queue takes it out; `tcp_v6_err` does so with IPV6_RECVERR alone.
+    #[inline(always)]
+    pub fn queued_icmp_error(self) -> Option<u32> {
+        if self.get(fields::error_queue_len())? == 0 {
+            return None;
+        }
+        let queued = fields::skb_cb().of(self.get(fields::error_queue())?);
+        let origin = read(queued, fields::queued_origin())?;
+        let is_icmp = origin == ORIGIN_ICMP || origin == ORIGIN_ICMP6;
+        is_icmp.then(|| read(queued, fields::queued_errno()))?
     }
 
     /// SOCK_DEAD: closed by its application.

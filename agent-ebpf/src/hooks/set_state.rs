@@ -162,11 +162,14 @@ fn by_icmp(error: u32) -> Ending {
 }
 
 /// What it means that a process closes or disconnects a socket in SYN_SENT. ICMP that came while the
-/// process used the socket has left its error for later. Without that, and without a SYN that had to be
-/// sent again, nothing was wrong with the peer.
+/// process used the socket has left its error for later; SO_ERROR takes it, not what waits in the error
+/// queue. Without that, and without a SYN that had to be sent again, nothing was wrong with the peer.
 #[inline(always)]
 fn abandoned(sock: Sock) -> Option<Option<Ending>> {
-    let error = sock.get(fields::err_soft())?;
+    let mut error = sock.get(fields::err_soft())?;
+    if error == 0 {
+        error = sock.queued_icmp_error().unwrap_or(0);
+    }
     if error != 0 {
         return Some(Some(by_icmp(error)));
     }
