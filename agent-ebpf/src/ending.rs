@@ -57,12 +57,12 @@ pub fn of_timer(context: &mut TimerContext, sock: Sock) -> Option<Ending> {
 }
 
 /// What `tcp_write_err` gave up for, where no timer's run was seen around it: ICMP handling
-/// (`tcp_ld_RTO_revert`) and a timer deferred to `tcp_release_cb` reach it too. By what is still outstanding:
-/// the queue itself is purged before the state changes.
+/// (`tcp_ld_RTO_revert`) and a timer deferred to `tcp_release_cb` reach it too. By `sk_err` and what is still
+/// outstanding: the queue itself is purged before the state changes.
 #[inline(always)]
-pub fn of_outstanding(sock: Sock, old: u8, dead: bool) -> Option<Option<Ending>> {
+pub fn of_outstanding(sock: Sock, error: u32, old: u8, dead: bool) -> Option<Option<Ending>> {
     let soft = sock.get(fields::err_soft())?;
-    if sock.get(fields::err())? != if soft != 0 { soft } else { ETIMEDOUT } {
+    if error != if soft != 0 { soft } else { ETIMEDOUT } {
         return Some(None);
     }
     let next = sock.get(fields::snd_nxt())?;

@@ -99,9 +99,10 @@ fn outside(current: &mut TimerContext, sock: Sock, old: u8) -> Option<()> {
     }
     current.closing = sock.0;
     current.closing_state = old;
-    if let Some(ending) = outside_timers(sock, old)? {
+    let error = sock.get(fields::err())?;
+    if let Some(ending) = outside_timers(sock, error, old)? {
         current.ending = ending as u8;
-    } else if let Some(ending) = inferred(sock, old)? {
+    } else if let Some(ending) = inferred(sock, error, old)? {
         current.ending = ending as u8;
         current.inferred = 1;
     }
@@ -111,8 +112,7 @@ fn outside(current: &mut TimerContext, sock: Sock, old: u8) -> Option<()> {
 /// What a change to CLOSE means outside every timer context, and without a reset received.
 /// None where a reset of ours may follow, which shows it: `__tcp_close` has set `sk_shutdown` before.
 #[inline(always)]
-fn outside_timers(sock: Sock, old: u8) -> Option<Option<Ending>> {
-    let error = sock.get(fields::err())?;
+fn outside_timers(sock: Sock, error: u32, old: u8) -> Option<Option<Ending>> {
     if error == 0 {
         return if old == state::SYN_SENT {
             abandoned(sock)
@@ -135,12 +135,12 @@ fn outside_timers(sock: Sock, old: u8) -> Option<Option<Ending>> {
 /// What a change to CLOSE with an error means around which nothing was seen, as far as the socket's fields
 /// tell.
 #[inline(always)]
-fn inferred(sock: Sock, old: u8) -> Option<Option<Ending>> {
-    if sock.get(fields::err())? == 0 {
+fn inferred(sock: Sock, error: u32, old: u8) -> Option<Option<Ending>> {
+    if error == 0 {
         return Some(None);
     }
     let dead = sock.is_dead()?;
-    if let Some(ending) = ending::of_outstanding(sock, old, dead)? {
+    if let Some(ending) = ending::of_outstanding(sock, error, old, dead)? {
         return Some(Some(ending));
     }
     let is_live = old == state::ESTABLISHED
