@@ -34,26 +34,28 @@ pub fn of_timer(context: &mut TimerContext, sock: Sock) -> Option<Ending> {
     if context.dead {
         return Some(Ending::Orphan);
     }
-    Some(match context.state {
-        state::SYN_SENT => Ending::Connect,
-        state::SYN_RECV => Ending::Accept,
-        // tcp_write_wakeup() sends data into an open window: nothing to be probed.
-        _ if context.pending == icsk_pending::PROBE0 && sock.get(fields::snd_wnd())? != 0 => {
-            if user_timeout {
-                Ending::LocalSendUserTimeout
-            } else {
-                Ending::LocalSend
-            }
-        }
-        _ => match (context.pending, user_timeout) {
-            (icsk_pending::PROBE0, false) => Ending::WindowProbe,
-            (icsk_pending::PROBE0, true) => Ending::WindowProbeUserTimeout,
-            (icsk_pending::RETRANS, false) => Ending::Retransmission,
-            (icsk_pending::RETRANS, true) => Ending::RetransmissionUserTimeout,
-            _ if context.kind == timer_kind::RETRANSMIT => Ending::Retransmission,
-            _ => Ending::Timer,
-        },
+    let is_open = sock.get(fields::snd_wnd())? != 0;
+    Some(match (context.state, context.pending, user_timeout) {
+        (state::SYN_SENT, ..) => Ending::Connect,
+        (state::SYN_RECV, ..) => Ending::Accept,
+        (_, icsk_pending::PROBE0, _) => of_probes(is_open, user_timeout),
+        (_, icsk_pending::RETRANS, true) => Ending::RetransmissionUserTimeout,
+        (_, icsk_pending::RETRANS, false) => Ending::Retransmission,
+        _ if context.kind == timer_kind::RETRANSMIT => Ending::Retransmission,
+        _ => Ending::Timer,
     })
+}
+
+/// What the zero-window probe timer gave up for: `tcp_write_wakeup` sends data into an open window, where
+/// nothing is to be probed.
+#[inline(always)]
+fn of_probes(is_open: bool, user_timeout: bool) -> Ending {
+    match (is_open, user_timeout) {
+        (true, true) => Ending::LocalSendUserTimeout,
+        (true, false) => Ending::LocalSend,
+        (false, true) => Ending::WindowProbeUserTimeout,
+        (false, false) => Ending::WindowProbe,
+    }
 }
 
 /// What `tcp_write_err` gave up for, where no timer's run was seen around it: ICMP handling
@@ -81,12 +83,10 @@ pub fn of_outstanding(sock: Sock, error: u32, old: u8, dead: bool) -> Option<Opt
         return Some(None);
     }
     let is_open = sock.get(fields::snd_wnd())? != 0;
-    Some(Some(match (dead, is_open, user_timeout) {
-        (true, ..) => Ending::Orphan,
-        (false, true, true) => Ending::LocalSendUserTimeout,
-        (false, true, false) => Ending::LocalSend,
-        (false, false, true) => Ending::WindowProbeUserTimeout,
-        (false, false, false) => Ending::WindowProbe,
+    Some(Some(if dead {
+        Ending::Orphan
+    } else {
+        of_probes(is_open, user_timeout)
     }))
 }
 
