@@ -3,14 +3,22 @@
 
 use std::{collections::BTreeMap, fs};
 
-use crate::Error;
+use crate::{Error, net::pair::Family};
 
 /// Files, and the groups of counters in them.
 const GROUPS: [(&str, &str); 3] = [("snmp", "Tcp"), ("netstat", "TcpExt"), ("snmp", "Icmp")];
 
-/// ICMP messages received that say that something is unreachable; of its group this one alone is kept, since
-/// others have names that TCP has too.
-pub(crate) const ICMP_ERRORS: &str = "InDestUnreachs";
+/// Of its group this one alone is kept, since others have names that TCP has too.
+const ICMP_ERRORS: &str = "InDestUnreachs";
+const ICMP6_ERRORS: &str = "Icmp6InDestUnreachs";
+
+/// The counter of ICMP messages received that say that something is unreachable.
+pub(crate) const fn icmp_errors(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 | Family::Mapped => ICMP_ERRORS,
+        Family::Ipv6 => ICMP6_ERRORS,
+    }
+}
 
 /// Counters by the kernel's name, without their group: `OutRsts`, `TCPKeepAlive`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +39,12 @@ impl Counters {
             let read = parse(&text, group).map_err(|why| Error::Format { what: path, why })?;
             let own = |(name, _): &(String, u64)| group != "Icmp" || name == ICMP_ERRORS;
             counters.0.extend(read.into_iter().filter(own));
+        }
+        // Absent where the kernel has no IPv6.
+        let text = fs::read_to_string("/proc/thread-self/net/snmp6").unwrap_or_default();
+        let icmp6 = text.lines().find_map(|line| line.strip_prefix(ICMP6_ERRORS));
+        if let Some(count) = icmp6.and_then(|count| count.trim().parse().ok()) {
+            counters.0.insert(ICMP6_ERRORS.to_owned(), count);
         }
         Ok(counters)
     }

@@ -1,5 +1,13 @@
 //! Connects that the network refuses, and those that their application gives up.
 
+use std::{io, os::fd::AsFd as _};
+
+use nix::{
+    libc::{ECONNREFUSED, EHOSTUNREACH},
+    poll::{PollFd, PollFlags, poll},
+};
+use socket2::Socket;
+
 use crate::{
     Error,
     classify::{
@@ -7,7 +15,7 @@ use crate::{
         liveness::{EMBRYONIC, LivenessRule},
     },
     net::{end::End, open::Timeouts, pair::Pair},
-    observe::{capture, snmp::ICMP_ERRORS},
+    observe::{capture, snmp::icmp_errors},
     scenario::{
         definition::{IPV4, IPV6, Scenario, ScenarioForm, V4_ONLY},
         stage::Stage,
@@ -28,6 +36,17 @@ const ICMP_SENT: SideExpectation = SideExpectation {
 /// A client that another host tells by ICMP that there is no way.
 const UNREACHABLE: SideExpectation = SideExpectation {
     kernel: &[FAILED, ICMP_RECEIVED],
+    agent: &[("deaths{unreachable}", AgentFigure::Exactly(1))],
+};
+
+/// Clients that ICMP tells while connect() runs: the kernel only notes it, and goes on, unless the SYN is sent
+/// again, or connect() had returned already.
+const REFUSED_EARLY: SideExpectation = SideExpectation {
+    kernel: &[ICMP_RECEIVED],
+    agent: &[("deaths{refused}", AgentFigure::Exactly(1))],
+};
+const UNREACHABLE_EARLY: SideExpectation = SideExpectation {
+    kernel: &[ICMP_RECEIVED],
     agent: &[("deaths{unreachable}", AgentFigure::Exactly(1))],
 };
 
@@ -107,21 +126,58 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         liveness: &[End::Client.is(EMBRYONIC)],
         trigger: given_up,
     },
-    Scenario {
-        number: 38,
-        variant: "",
-        offset: 0,
-        title: "SYN answered by ICMP: port unreachable, while connect() runs; then closed",
-        forms: V4_ONLY,
-        client: SideExpectation {
-            kernel: &[ICMP_RECEIVED],
-            agent: &[("deaths{refused}", AgentFigure::Exactly(1))],
-        },
-        server: ICMP_SENT,
-        liveness: BRIEFLY,
-        trigger: closed_after_icmp,
-    },
+    told_while_connecting(
+        "",
+        0,
+        "SYN answered by ICMP: port unreachable, while connect() runs; then closed",
+        BOTH,
+        REFUSED_EARLY,
+        |stage| closed(stage, told(stage, Pair::unreachable_port)?),
+    ),
+    told_while_connecting(
+        "so-error",
+        2,
+        "the same, SO_ERROR read before the close",
+        V4_ONLY,
+        REFUSED_EARLY,
+        |stage| read_and_closed(stage, Pair::unreachable_port, ECONNREFUSED),
+    ),
+    told_while_connecting(
+        "so-error-ipv6",
+        3,
+        "the same over IPv6, whose kernel code keeps nothing else: no death is seen",
+        &[IPV6],
+        QUIET,
+        |stage| read_and_closed(stage, Pair::unreachable_port, ECONNREFUSED),
+    ),
+    told_while_connecting(
+        "poll",
+        4,
+        "SYN answered by ICMP: port unreachable, while connect() runs; poll(), SO_ERROR, close",
+        V4_ONLY,
+        REFUSED_EARLY,
+        |stage| polled_and_closed(stage, Pair::unreachable_port, ECONNREFUSED),
+    ),
+    told_while_connecting(
+        "unreachable",
+        6,
+        "SYN answered by ICMP: host unreachable, while connect() runs; then closed",
+        BOTH,
+        UNREACHABLE_EARLY,
+        |stage| closed(stage, told(stage, Pair::unreachable_server)?),
+    ),
+    told_while_connecting(
+        "unreachable-poll",
+        8,
+        "SYN answered by ICMP: host unreachable, while connect() runs; poll(), SO_ERROR, close",
+        V4_ONLY,
+        UNREACHABLE_EARLY,
+        |stage| polled_and_closed(stage, Pair::unreachable_server, EHOSTUNREACH),
+    ),
 ];
+
+/// Less than until the SYN is sent again.
+const POLL_MS: u8 = 200;
 
 fn fails(stage: &Stage, cut: fn(&Pair) -> Result<(), Error>) -> Result<(), Error> {
     cut(&stage.pair)?;
@@ -129,13 +185,74 @@ fn fails(stage: &Stage, cut: fn(&Pair) -> Result<(), Error>) -> Result<(), Error
     stage.client_counts("AttemptFails", 1).map(drop)
 }
 
+const fn told_while_connecting(
+    variant: &'static str,
+    offset: u16,
+    title: &'static str,
+    forms: &'static [ScenarioForm],
+    client: SideExpectation,
+    trigger: fn(&Stage) -> Result<(), Error>,
+) -> Scenario {
+    Scenario {
+        number: 38,
+        variant,
+        offset,
+        title,
+        forms,
+        client,
+        server: ICMP_SENT,
+        liveness: BRIEFLY,
+        trigger,
+    }
+}
+
 /// The ICMP error comes while the process still owns the socket, and waits in `sk_err_soft`.
-fn closed_after_icmp(stage: &Stage) -> Result<(), Error> {
-    stage.pair.unreachable_port()?;
+fn told(stage: &Stage, cut: fn(&Pair) -> Result<(), Error>) -> Result<Socket, Error> {
+    cut(&stage.pair)?;
     let client = stage.send_syn(Timeouts::default())?;
-    stage.client_counts(ICMP_ERRORS, 1)?;
+    stage.client_counts(icmp_errors(stage.family()), 1)?;
+    Ok(client)
+}
+
+fn closed(stage: &Stage, client: Socket) -> Result<(), Error> {
     drop(client);
     stage.gone(End::Client)
+}
+
+fn read_and_closed(
+    stage: &Stage,
+    cut: fn(&Pair) -> Result<(), Error>,
+    errno: i32,
+) -> Result<(), Error> {
+    let client = told(stage, cut)?;
+    reads_error(&client, errno)?;
+    closed(stage, client)
+}
+
+fn polled_and_closed(
+    stage: &Stage,
+    cut: fn(&Pair) -> Result<(), Error>,
+    errno: i32,
+) -> Result<(), Error> {
+    let client = told(stage, cut)?;
+    let mut polled = [PollFd::new(client.as_fd(), PollFlags::POLLOUT)];
+    let ready = poll(&mut polled, POLL_MS).map_err(|errno| Error::socket("poll", errno.into()))?;
+    if ready == 0 {
+        let why = "the kernel does not tell poll() of ICMP while connect() runs (before 5.15)";
+        return Err(Error::Unsupported(why.to_owned()));
+    }
+    reads_error(&client, errno)?;
+    closed(stage, client)
+}
+
+/// SO_ERROR: what the application learns, and the kernel forgets.
+fn reads_error(client: &Socket, errno: i32) -> Result<(), Error> {
+    let failed = |source| Error::socket("read the error of a connect from SO_ERROR", source);
+    let error = client.take_error().map_err(failed)?;
+    if error.as_ref().and_then(io::Error::raw_os_error) == Some(errno) {
+        return Ok(());
+    }
+    Err(failed(error.unwrap_or_else(|| io::Error::other("there is none"))))
 }
 
 fn given_up(stage: &Stage) -> Result<(), Error> {
