@@ -175,15 +175,28 @@ pub fn recover_missed_close(context: &mut TimerContext) -> Option<()> {
     {
         return Some(());
     }
+    let state = context.state;
+    end_missed(context, sock, state, |context| note_ending(context, sock))
+}
+
+/// Counts and reports the end of a socket whose change to CLOSE was missed, as `note` says. What the
+/// interrupted program has noted is still to be read by it.
+#[inline(always)]
+pub fn end_missed(
+    context: &mut TimerContext,
+    sock: Sock,
+    state: u8,
+    note: impl FnOnce(&mut TimerContext) -> Option<()>,
+) -> Option<()> {
     maps::close(sock.0);
-    // What the interrupted program has noted is still to be read by it.
     let interrupted = [
         context.ending,
         context.uncounted_timeout,
         context.uncounted_reset,
         context.inferred,
     ];
-    let ended = note_ending(context, sock).and_then(|()| end(sock, context.state));
+    clear_ending(context);
+    let ended = note(context).and_then(|()| end(sock, state));
     [
         context.ending,
         context.uncounted_timeout,

@@ -5,6 +5,7 @@
 
 mod active_reset;
 mod destroy;
+mod error_report;
 mod keepalive_timer;
 mod probe;
 mod reply_reset;

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Values of `sk_err` (include/uapi/asm-generic/errno.h).
-const ECONNABORTED: u32 = 103;
+pub const ECONNABORTED: u32 = 103;
 const ECONNREFUSED: u32 = 111;
 
 #[inline(always)]
@@ -153,7 +153,7 @@ fn inferred(sock: Sock, error: u32, old: u8) -> Option<Option<Ending>> {
 
 /// What ICMP said of a connect: tcp_v4_err() and tcp_v6_err() make an errno of it.
 #[inline(always)]
-fn by_icmp(error: u32) -> Ending {
+pub fn by_icmp(error: u32) -> Ending {
     if error == ECONNREFUSED {
         Ending::RefusedByIcmp
     } else {

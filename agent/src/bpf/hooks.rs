@@ -38,6 +38,8 @@ pub enum Role {
     ResetsReceived,
     /// Tells deaths.
     States,
+    /// Tells deaths by ICMP that [`Self::States`] missed.
+    Errors,
     /// Forgets sockets at their end.
     Destroy,
     /// Counts timeouts of SYN-ACKs, and tells when a handshake was given up.
@@ -53,6 +55,7 @@ impl Role {
                 | Self::ReplyResets
                 | Self::ResetsReceived
                 | Self::States
+                | Self::Errors
                 | Self::Destroy
         )
     }
@@ -99,7 +102,7 @@ const _: () = assert!(HOOKS.len() <= halfopen_core::metrics::MOST_HOOKS);
 
 /// All hooks, in the order in which they are attached: what counts probes and retransmissions
 /// decides how the timers can be framed.
-pub const HOOKS: [Hook; 10] = [
+pub const HOOKS: [Hook; 11] = [
     Hook {
         name: "tcp_xmit_probe_skb",
         purpose: "keepalive and window probes",
@@ -258,6 +261,16 @@ pub const HOOKS: [Hook; 10] = [
             way(Tracepoint, &[("tp_set_state", "inet_sock_set_state")]),
             way(Fentry, &[("fentry_set_state", "tcp_set_state")]),
             way(Kprobe, &[("kprobe_set_state", "tcp_set_state")]),
+        ],
+    },
+    Hook {
+        name: "inet_sk_error_report",
+        purpose: "connects that ICMP ended, where their change of state was missed",
+        role: Role::Errors,
+        ways: &[
+            way(Tracepoint, &[("tp_error_report", "inet_sk_error_report")]),
+            way(Fentry, &[("fentry_error_report", "sk_error_report")]),
+            way(Kprobe, &[("kprobe_error_report", "sk_error_report")]),
         ],
     },
     Hook {
