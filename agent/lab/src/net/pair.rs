@@ -290,6 +290,16 @@ impl Pair {
         self.server.nft(&rules)
     }
 
+    /// Each host's own firewall swallows what sockets send that have set [`MARK`], IPv4 alone.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub(crate) fn keep_marked_back(&self) -> Result<(), Error> {
+        let rules = filter("output", NO_MARKED);
+        self.client.nft(&rules)?;
+        self.server.nft(&rules)
+    }
+
     /// The client's firewall lets everything pass again.
     ///
     /// # Errors

@@ -42,7 +42,9 @@ impl Counters {
         }
         // Absent where the kernel has no IPv6.
         let text = fs::read_to_string("/proc/thread-self/net/snmp6").unwrap_or_default();
-        let icmp6 = text.lines().find_map(|line| line.strip_prefix(ICMP6_ERRORS));
+        let icmp6 = text
+            .lines()
+            .find_map(|line| line.strip_prefix(ICMP6_ERRORS));
         if let Some(count) = icmp6.and_then(|count| count.trim().parse().ok()) {
             counters.0.insert(ICMP6_ERRORS.to_owned(), count);
         }

@@ -28,7 +28,7 @@ fn failed(what: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::socket(what, source)
 }
 
-/// From now on nothing of this end reaches the peer.
+/// From now on nothing of this end reaches the peer, or leaves its host.
 fn silence(socket: &Socket) -> Result<(), Error> {
     socket
         .set_tos_v4(MARK)

@@ -28,6 +28,8 @@ pub(super) enum Action {
     Keepalive(Timeouts),
     /// A byte written into silence.
     SendUnacked(Timeouts),
+    /// A byte that its own host's firewall keeps back.
+    SendKeptBack,
     /// Written to until the window is closed, then silence.
     ZeroWindow,
     /// A byte written into silence, and closed.
@@ -48,6 +50,8 @@ pub(super) enum Action {
     SynTimeout,
     /// A SYN that nobody answers; closed once it was sent again.
     AbandonConnect,
+    /// A SYN that ICMP answers: host unreachable.
+    Unreachable,
     /// A SYN from a socket that is closed at once, and whose SYN-ACK is dropped.
     SynAckTimeout,
     /// A SYN to a port where nobody listens.

@@ -57,11 +57,11 @@ const fn unacknowledged(death: ExpectedDeath) -> EndExpectation {
 /// Few enough probes to be quick, and an idle time that is the shortest there is.
 const PROBES: u64 = 2;
 
-pub(super) const CASES: [StressCase; 16] = [
+pub(super) const CASES: [StressCase; 18] = [
     StressCase {
         name: "keepalive",
         title: "idle, keepalive 1/1/2, peer silent",
-        share: 100,
+        share: 80,
         family: Family::Ipv4,
         sysctls: &[],
         ends: DyingEnd::Either,
@@ -132,6 +132,26 @@ pub(super) const CASES: [StressCase; 16] = [
             death: Some(ExpectedDeath::new("window_probe", "zero_window")),
             kernel: &[
                 ("TCPWinProbe", KernelFigure::AtLeast(2)),
+                ("TCPAbortOnTimeout", ONE),
+                ("EstabResets", ONE),
+            ],
+            agent: &[],
+        },
+        other: QUIET,
+    },
+    StressCase {
+        name: "local-send-failure",
+        title: "data that our own firewall drops, tcp_retries2 = 4",
+        share: 30,
+        family: Family::Ipv4,
+        sysctls: &[("ipv4/tcp_retries2", "4")],
+        ends: DyingEnd::Either,
+        act: Action::SendKeptBack,
+        dying: EndExpectation {
+            death: Some(ExpectedDeath::new("local_send_failure", "local_send")),
+            // Nothing is sent: neither a probe nor a retransmission.
+            kernel: &[
+                ("TCPTimeouts", KernelFigure::Exactly(0)),
                 ("TCPAbortOnTimeout", ONE),
                 ("EstabResets", ONE),
             ],
@@ -273,6 +293,22 @@ pub(super) const CASES: [StressCase; 16] = [
         },
     },
     StressCase {
+        name: "unreachable",
+        title: "SYN answered by ICMP: host unreachable",
+        share: 30,
+        family: Family::Ipv4,
+        // Each SYN is answered, however many there are in a second.
+        sysctls: &[("ipv4/icmp_ratemask", "0")],
+        ends: DyingEnd::Connecting,
+        act: Action::Unreachable,
+        dying: EndExpectation {
+            death: Some(ExpectedDeath::new("unreachable", "handshake")),
+            kernel: &[("AttemptFails", ONE)],
+            agent: &[],
+        },
+        other: QUIET,
+    },
+    StressCase {
         name: "connect-abandoned",
         title: "SYN into silence, closed after a timeout",
         share: 30,
@@ -305,7 +341,7 @@ pub(super) const CASES: [StressCase; 16] = [
     StressCase {
         name: "orderly",
         title: "closed in good order: no death at all",
-        share: 80,
+        share: 40,
         family: Family::Ipv6,
         sysctls: &[],
         ends: DyingEnd::Either,
@@ -342,11 +378,13 @@ mod tests {
                 "connect_abandoned",
                 "connect_timeout",
                 "keepalive",
+                "local_send_failure",
                 "orphan",
                 "refused",
                 "reset_received",
                 "reset_sent",
                 "retransmission",
+                "unreachable",
                 "user_timeout",
                 "window_probe",
             ]

@@ -84,7 +84,7 @@ impl Fixture {
         }
         if !matches!(
             case.act,
-            Action::Refused | Action::SynTimeout | Action::AbandonConnect
+            Action::Refused | Action::SynTimeout | Action::AbandonConnect | Action::Unreachable
         ) {
             let (at, is_small) = (fixture.server(), fixture.is_small());
             let listener = fixture
@@ -96,6 +96,8 @@ impl Fixture {
         }
         match case.act {
             Action::SynTimeout | Action::AbandonConnect => fixture.pair.drop_at_server()?,
+            Action::Unreachable => fixture.pair.unreachable_server()?,
+            Action::SendKeptBack => fixture.pair.keep_marked_back()?,
             Action::SynAckTimeout => fixture.pair.drop_inbound_at_client()?,
             Action::Keepalive(_) | Action::SendUnacked(_) | Action::ZeroWindow | Action::Orphan => {
                 fixture.pair.drop_marked()?;

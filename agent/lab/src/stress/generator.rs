@@ -69,7 +69,9 @@ impl Fixture {
             })
             .collect();
         let kept = match self.case.act {
-            Action::SynTimeout | Action::AbandonConnect => self.send_syn(&ports)?,
+            Action::SynTimeout | Action::AbandonConnect | Action::Unreachable => {
+                self.send_syn(&ports)?
+            }
             Action::SynAckTimeout => {
                 // Nothing follows the SYN.
                 drop(self.send_syn(&ports)?);
@@ -148,6 +150,11 @@ impl Fixture {
                     Action::SendUnacked(timeouts) => {
                         open.iter()
                             .try_for_each(|both| actions::send_unacked(both, timeouts))?;
+                    }
+                    Action::SendKeptBack => {
+                        open.iter().try_for_each(|both| {
+                            actions::send_unacked(both, Timeouts::default())
+                        })?;
                     }
                     Action::ZeroWindow => actions::close_window(&open)?,
                     Action::SendAfterShutdown => {

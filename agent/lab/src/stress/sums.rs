@@ -54,7 +54,7 @@ fn moved(cause: &str, path: &str, end: End) -> &'static [&'static str] {
         ("reset_sent" | "reset_received" | "administrative", _) => &["EstabResets"],
         ("orphan", _) => &["TCPAbortOnTimeout"],
         ("connect_timeout", End::Client) => &["TCPAbortOnTimeout", "AttemptFails"],
-        ("refused", _) => &["AttemptFails"],
+        ("refused" | "unreachable", _) => &["AttemptFails"],
         // Neither a request socket's end nor a connect that is given up moves any.
         _ => &[],
     }

@@ -252,7 +252,9 @@ fn reads_error(client: &Socket, errno: i32) -> Result<(), Error> {
     if error.as_ref().and_then(io::Error::raw_os_error) == Some(errno) {
         return Ok(());
     }
-    Err(failed(error.unwrap_or_else(|| io::Error::other("there is none"))))
+    Err(failed(
+        error.unwrap_or_else(|| io::Error::other("there is none")),
+    ))
 }
 
 fn given_up(stage: &Stage) -> Result<(), Error> {
