@@ -86,7 +86,9 @@ fn closed(sock: Sock, reason: u32) -> Option<()> {
     context.undecided = 0;
     context.closing = 0;
     record::ended(sock, &touched, End::new(ending), before);
+    // In FIN_WAIT2 the client's kernel has the FIN: mostly its application answers it.
     if is_data
+        && before == state::FIN_WAIT1
         && let Some(start) = maps::start(sock.0)
         && let Some(idle) = event_record::idle_before_close_ns(start)
     {

@@ -58,7 +58,7 @@ pub const IDLE_BEFORE_CLOSE: Metric<Snapshot> = Metric {
     kind: Kind::Histogram(&IDLE_BOUNDS_S),
     unit: "seconds",
     section: Section::Deaths,
-    help: "For how long connections had been idle that this host closed while the peer was still sending. Its peak is the idle timeout that is shorter than the peer's.",
+    help: "For how long connections had been idle that this host closed while the peer's data was on its way (deaths by path closed_while_peer_sent in state fin_wait1). Its peak is the idle timeout that is shorter than the peer's.",
     labels: GROUP,
     question: "Which idle timeouts of servers are shorter than their clients'?",
     query: "histogram_quantile(0.5, sum by (le, owner, port) (rate(METRIC_bucket[5m])))",

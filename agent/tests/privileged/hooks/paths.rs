@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     thread,
     time::{Duration, Instant},
 };
@@ -77,7 +77,8 @@ fn a_reset_that_answers_a_probe_says_that_the_peer_forgot() {
     drop(accepted);
 }
 
-/// A server closes what was idle for its timeout, and the client, which has not heard of it, sends a request.
+/// A server closes what was idle for its timeout, and the client, which has not heard of it, sends a request; then
+/// one that has heard of it sends all the same.
 #[test]
 #[ignore = "needs root"]
 fn data_after_our_close_is_a_reset_of_ours_with_the_time_that_was_idle_before() {
@@ -107,7 +108,7 @@ fn data_after_our_close_is_a_reset_of_ours_with_the_time_that_was_idle_before() 
     thread::sleep(UNHEARD);
     client.write_all(b"next request").unwrap();
 
-    let deaths = || {
+    let deaths = |from: SocketAddr| {
         let report = json(&agent, "/api/v1/deaths?limit=10000");
         let all = report["deaths"].as_array().unwrap();
         let of_server = all
@@ -115,12 +116,12 @@ fn data_after_our_close_is_a_reset_of_ours_with_the_time_that_was_idle_before() 
             .filter(|it| it["netns"] == netns && it["remote"]["port"] == from.port());
         of_server.cloned().collect::<Vec<_>>()
     };
-    wait("the server's end dies", || !deaths().is_empty());
+    wait("the server's end dies", || !deaths(from).is_empty());
     // Each scrape is of a later reading: by now everything has been reported.
     let after = Scrape::of(&agent);
-    let deaths = deaths();
-    let [death] = deaths.as_slice() else {
-        panic!("one death for one connection: {deaths:?}");
+    let of_first = deaths(from);
+    let [death] = of_first.as_slice() else {
+        panic!("one death for one connection: {of_first:?}");
     };
     for (key, expected) in [
         ("cause", "reset_sent"),
@@ -146,4 +147,21 @@ fn data_after_our_close_is_a_reset_of_ours_with_the_time_that_was_idle_before() 
     assert_eq!([bucket("4"), bucket("12"), bucket("+Inf")], [0, 1, 1]);
     let path = ("path", "closed_while_peer_sent");
     assert_eq!(grew("halfopen_deaths_by_path_total", path), 1);
+
+    pair.restore_client().unwrap();
+    let client = pair.client.run(move || TcpStream::connect(to).unwrap());
+    let mut client = client.unwrap();
+    let (server, from) = listener.accept().unwrap();
+    server.shutdown(Shutdown::Both).unwrap();
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    client.write_all(b"close_notify").unwrap();
+    wait("the informed client's connection dies", || {
+        Scrape::of(&agent).sum("halfopen_deaths_by_path_total", &[path])
+            == before.sum("halfopen_deaths_by_path_total", &[path]) + 2
+    });
+    let deaths = deaths(from);
+    assert_eq!(deaths[0]["state"], "fin_wait2", "{deaths:?}");
+    let histogram = "halfopen_idle_before_close_seconds_count";
+    let counted = |scrape: &Scrape| scrape.sum(histogram, &[("port", "7792")]);
+    assert_eq!(counted(&Scrape::of(&agent)), counted(&before) + 1);
 }
