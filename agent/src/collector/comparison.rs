@@ -45,6 +45,8 @@ pub struct ComparisonReader {
     pace: DutyCycle,
     interval: Duration,
     threads: Option<Instant>,
+    /// Listed namespaces that no process and no thread was in at that time: held by a descriptor alone.
+    empty: BTreeSet<u32>,
     /// Whether the kernel's own list of namespaces could be read when it was tried last.
     has_list: bool,
 }
@@ -60,6 +62,7 @@ impl ComparisonReader {
             pace: DutyCycle::default(),
             interval,
             threads: None,
+            empty: BTreeSet::new(),
         }
     }
 
@@ -123,12 +126,19 @@ impl ComparisonReader {
         listed: Option<&BTreeSet<NetKey>>,
     ) -> (BTreeMap<NetKey, SnmpCounters>, BTreeSet<u32>) {
         let mut found = namespaces::find(Depth::Processes);
-        // The hooks have met a namespace that no process is in: then a thread may be.
-        let is_new = |key: &NetKey| key.inum != 0 && !found.contains_key(&key.inum);
+        // There is a namespace that no process is in: then a thread may be.
+        let listed_numbers = || listed.into_iter().flatten().map(|key| key.inum);
+        let is_missing = |inum: &u32| *inum != 0 && !found.contains_key(inum);
+        let is_new = |inum| is_missing(&inum) && !self.empty.contains(&inum);
         let now = Instant::now();
-        if counted.keys().any(is_new) || self.threads.is_none_or(|next| now >= next) {
+        if counted.keys().any(|key| is_missing(&key.inum))
+            || listed_numbers().any(is_new)
+            || self.threads.is_none_or(|next| now >= next)
+        {
             found = namespaces::find(Depth::Threads);
             self.threads = Some(now + THREADS);
+            let is_empty = |inum: &u32| !found.contains_key(inum);
+            self.empty = listed_numbers().filter(is_empty).collect();
         }
         let mut known = counted.keys().chain(listed.into_iter().flatten());
         let has_cookies = known.any(|key| key.cookie != 0);

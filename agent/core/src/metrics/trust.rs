@@ -223,7 +223,7 @@ pub const TRUST: &[Metric<Snapshot>] = &[
         kind: Kind::Gauge,
         unit: "namespaces",
         section: Section::Accounting,
-        help: "Network namespaces whose counters were read in the last round (yes), or that could not be entered (no).",
+        help: "Network namespaces whose counters were read in the last round (yes), or that exist and could not be entered (no).",
         labels: &["seen"],
         question: "Which hosts have network namespaces that the agent cannot enter?",
         query: r#"sum by (instance) (METRIC{seen="no"}) > 0"#,

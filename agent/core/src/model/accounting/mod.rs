@@ -114,6 +114,18 @@ pub struct Round {
     pub existing: BTreeSet<u32>,
 }
 
+impl Round {
+    /// Namespaces that were found or listed, and not read.
+    fn unseen(&self) -> u64 {
+        // One that is being made has no number yet.
+        let listed = self.listed.iter().flatten().map(|key| key.inum);
+        let existing = self.existing.iter().copied().chain(listed);
+        let existing: BTreeSet<u32> = existing.filter(|inum| *inum != 0).collect();
+        let read: BTreeSet<u32> = self.kernel.keys().map(|key| key.inum).collect();
+        existing.difference(&read).count() as u64
+    }
+}
+
 /// A namespace under comparison, counter by counter.
 type Net = [Comparison; COUNTERS];
 
@@ -172,10 +184,9 @@ impl KernelComparison {
         self.close(&gone);
         self.learn_past(round);
         self.started = true;
-        let hidden = |inum: &&u32| !round.kernel.keys().any(|key| key.inum == **inum);
         self.namespaces = Namespaces {
             seen: round.kernel.len() as u64,
-            unseen: round.existing.iter().filter(hidden).count() as u64,
+            unseen: round.unseen(),
         };
         gone
     }

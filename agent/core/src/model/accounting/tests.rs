@@ -255,6 +255,19 @@ fn gone_only_after_it_was_not_found_twice() {
     assert_eq!(comparison.record(&round(&[(1, 1, None, 1)])), [key(1)]);
 }
 
+/// Held by a descriptor alone, it is in the kernel's list and nowhere else.
+#[test]
+fn a_namespace_that_is_only_listed_is_unseen() {
+    let mut comparison = KernelComparison::default();
+    let mut listed = round(&[(1, 0, Some(0), 0)]);
+    exists(&mut listed, 2);
+    listed.listed.get_or_insert_default().insert(key(3));
+    let unborn = NetKey { inum: 0, ..key(4) };
+    listed.listed.get_or_insert_default().insert(unborn);
+    comparison.record(&listed);
+    assert_eq!(comparison.namespaces(), Namespaces { seen: 1, unseen: 2 });
+}
+
 #[test]
 fn a_shortfall_asks_for_a_second_look_until_it_is_shown() {
     let mut comparison = KernelComparison::default();
