@@ -3,7 +3,7 @@
 //! # Invariants
 //! Where hooks are missing, the ends they would have counted are left out, not shown as 0.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use halfopen_common::{IDLE_BOUNDS_S, SILENCE_BOUNDS_S};
 
@@ -161,8 +161,8 @@ fn idle_before_close(snapshot: &Snapshot, out: &mut Series) {
         let idle = &counts.idle_before_close;
         if !idle.is_empty() {
             let [owner, direction] = names(group);
-            let sum = Duration::from_nanos(idle.sum_ns).as_secs_f64();
-            out.histogram([owner, direction, &port(group)], &idle.closes, sum);
+            let labels = [owner, direction, &port(group)];
+            out.histogram(labels, &idle.counts, idle.sum.as_secs_f64());
         }
     }
 }
@@ -212,6 +212,6 @@ fn unknown_ratio(snapshot: &Snapshot, out: &mut Series) {
 
 fn silences(snapshot: &Snapshot, out: &mut Series) {
     for (cause, silence) in &snapshot.silences {
-        out.histogram([cause.as_str()], &silence.deaths, silence.sum.as_secs_f64());
+        out.histogram([cause.as_str()], &silence.counts, silence.sum.as_secs_f64());
     }
 }

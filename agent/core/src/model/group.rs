@@ -7,6 +7,7 @@ use halfopen_common::IDLE_BOUNDS_S;
 use super::{
     connection::Direction,
     death::{Cause, Path},
+    histogram::Histogram,
     liveness::Evidence,
 };
 
@@ -54,39 +55,8 @@ pub struct Counts {
     pub recoveries: BTreeMap<Evidence, u64>,
 }
 
-/// For how long connections had been idle, by the first of [`IDLE_BOUNDS_S`] that was not exceeded, the last by
-/// none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct IdleTimes {
-    /// Connections.
-    pub closes: [u64; IDLE_BOUNDS_S.len() + 1],
-    /// Sum of the times, nanoseconds.
-    pub sum_ns: u64,
-}
-
-impl IdleTimes {
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.closes.iter().all(|closes| *closes == 0)
-    }
-
-    /// Adds others.
-    pub fn add(&mut self, other: &Self) {
-        for (sum, closes) in self.closes.iter_mut().zip(other.closes) {
-            *sum += closes;
-        }
-        self.sum_ns += other.sum_ns;
-    }
-
-    /// Takes off a part.
-    pub fn subtract(&mut self, part: &Self) {
-        for (sum, closes) in self.closes.iter_mut().zip(part.closes) {
-            *sum = sum.saturating_sub(closes);
-        }
-        self.sum_ns = self.sum_ns.saturating_sub(part.sum_ns);
-    }
-}
+/// For how long connections had been idle, by [`IDLE_BOUNDS_S`].
+pub type IdleTimes = Histogram<{ IDLE_BOUNDS_S.len() + 1 }>;
 
 /// Suspects by group and evidence.
 pub type Suspects = BTreeMap<Group, BTreeMap<Evidence, u64>>;

@@ -14,6 +14,7 @@ pub mod fixture;
 pub mod glob;
 pub mod group;
 pub mod groups;
+pub mod histogram;
 pub mod hook;
 pub mod liveness;
 pub mod owner;

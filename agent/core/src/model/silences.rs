@@ -4,16 +4,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use halfopen_common::{Ending, SILENCE_BOUNDS_S, Silences};
 
-use super::death::{self, Cause};
+use super::{
+    death::{self, Cause},
+    histogram::Histogram,
+};
 
-/// For how long the peers of connections had been silent when they died. Each count only grows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Silence {
-    /// Deaths by the first bound of [`SILENCE_BOUNDS_S`] that was not exceeded, the last by none.
-    pub deaths: [u64; SILENCE_BOUNDS_S.len() + 1],
-    /// Sum of the silences.
-    pub sum: Duration,
-}
+/// For how long the peers of connections had been silent when they died, by [`SILENCE_BOUNDS_S`].
+pub type Silence = Histogram<{ SILENCE_BOUNDS_S.len() + 1 }>;
 
 /// By cause; one that nobody died of is absent.
 #[must_use]
@@ -23,14 +20,13 @@ pub fn by_cause(read: impl Iterator<Item = (Ending, Silences)>) -> BTreeMap<Caus
         let Some(cause) = death::cause(ending) else {
             continue;
         };
-        if counted.deaths.iter().all(|deaths| *deaths == 0) {
-            continue;
+        let counted = Histogram {
+            counts: counted.deaths,
+            sum: Duration::from_nanos(counted.sum_ns),
+        };
+        if !counted.is_empty() {
+            silences.entry(cause).or_default().add(&counted);
         }
-        let silence = silences.entry(cause).or_default();
-        for (sum, deaths) in silence.deaths.iter_mut().zip(counted.deaths) {
-            *sum += deaths;
-        }
-        silence.sum += Duration::from_nanos(counted.sum_ns);
     }
     silences
 }
@@ -56,8 +52,8 @@ mod tests {
         let shown = by_cause(read.into_iter());
         assert_eq!(shown.len(), 2);
         let user_timeout = shown[&Cause::UserTimeout];
-        assert_eq!(user_timeout.deaths[..4], [0, 0, 1, 1]);
+        assert_eq!(user_timeout.counts[..4], [0, 0, 1, 1]);
         assert_eq!(user_timeout.sum, Duration::from_secs(27));
-        assert_eq!(shown[&Cause::Keepalive].deaths[10], 1);
+        assert_eq!(shown[&Cause::Keepalive].counts[10], 1);
     }
 }

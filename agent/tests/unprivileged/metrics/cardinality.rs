@@ -112,8 +112,8 @@ fn some_counts(random: &mut Random) -> Counts {
         deaths_by_path: some(random, Path::ALL),
         deaths_inferred: random.below(3),
         idle_before_close: IdleTimes {
-            closes: array::from_fn(|_| random.below(2)),
-            sum_ns: 0,
+            counts: array::from_fn(|_| random.below(2)),
+            sum: Duration::ZERO,
         },
         recoveries: some(random, Evidence::ALL),
     }

@@ -174,8 +174,8 @@ impl Figures {
             }
         }
         counts.idle_before_close.add(&IdleTimes {
-            closes: counters.idle_before_close,
-            sum_ns: counters.idle_before_close_ns,
+            counts: counters.idle_before_close,
+            sum: Duration::from_nanos(counters.idle_before_close_ns),
         });
     }
 }
