@@ -3,7 +3,7 @@
 use crate::{
     Error,
     classify::{
-        expectations::{Expectations, SideExpectation},
+        expectations::{Expectations, QUIET, SideExpectation},
         liveness::LivenessRule,
     },
     net::pair::Family,
@@ -39,6 +39,7 @@ const MAPPED: ScenarioForm = ScenarioForm {
 };
 
 pub(crate) const V4_ONLY: &[ScenarioForm] = &[IPV4];
+pub(crate) const BOTH: &[ScenarioForm] = &[IPV4, IPV6];
 pub(crate) const EVERYWHERE: &[ScenarioForm] = &[IPV4, IPV6, SECOND, MAPPED];
 
 /// One way for a connection to die, hang or live on.
@@ -65,6 +66,27 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// One over IPv4 in which nothing is counted.
+    pub(crate) const fn new(
+        number: u16,
+        variant: &'static str,
+        offset: u16,
+        title: &'static str,
+        trigger: fn(&Stage) -> Result<(), Error>,
+    ) -> Self {
+        Self {
+            number,
+            variant,
+            offset,
+            title,
+            forms: V4_ONLY,
+            client: QUIET,
+            server: QUIET,
+            liveness: &[],
+            trigger,
+        }
+    }
+
     /// Number and variant, as written in reports.
     #[must_use]
     pub fn label(&self) -> String {

@@ -15,12 +15,10 @@ use crate::{
     },
     observe::capture,
     scenario::{
-        definition::{EVERYWHERE, IPV4, IPV6, Scenario, ScenarioForm, V4_ONLY},
+        definition::{BOTH, EVERYWHERE, Scenario, V4_ONLY},
         stage::Stage,
     },
 };
-
-const BOTH: &[ScenarioForm] = &[IPV4, IPV6];
 
 /// With 3 a SYN-ACK is given up 1 + 2 + 4 + 8 s after it was sent.
 const SYNACK_RETRIES: &str = "3";

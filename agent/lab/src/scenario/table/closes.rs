@@ -13,12 +13,10 @@ use crate::{
     },
     observe::capture,
     scenario::{
-        definition::{IPV4, IPV6, Scenario, ScenarioForm},
+        definition::{BOTH, Scenario},
         stage::{SocketPair, Stage},
     },
 };
-
-const BOTH: &[ScenarioForm] = &[IPV4, IPV6];
 
 /// The server's, once it has closed.
 const FIN_WAIT1: &str = "fin_wait1";
@@ -48,15 +46,10 @@ const fn scenario(
     trigger: fn(&Stage) -> Result<(), Error>,
 ) -> Scenario {
     Scenario {
-        number,
-        variant,
-        offset,
-        title,
         forms: BOTH,
         client: RESET,
         server: CLOSED,
-        liveness: &[],
-        trigger,
+        ..Scenario::new(number, variant, offset, title, trigger)
     }
 }
 

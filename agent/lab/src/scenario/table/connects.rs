@@ -17,12 +17,10 @@ use crate::{
     net::{end::End, open::Timeouts, pair::Pair},
     observe::{capture, snmp::icmp_errors},
     scenario::{
-        definition::{IPV4, IPV6, Scenario, ScenarioForm, V4_ONLY},
+        definition::{BOTH, IPV6, Scenario, ScenarioForm, V4_ONLY},
         stage::Stage,
     },
 };
-
-const BOTH: &[ScenarioForm] = &[IPV4, IPV6];
 
 const FAILED: (&str, KernelFigure) = ("AttemptFails", KernelFigure::Exactly(1));
 /// While the process owns the socket the kernel only takes note of it; the next SYN is answered by another one.
@@ -194,15 +192,11 @@ const fn told_while_connecting(
     trigger: fn(&Stage) -> Result<(), Error>,
 ) -> Scenario {
     Scenario {
-        number: 38,
-        variant,
-        offset,
-        title,
         forms,
         client,
         server: ICMP_SENT,
         liveness: BRIEFLY,
-        trigger,
+        ..Scenario::new(38, variant, offset, title, trigger)
     }
 }
 

@@ -174,11 +174,6 @@ const fn unsent(
     trigger: fn(&Stage) -> Result<(), Error>,
 ) -> Scenario {
     Scenario {
-        number: 47,
-        variant,
-        offset,
-        title,
-        forms: V4_ONLY,
         client: SideExpectation {
             kernel: &[
                 ("TCPAbortOnTimeout", KernelFigure::Exactly(1)),
@@ -188,9 +183,8 @@ const fn unsent(
             ],
             agent: &[("deaths{local_send_failure}", ONE)],
         },
-        server: QUIET,
         liveness: SUSPECTED_UNSENT,
-        trigger,
+        ..Scenario::new(47, variant, offset, title, trigger)
     }
 }
 

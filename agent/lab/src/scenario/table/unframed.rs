@@ -11,13 +11,11 @@ use crate::{
     net::{end::End, icmp::IcmpResponder, locked_socket::LockedSocket, open::Timeouts},
     observe::capture,
     scenario::{
-        definition::{IPV4, IPV6, Scenario, ScenarioForm, V4_ONLY},
+        definition::{BOTH, Scenario, V4_ONLY},
         stage::Stage,
         table::handshakes,
     },
 };
-
-const BOTH: &[ScenarioForm] = &[IPV4, IPV6];
 
 const ONE: AgentFigure = AgentFigure::Exactly(1);
 
