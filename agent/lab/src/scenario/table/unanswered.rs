@@ -143,25 +143,25 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     unsent(
         "",
         0,
-        "data written, own output dropped, tcp_retries2 = 4",
+        "data written, own output dropped, tcp_retries2 = 5",
         |stage| cannot_send(stage, Pair::drop_at_client),
     ),
     unsent(
         "address",
         1,
-        "data written, own address removed, tcp_retries2 = 4",
+        "data written, own address removed, tcp_retries2 = 5",
         |stage| cannot_send(stage, Pair::remove_client_address),
     ),
     unsent(
         "route",
         2,
-        "data written, own route gone, tcp_retries2 = 4",
+        "data written, own route gone, tcp_retries2 = 5",
         |stage| cannot_send(stage, Pair::remove_client_route),
     ),
     unsent(
         "link",
         3,
-        "data written, own link down, tcp_retries2 = 4",
+        "data written, own link down, tcp_retries2 = 5",
         |stage| cannot_send(stage, Pair::unplug_client),
     ),
 ];
@@ -195,7 +195,7 @@ const SUSPECTED_UNSENT: &[LivenessRule] = &[
 ];
 
 fn cannot_send(stage: &Stage, fail: fn(&Pair) -> Result<(), Error>) -> Result<(), Error> {
-    stage.pair.client.sysctl("ipv4/tcp_retries2", "4")?;
+    stage.pair.client.sysctl("ipv4/tcp_retries2", "5")?;
     let connection = stage.connect(Timeouts::default())?;
     fail(&stage.pair)?;
     connection.send_byte()?;
