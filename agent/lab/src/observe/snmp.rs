@@ -3,22 +3,16 @@
 
 use std::{collections::BTreeMap, fs};
 
-use crate::{Error, net::pair::Family};
+use crate::Error;
 
 /// Files, and the groups of counters in them.
 const GROUPS: [(&str, &str); 3] = [("snmp", "Tcp"), ("netstat", "TcpExt"), ("snmp", "Icmp")];
 
-/// Of its group this one alone is kept, since others have names that TCP has too.
-const ICMP_ERRORS: &str = "InDestUnreachs";
-const ICMP6_ERRORS: &str = "Icmp6InDestUnreachs";
-
-/// The counter of ICMP messages received that say that something is unreachable.
-pub(crate) const fn icmp_errors(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 | Family::Mapped => ICMP_ERRORS,
-        Family::Ipv6 => ICMP6_ERRORS,
-    }
-}
+/// ICMP messages received that say that something is unreachable; of its group this one alone is kept, since
+/// others have names that TCP has too.
+pub(crate) const ICMP_ERRORS: &str = "InDestUnreachs";
+/// The same over IPv6.
+pub(crate) const ICMP6_ERRORS: &str = "Icmp6InDestUnreachs";
 
 /// Counters by the kernel's name, without their group: `OutRsts`, `TCPKeepAlive`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -14,8 +14,15 @@ use crate::{
         expectations::{AgentFigure, KernelFigure, QUIET, SideExpectation},
         liveness::{EMBRYONIC, LivenessRule},
     },
-    net::{end::End, open::Timeouts, pair::Pair},
-    observe::{capture, snmp::icmp_errors},
+    net::{
+        end::End,
+        open::Timeouts,
+        pair::{Family, Pair},
+    },
+    observe::{
+        capture,
+        snmp::{ICMP_ERRORS, ICMP6_ERRORS},
+    },
     scenario::{
         definition::{BOTH, IPV6, Scenario, ScenarioForm, V4_ONLY},
         stage::Stage,
@@ -204,7 +211,11 @@ const fn told_while_connecting(
 fn told(stage: &Stage, cut: fn(&Pair) -> Result<(), Error>) -> Result<Socket, Error> {
     cut(&stage.pair)?;
     let client = stage.send_syn(Timeouts::default())?;
-    stage.client_counts(icmp_errors(stage.family()), 1)?;
+    let errors = match stage.family() {
+        Family::Ipv4 | Family::Mapped => ICMP_ERRORS,
+        Family::Ipv6 => ICMP6_ERRORS,
+    };
+    stage.client_counts(errors, 1)?;
     Ok(client)
 }
 
