@@ -103,9 +103,11 @@ pub struct ResetReason;
 
 impl ResetReason {
     /// The kernel's values are below this; one at or above it counts as [`Self::UNKNOWN`].
-    pub const REPORTED: u32 = 56;
+    pub const REPORTED: u32 = 55;
     /// What a hook gets on a kernel that reports none; never counted under.
     pub const NOT_REPORTED: u32 = u32::MAX;
+    /// Made by netfilter, and sent by no socket.
+    pub const NETFILTER: u32 = 55;
     /// Neither reported nor inferred.
     pub const UNKNOWN: u32 = 56;
     /// Inferred: the keepalive timer declared the peer dead.

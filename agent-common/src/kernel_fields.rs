@@ -144,11 +144,19 @@ macro_rules! kernel_fields {
                     skb_refdst: u64 = Required("_skb_refdst");
                     /// In an error queue, a sock_exterr_skb.
                     skb_cb: Embedded = Required("cb");
+                    /// Pointer to sock: the sender's, or found early (tcp_early_demux); null in between.
+                    skb_sock: u64 = Optional("sk");
+                    /// The index of the interface that it came in by, 0 if it was made here.
+                    skb_iif: u32 = Optional("skb_iif");
                 }
                 sock_exterr_skb {
                     /// An errno.
                     queued_errno: u32 = Optional("ee.ee_errno");
                     queued_origin: u8 = Optional("ee.ee_origin");
+                }
+                dst_entry {
+                    /// Pointer to net_device.
+                    dst_dev: u64 = Optional("dev");
                 }
                 net_device {
                     /// Pointer to net.

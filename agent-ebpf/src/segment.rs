@@ -13,6 +13,9 @@ const RTN_LOCAL: u8 = 2;
 /// RTF_LOCAL (include/uapi/linux/ipv6_route.h).
 const RTF_LOCAL: u32 = 0x8000_0000;
 
+/// IPPROTO_TCP.
+const IPPROTO_TCP: u8 = 6;
+
 /// A `struct sk_buff *`: the segment a reset answers.
 #[derive(Clone, Copy)]
 pub struct Segment(pub u64);
@@ -23,6 +26,35 @@ impl Segment {
     pub fn net(self) -> Option<NetKey> {
         let device = read(self.0, fields::skb_dev())?;
         net_key(read(device, fields::dev_net())?)
+    }
+
+    /// The namespace in which it will go out, by its route.
+    #[inline(always)]
+    pub fn net_of_route(self) -> Option<NetKey> {
+        let device = read(self.route()?, fields::dst_dev())?;
+        net_key(read(device, fields::dev_net())?)
+    }
+
+    /// The socket that it belongs to, if any: that of its sender, or the one that it is for.
+    #[inline(always)]
+    pub fn sock(self) -> Option<u64> {
+        read(self.0, fields::skb_sock())
+    }
+
+    /// Whether it came in by an interface, and was not made here.
+    #[inline(always)]
+    pub fn is_received(self) -> Option<bool> {
+        Some(read(self.0, fields::skb_iif())? != 0)
+    }
+
+    /// Whether it is a reset, of whatever may be no TCP at all: for packets that are complete.
+    #[inline(always)]
+    pub fn is_tcp_reset(self) -> Option<bool> {
+        let (ip, _) = self.headers()?;
+        // RFC 791 and RFC 8200: where the protocol stands in the header.
+        let protocol = if is_ipv6(ip)? { 6 } else { 9 };
+        let protocol: u8 = read(ip, Offset::new(protocol))?;
+        Some(protocol == IPPROTO_TCP && self.is_reset()?)
     }
 
     /// Where its IP and TCP headers begin.
@@ -41,8 +73,7 @@ impl Segment {
     pub fn local(self) -> Option<([u8; 16], u16)> {
         let (ip, tcp) = self.headers()?;
         let port = read(tcp, Offset::new(2)).map(u16::from_be)?;
-        let version: u8 = read(ip, Offset::new(0))?;
-        let address = if version >> 4 == 6 {
+        let address = if is_ipv6(ip)? {
             read(ip, Offset::new(24))?
         } else {
             mapped(read(ip, Offset::new(16))?)
@@ -56,9 +87,8 @@ impl Segment {
         let (ip, tcp) = self.headers()?;
         record.remote_port = read(tcp, Offset::new(0)).map(u16::from_be)?;
         record.local_port = read(tcp, Offset::new(2)).map(u16::from_be)?;
-        let version: u8 = read(ip, Offset::new(0))?;
         // RFC 791 and RFC 8200: where the addresses stand in the header.
-        if version >> 4 == 6 {
+        if is_ipv6(ip)? {
             record.family = AF_INET6;
             record.remote = read(ip, Offset::new(8))?;
             record.local = read(ip, Offset::new(24))?;
@@ -90,6 +120,16 @@ impl Segment {
         read(head.wrapping_add(u64::from(transport)), Offset::new(13))
     }
 
+    /// Whether its route is a local one.
+    #[inline(always)]
+    pub fn is_local(self) -> Option<bool> {
+        if is_ipv6(self.headers()?.0)? {
+            self.is_local6()
+        } else {
+            self.is_local4()
+        }
+    }
+
     /// Whether its route is a local one, IPv4 (`skb_rtable(skb)->rt_type`).
     #[inline(always)]
     pub fn is_local4(self) -> Option<bool> {
@@ -107,4 +147,11 @@ impl Segment {
     fn route(self) -> Option<u64> {
         read(self.0, fields::skb_refdst()).map(|route| route & !1)
     }
+}
+
+/// Whether this header is one of IPv6.
+#[inline(always)]
+fn is_ipv6(ip: u64) -> Option<bool> {
+    let version: u8 = read(ip, Offset::new(0))?;
+    Some(version >> 4 == 6)
 }

@@ -7,6 +7,7 @@ mod active_reset;
 mod destroy;
 mod error_report;
 mod keepalive_timer;
+mod netfilter_reset;
 mod probe;
 mod reply_reset;
 mod request_timer;

@@ -127,6 +127,13 @@ impl Attaching<'_> {
         if hook.role == Role::Requests && self.layout.kernel.num_timeout == ABSENT {
             return Some("the kernel's BTF has no request_sock.num_timeout".into());
         }
+        let kernel = &self.layout.kernel;
+        let packet = [kernel.skb_sock, kernel.skb_iif, kernel.dst_dev];
+        if hook.role == Role::NetfilterResets && packet.contains(&ABSENT) {
+            return Some(
+                "the kernel's BTF lacks one of sk_buff.sk, sk_buff.skb_iif, dst_entry.dev".into(),
+            );
+        }
         if way.switches & (TIMERS | switch::TIMER_REQUESTS) != 0 {
             for (bit, address, name) in [
                 (

@@ -34,6 +34,8 @@ pub enum Role {
     ActiveResets,
     /// Counts resets that answer a segment.
     ReplyResets,
+    /// Counts resets that netfilter makes.
+    NetfilterResets,
     /// Counts resets received.
     ResetsReceived,
     /// Tells deaths.
@@ -241,6 +243,15 @@ pub const HOOKS: [Hook; 11] = [
                 ],
             ),
             shared(TRACE_RESETS, switch::TRACE_REPLY_RESETS),
+        ],
+    },
+    Hook {
+        name: "nf_ct_attach",
+        purpose: "resets that a firewall rule of this host makes",
+        role: Role::NetfilterResets,
+        ways: &[
+            way(Fentry, &[("fentry_ct_attach", "nf_ct_attach")]),
+            way(Kprobe, &[("kprobe_ct_attach", "nf_ct_attach")]),
         ],
     },
     Hook {

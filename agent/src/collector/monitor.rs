@@ -335,6 +335,7 @@ fn coverage(attached: &[Attached]) -> Coverage {
         retransmission_timeouts: seen(&[Role::Retransmissions]),
         resets_received: seen(&[Role::ResetsReceived]),
         resets_sent: seen(&[Role::ActiveResets, Role::ReplyResets]),
+        netfilter_resets: seen(&[Role::NetfilterResets]),
         deaths: seen(&[
             Role::States,
             Role::KeepaliveTimer,

@@ -98,9 +98,9 @@ pub const LABELS: &[Label] = &[
     },
     Label {
         name: "reason",
-        meaning: "Why the kernel sent a reset: `enum sk_rst_reason`, in lower case.",
+        meaning: "Why the kernel sent a reset: `enum sk_rst_reason`, in lower case, or `netfilter`.",
         values: Values::Such(
-            "such as `tcp_keepalive_timeout`, `tcp_abort_on_close`, `tcp_abort_on_linger`, `no_socket`; `tcp_listen_overflow` for a full accept queue (net.ipv4.tcp_abort_on_overflow); `unknown` where the kernel reports none and none can be inferred",
+            "such as `tcp_keepalive_timeout`, `tcp_abort_on_close`, `tcp_abort_on_linger`, `no_socket`; `tcp_listen_overflow` for a full accept queue (net.ipv4.tcp_abort_on_overflow); `netfilter` for a firewall rule of this host (`reject with tcp reset`); `unknown` where the kernel reports none and none can be inferred",
             MOST_REASONS,
         ),
     },

@@ -90,7 +90,7 @@ impl Section {
                 "The walk, which reads all sockets in all network namespaces. Its interval follows its cost: the more sockets, the less often."
             }
             Self::Accounting => {
-                "Accuracy of the counts, compared with the kernel's SNMP counters. Both sides cover the same network namespaces, from the agent's start or the first time it could enter them: kernel + overcounted = hooks + unaccounted, at all times. A kernel counter that could not be read in any namespace is absent."
+                "Accuracy of the counts, compared with the kernel's SNMP counters. Both sides cover the same network namespaces, from the agent's start or the first time it could enter them: kernel + overcounted = hooks + unaccounted, at all times. OutRsts holds the resets that TCP sends, also those that the own firewall stops; it does not hold those that netfilter makes, and neither do the hooks' events compared with it. A kernel counter that could not be read in any namespace is absent."
             }
             Self::Hooks => {
                 "How each hook is attached, and what its BPF programs cost. `halfopen doctor` says why a hook is missing."

@@ -118,7 +118,7 @@ pub const TABLE: &[Metric<Snapshot>] = &[
         kind: Kind::Counter,
         unit: "resets",
         section: Section::Resets,
-        help: "Resets sent, by the kernel's reason (sk_rst_reason), as reported or inferred.",
+        help: "Resets sent, by the kernel's reason (sk_rst_reason), as reported or inferred. Those with reason netfilter were made by a firewall rule of this host, not by TCP: the kernel does not count them in OutRsts. Without the hook nf_ct_attach they are not seen.",
         labels: &["owner", "direction", "port", "reason"],
         question: "Why do we reset our peers?",
         query: "sum by (owner, reason) (rate(METRIC[5m]))",

@@ -15,8 +15,10 @@ pub struct Coverage {
     pub retransmission_timeouts: Availability,
     /// Resets received.
     pub resets_received: Availability,
-    /// Resets sent.
+    /// Resets sent, those that netfilter makes apart.
     pub resets_sent: Availability,
+    /// Resets that netfilter makes.
+    pub netfilter_resets: Availability,
     /// Deaths.
     pub deaths: Availability,
     /// Suspects.
@@ -31,6 +33,7 @@ impl Default for Coverage {
             retransmission_timeouts: Ok(()),
             resets_received: Ok(()),
             resets_sent: Ok(()),
+            netfilter_resets: Ok(()),
             deaths: Ok(()),
             suspects: Ok(()),
         }

@@ -6,7 +6,7 @@ use btfparse::{Integer32Value, Offset, TypeInformation, TypeVariant};
 use halfopen_common::kernel::{FIELDS, SIZES, VALUES};
 
 /// Functions the hooks may attach to.
-const FUNCTIONS: [&str; 12] = [
+const FUNCTIONS: [&str; 13] = [
     "tcp_keepalive_timer",
     "tcp_write_timer_handler",
     "tcp_retransmit_timer",
@@ -19,6 +19,7 @@ const FUNCTIONS: [&str; 12] = [
     "tcp_set_state",
     "tcp_v4_destroy_sock",
     "reqsk_timer_handler",
+    "nf_ct_attach",
 ];
 
 /// Of which a single bit is read.

@@ -113,6 +113,7 @@ fn unknown_is_never_zero() {
             retransmission_timeouts: unseen(),
             resets_received: unseen(),
             resets_sent: unseen(),
+            netfilter_resets: unseen(),
             deaths: unseen(),
             suspects: unseen(),
         },

@@ -39,6 +39,7 @@ impl Reasons {
                 ResetReason::ABORT_ON_MEMORY => "tcp_abort_on_memory",
                 ResetReason::STATE => "tcp_state",
                 ResetReason::ABORT_ON_DATA => "tcp_abort_on_data",
+                ResetReason::NETFILTER => "netfilter",
                 // As the kernel names it where it tells why a segment was dropped (skb_drop_reason).
                 ResetReason::LISTEN_OVERFLOW => "tcp_listen_overflow",
                 _ => told.get(&index).map_or("unknown", String::as_str),

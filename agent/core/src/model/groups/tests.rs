@@ -73,12 +73,14 @@ fn told_and_inferred_reasons_have_one_name() {
             c.resets_sent[1] = 4;
             c.resets_sent[ResetReason::UNKNOWN as usize] = 8;
             c.resets_sent[40] = 16;
+            c.resets_sent[ResetReason::NETFILTER as usize] = 32;
             c.endings[Ending::Keepalive as usize] = 3;
         }),
     )]);
     let shown = show(&mut Ledger::default(), &read, &PendingAnswers::new());
     let counts = shown.values().next().unwrap();
     let expected = [
+        ("netfilter", 32),
         ("no_socket", 4),
         ("tcp_keepalive_timeout", 3),
         ("unknown", 24),

@@ -64,13 +64,14 @@ pub struct Privilege {
 }
 
 /// The kinds of counts, each with whether it can be known.
-fn kinds(coverage: &Coverage) -> [(&'static str, &Availability); 7] {
+fn kinds(coverage: &Coverage) -> [(&'static str, &Availability); 8] {
     let Coverage {
         keepalive_probes,
         window_probes,
         retransmission_timeouts,
         resets_received,
         resets_sent,
+        netfilter_resets,
         deaths,
         suspects,
     } = coverage;
@@ -80,6 +81,7 @@ fn kinds(coverage: &Coverage) -> [(&'static str, &Availability); 7] {
         ("retransmission_timeouts", retransmission_timeouts),
         ("resets_received", resets_received),
         ("resets_sent", resets_sent),
+        ("netfilter_resets", netfilter_resets),
         ("deaths", deaths),
         ("suspects", suspects),
     ]
