@@ -31,6 +31,8 @@ pub struct SideCounts {
     pub agent: AgentCounts,
     /// The agent's death records.
     pub records: Vec<DeathRecord>,
+    /// The agent's hooks that are attached.
+    pub hooks: BTreeSet<String>,
 }
 
 /// Expectations put in place of the table's, by side and key: to see that a wrong one is noticed.
@@ -101,6 +103,15 @@ pub fn classify(
                 .unwrap_or_else(|| unnamed(key, counts));
             let must: Value = match falsified.unwrap_or(from_table) {
                 AgentFigure::Exactly(exact) => {
+                    assessment.compare(&named, exact, counted, exactness);
+                    exact.into()
+                }
+                AgentFigure::Hooked(hook, exact) => {
+                    let exact = if counts.hooks.contains(hook) {
+                        exact
+                    } else {
+                        0
+                    };
                     assessment.compare(&named, exact, counted, exactness);
                     exact.into()
                 }

@@ -5,6 +5,9 @@ use crate::{classify::liveness::LivenessRule, observe::capture};
 /// Stands in place of a figure that nothing but the agent fixes.
 pub(crate) const OPEN: &str = "any";
 
+/// Sees the resets that netfilter makes; no tracepoint does.
+pub(crate) const NETFILTER_HOOK: &str = "nf_ct_attach";
+
 /// What a kernel counter must show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KernelFigure {
@@ -32,6 +35,8 @@ pub enum AgentFigure {
     Exactly(u64),
     /// What this counter of the same side's namespace shows.
     Kernel(&'static str),
+    /// This where the hook is attached that sees it, and 0 where it is not.
+    Hooked(&'static str, u64),
     /// Not fixed by anything but the agent.
     Open,
 }

@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    classify::assessment::{Assessment, Exactness},
+    classify::{
+        assessment::{Assessment, Exactness},
+        expectations::NETFILTER_HOOK,
+    },
     observe::exposition::Metrics,
 };
 
@@ -101,6 +104,16 @@ pub fn missed_overflows(lab: u64, before: &Metrics, after: &Metrics) -> Option<S
     })
 }
 
+/// Whether each reset was counted that a router's firewall made, where there is a hook for it: by `rejected`
+/// scenarios one each, under no port.
+#[must_use]
+pub fn missed_rejects(rejected: usize, before: &Metrics, after: &Metrics) -> Option<String> {
+    let grown = after.router_resets().saturating_sub(before.router_resets());
+    let sent = rejected as u64;
+    (grown < sent && after.attached().contains(NETFILTER_HOOK))
+        .then(|| format!("{grown} of {sent} resets counted that a router's firewall made"))
+}
+
 fn compare(lab: LabTotals, host: AgentTotals, exactness: Exactness) -> Result<(), String> {
     if host.kernel < lab.kernel {
         return Err(format!(
@@ -175,6 +188,26 @@ mod tests {
         check((5, 5), (5, 4, 1), Exactness::NeverOver, false);
         check((5, 4), (6, 4, 2), Exactness::NeverOver, true);
         check((5, 4), (6, 3, 3), Exactness::NeverOver, false);
+    }
+
+    #[test]
+    fn a_routers_resets_are_missed_only_where_they_are_seen() {
+        let readings = |mechanism, netfilter| {
+            Metrics::parse(&format!(
+                "halfopen_hook_attached{{hook=\"nf_ct_attach\",mechanism=\"{mechanism}\"}} 1\n\
+                 halfopen_resets_sent_total{{direction=\"none\",reason=\"netfilter\"}} {netfilter}\n\
+                 halfopen_resets_sent_total{{direction=\"none\",reason=\"no_socket\"}} 9\n\
+                 halfopen_resets_sent_total{{direction=\"inbound\",reason=\"netfilter\"}} 9\n"
+            ))
+            .unwrap()
+        };
+        let missed = |mechanism, after| {
+            missed_rejects(2, &readings(mechanism, 3), &readings(mechanism, after)).is_some()
+        };
+        assert!(!missed("fentry", 5));
+        assert!(missed("fentry", 4));
+        assert!(!missed("none", 3));
+        assert_eq!(readings("fentry", 3).stray_resets(), 9);
     }
 
     #[test]

@@ -42,6 +42,9 @@ const PROHIBITED: &str = "policy accept; meta l4proto tcp reject with icmpx type
 /// Answers TCP as a host does on which nothing has the port.
 const NO_PORT: &str = "policy accept; meta l4proto tcp reject with icmpx type port-unreachable;";
 
+/// Answers TCP with a reset of the firewall's own, and lets that pass.
+const RESET: &str = "policy accept; tcp flags & rst == 0 reject with tcp reset;";
+
 /// Drops all of TCP but the opening of a connection.
 const ONLY_SYN: &str = "policy accept; tcp flags & syn == 0 drop;";
 
@@ -91,6 +94,17 @@ impl Family {
     #[must_use]
     pub const fn server(self) -> IpAddr {
         self.address(2)
+    }
+
+    /// An address behind the server, of TEST-NET-2 (RFC 5737) or unique local, that nobody has.
+    #[must_use]
+    pub const fn beyond(self) -> IpAddr {
+        let v4 = Ipv4Addr::new(198, 51, 100, 1);
+        match self {
+            Self::Ipv4 => IpAddr::V4(v4),
+            Self::Mapped => IpAddr::V6(v4.to_ipv6_mapped()),
+            Self::Ipv6 => IpAddr::V6(Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 1)),
+        }
     }
 
     const fn address(self, host: u8) -> IpAddr {
@@ -227,6 +241,39 @@ impl Pair {
     /// When `nft` refuses.
     pub fn unreachable_port(&self) -> Result<(), Error> {
         self.server.nft(&filter("input", NO_PORT))
+    }
+
+    /// The server's firewall resets what arrives.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn reset_at_server(&self) -> Result<(), Error> {
+        self.server.nft(&filter("input", RESET))
+    }
+
+    /// The client's own firewall resets what it sends.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn reset_at_client(&self) -> Result<(), Error> {
+        self.client.nft(&filter("output", RESET))
+    }
+
+    /// The server becomes the client's router to [`Family::beyond`], and its firewall resets what it forwards.
+    ///
+    /// # Errors
+    /// When `ip`, `nft` or the kernel refuses.
+    pub fn reset_at_router(&self) -> Result<(), Error> {
+        let forwarding = match self.wire {
+            Family::Ipv6 => "ipv6/conf/all/forwarding",
+            Family::Ipv4 | Family::Mapped => "ipv4/ip_forward",
+        };
+        self.server.sysctl(forwarding, "1")?;
+        // It sends nothing there: the rule comes first.
+        let route = |via| format!("route add {} via {via}\n", self.wire.beyond());
+        self.client.ip(&route(self.wire.server()))?;
+        self.server.ip(&route(self.wire.client()))?;
+        self.server.nft(&filter("forward", RESET))
     }
 
     /// Nobody has the server's address any more: the client looks for its neighbour in vain.

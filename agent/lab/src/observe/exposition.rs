@@ -1,7 +1,7 @@
 //! Reads the Prometheus text format 0.0.4, as far as counters and gauges go. A line that is neither a
 //! comment nor a sample is an error: a count might hide in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Error;
 
@@ -17,6 +17,8 @@ const GROUPED: [(&str, Option<&str>); 9] = [
     ("deaths", Some("cause")),
     ("recoveries", Some("evidence")),
 ];
+
+const RESETS_SENT: &str = "halfopen_resets_sent_total";
 
 /// Counts by name: `keepalive_probes`, `deaths{keepalive}`. What is absent is 0.
 pub type AgentCounts = BTreeMap<String, u64>;
@@ -79,7 +81,24 @@ impl Metrics {
     /// Resets that answer a stray segment: they have no connection, and no port to be counted under.
     #[must_use]
     pub fn stray_resets(&self) -> u64 {
-        self.sum("halfopen_resets_sent_total", &[("direction", "none")])
+        self.sum(RESETS_SENT, &[("direction", "none")]) - self.router_resets()
+    }
+
+    /// Resets that netfilter made for what this host forwards: as above.
+    #[must_use]
+    pub fn router_resets(&self) -> u64 {
+        let labels = [("direction", "none"), ("reason", "netfilter")];
+        self.sum(RESETS_SENT, &labels)
+    }
+
+    /// The hooks that are attached.
+    #[must_use]
+    pub fn attached(&self) -> BTreeSet<String> {
+        let hooks = self.hooks().into_iter();
+        hooks
+            .filter(|(_, mechanism)| mechanism != "none")
+            .map(|(hook, _)| hook)
+            .collect()
     }
 
     /// Each hook with its mechanism, `none` where it is not attached.

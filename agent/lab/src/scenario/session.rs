@@ -32,7 +32,7 @@ use crate::{
         definition::Scenario,
         perform::{self, ScenarioRun},
         stage::ClientPlace,
-        table,
+        table::{self, rejects},
     },
 };
 
@@ -197,6 +197,12 @@ fn assess(
         .filter(|(p, _)| p.outcome.is_ok());
     let played: Vec<_> = played.map(|(_, assessment)| assessment).collect();
     totals.wrong.extend(unseen_events(&played));
+    let rejected = runs
+        .iter()
+        .filter(|p| p.outcome.is_ok() && rejects::is_by_router(p.scenario));
+    totals
+        .wrong
+        .extend(totals::missed_rejects(rejected.count(), before, &after));
     let rows = runs
         .iter()
         .zip(assessments)
@@ -219,6 +225,7 @@ fn sides(
     records: &DeathRecords,
 ) -> Result<[SideCounts; 2], Error> {
     let mut hosts = run.hosts();
+    let hooks = after.attached();
     let mut side = |kernel: Counters, direction| {
         let port = run.port;
         let [earlier, now] = [before, after].map(|m| m.of_port(direction, port));
@@ -227,6 +234,7 @@ fn sides(
             kernel,
             agent: exposition::since(&earlier, &now),
             records: records.of(direction, port, netns),
+            hooks: hooks.clone(),
         })
     };
     let [client, server] = run.counters()?;

@@ -2,6 +2,7 @@
 
 mod connection;
 mod observe;
+mod router;
 
 use std::{
     io::{self, Write},

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     classify::{
         counterparts::{kernel_counterparts, unseen_events},
-        expectations::RESET,
+        expectations::{QUIET, RESET},
     },
     scenario::table,
 };
@@ -32,6 +32,7 @@ fn sides(agent: &[(&str, u64)]) -> [SideCounts; 2] {
         kernel,
         agent,
         records: vec![record],
+        ..SideCounts::default()
     };
     [client, SideCounts::default()]
 }
@@ -106,6 +107,36 @@ fn a_count_too_high_is_always_wrong() {
 }
 
 #[test]
+fn what_no_hook_sees_is_not_counted() {
+    let expected = Expectations {
+        client: SideExpectation {
+            kernel: &[],
+            agent: &[("resets_sent{netfilter}", AgentFigure::Hooked("hook", 1))],
+        },
+        server: QUIET,
+        liveness: &[],
+        silence_s: 0,
+    };
+    let wrong = |hooks: &[&str], counted| {
+        let client = SideCounts {
+            agent: [("resets_sent{netfilter}".to_owned(), counted)].into(),
+            hooks: hooks.iter().map(|hook| (*hook).to_owned()).collect(),
+            ..SideCounts::default()
+        };
+        let sides = [client, SideCounts::default()];
+        let never_over = Exactness::NeverOver;
+        let exact = classify(&expected, &sides, Exactness::Exact, &Falsified::new());
+        let lenient = classify(&expected, &sides, never_over, &Falsified::new());
+        (!exact.wrong.is_empty(), !lenient.wrong.is_empty())
+    };
+    assert_eq!(wrong(&["hook"], 1), (false, false));
+    assert_eq!(wrong(&["hook"], 0), (true, false));
+    assert_eq!(wrong(&["hook"], 2), (true, true));
+    assert_eq!(wrong(&["other"], 0), (false, false));
+    assert_eq!(wrong(&[], 1), (true, true));
+}
+
+#[test]
 fn a_hook_that_sees_nothing_is_noticed() {
     let classify = |agent| {
         classify(
@@ -133,4 +164,6 @@ fn counterparts_add_up() {
         ("OutRsts", 1),
     ];
     assert_eq!(kernel_counterparts(agent), expected);
+    let netfilter = AgentCounts::from([("resets_sent{netfilter}".to_owned(), 5)]);
+    assert_eq!(kernel_counterparts(&netfilter)[3], ("OutRsts", 0));
 }

@@ -12,6 +12,7 @@ mod connects;
 mod halves;
 mod handshakes;
 mod idle;
+pub(super) mod rejects;
 mod resets;
 mod revivals;
 mod unanswered;
@@ -21,7 +22,7 @@ use crate::scenario::definition::Scenario;
 
 /// Every scenario, by number.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    let groups: [&'static [Scenario]; 11] = [
+    let groups: [&'static [Scenario]; 12] = [
         handshakes::SCENARIOS,
         idle::SCENARIOS,
         unanswered::SCENARIOS,
@@ -33,6 +34,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         connects::SCENARIOS,
         closes::SCENARIOS,
         accepts::SCENARIOS,
+        rejects::SCENARIOS,
     ];
     let mut scenarios: Vec<&Scenario> = groups.into_iter().flatten().collect();
     scenarios.sort_by_key(|scenario| (scenario.number, scenario.offset));
@@ -65,7 +67,7 @@ mod tests {
         // Those of the first table, eleven beyond it, and of the second.
         assert_eq!(
             Vec::from_iter(numbers),
-            Vec::from_iter((1..=38).chain([45, 47, 48, 51, 52, 53, 54]))
+            Vec::from_iter((1..=38).chain([45, 46, 47, 48, 51, 52, 53, 54]))
         );
     }
 }
