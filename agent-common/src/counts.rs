@@ -75,7 +75,8 @@ pub enum Event {
     WindowProbe = 2,
     /// The peer was heard after a window probe and before the next.
     WindowAnswered = 3,
-    /// The retransmission timer fired with data outstanding.
+    /// The retransmission timer fired with something outstanding: as `TCPTimeouts` counts, and against a
+    /// closed window too.
     RetransmissionTimeout = 4,
     /// A reset was accepted from the peer.
     ResetReceived = 5,
@@ -215,11 +216,13 @@ pub enum Tally {
     AbortOnTimeout = 2,
     /// `OutRsts`.
     OutRsts = 3,
+    /// `TCPTimeouts`.
+    Timeouts = 4,
 }
 
 impl Tally {
     /// How many there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 }
 
 /// What the hooks counted in one network namespace: value of the map `NETS`.
@@ -265,4 +268,4 @@ const _: () = assert!(size_of::<GroupKey>() == 16);
 const _: () = assert!(size_of::<GroupCounts>() == 8 * (11 + 64 + 32 + 14));
 const _: () = assert!(size_of::<ListenerKey>() == 24);
 const _: () = assert!(size_of::<NetKey>() == 16);
-const _: () = assert!(size_of::<NetCounts>() == 32);
+const _: () = assert!(size_of::<NetCounts>() == 40);

@@ -70,8 +70,9 @@ mod tests {
     fn reads_by_name_not_by_position() {
         let snmp =
             "Ip: Forwarding\nIp: 1\nTcp: RtoAlgorithm MaxConn OutRsts InErrs\nTcp: 1 -1 7 0\n";
-        let netstat = "TcpExt: TCPWinProbe X TCPKeepAlive TCPAbortOnTimeout\nTcpExt: 3 9 5 2\n";
-        assert_eq!(parse(snmp, netstat), Some([5, 3, 2, 7]));
+        let netstat =
+            "TcpExt: TCPWinProbe X TCPKeepAlive TCPTimeouts TCPAbortOnTimeout\nTcpExt: 3 9 5 4 2\n";
+        assert_eq!(parse(snmp, netstat), Some([5, 3, 2, 7, 4]));
     }
 
     #[test]

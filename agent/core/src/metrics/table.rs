@@ -82,7 +82,7 @@ pub const TABLE: &[Metric<Snapshot>] = &[
         kind: Kind::Counter,
         unit: "timeouts",
         section: Section::Probes,
-        help: "Retransmission timeouts of data, SYNs and SYN-ACKs, including those against a zero window.",
+        help: "Retransmission timeouts of data, SYNs and SYN-ACKs, including those against a zero window, which the kernel's TCPTimeouts leaves out.",
         labels: GROUP,
         question: "On the way to which services are segments lost?",
         query: "topk(5, sum by (direction, port) (rate(METRIC[5m])))",

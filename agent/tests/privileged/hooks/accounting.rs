@@ -4,6 +4,7 @@
 //! The agent is alone in a PID namespace: the only network namespace that it finds is the test's own.
 
 use std::{
+    array,
     io::{ErrorKind, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::atomic::{AtomicBool, Ordering},
@@ -20,7 +21,7 @@ use crate::{
     },
     support::binary::PATH,
 };
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
 /// Nobody listens there: each attempt is answered by a reset.
 const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7_001);
@@ -35,7 +36,7 @@ const RESETS: u64 = 2_000;
 const REFUSED: u64 = 500;
 
 /// The counters, as the kernel names them.
-const COUNTERS: [&str; 3] = ["OutRsts", "TCPKeepAlive", "TCPWinProbe"];
+const COUNTERS: [&str; 4] = ["OutRsts", "TCPKeepAlive", "TCPWinProbe", "TCPTimeouts"];
 
 /// How the keepalive timer is hooked where functions cannot be.
 const TIMER_BY_TRACEPOINT: [(&str, &str); 2] =
@@ -125,7 +126,7 @@ fn balances() {
     }
 }
 
-/// Traffic that is known: this many connections are refused, and two are probed.
+/// Traffic that is known: this many connections are refused, two are probed, and one is not let in.
 fn known_traffic() {
     (0..REFUSED).for_each(|_| is_refused());
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -138,15 +139,31 @@ fn known_traffic() {
     let keepalive = TcpKeepalive::new().with_time(second).with_interval(second);
     SockRef::from(&idle).set_tcp_keepalive(&keepalive).unwrap();
     let (mut full, _unread) = connect();
+    let (_first, _second) = unanswered();
     full.set_nonblocking(true).unwrap();
     let deadline = Instant::now() + LIMIT;
     while COUNTERS.iter().any(|counter| kernel_counter(counter) < 3) {
         // Where nobody reads, the window closes.
         while full.write(&[0; 16 * 1024]).is_ok() {}
-        assert!(Instant::now() < deadline, "they are not probed");
+        assert!(
+            Instant::now() < deadline,
+            "they are not probed, or sent again"
+        );
         thread::sleep(Duration::from_millis(50));
     }
     // What is left of them is reset.
+}
+
+/// A connection that fills its listener's queue, and one whose SYN is dropped for that.
+fn unanswered() -> ((TcpListener, TcpStream), Socket) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    SockRef::from(&listener).listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let first = TcpStream::connect(address).unwrap();
+    let second = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    second.set_nonblocking(true).unwrap();
+    second.connect(&address.into()).unwrap_err();
+    ((listener, first), second)
 }
 
 #[test]
@@ -155,7 +172,7 @@ fn each_event_of_the_kernel_is_counted_or_shown_as_missed() {
     enter_private();
     let agent = start();
     let before = COUNTERS.map(kernel_counter);
-    assert_eq!(before, [0; 3], "nothing has happened yet");
+    assert_eq!(before, [0; COUNTERS.len()], "nothing has happened yet");
     known_traffic();
     let deadline = Instant::now() + LIMIT;
     loop {
@@ -168,11 +185,11 @@ fn each_event_of_the_kernel_is_counted_or_shown_as_missed() {
         let rest = [missed, shown(OVERCOUNTED)];
         // Each event is counted or shown as missed. By functions none is missed; tracepoints alone miss one
         // now and then.
-        let accounted = [0, 1, 2].map(|counter| hooks[counter] + missed[counter]);
+        let accounted = array::from_fn(|counter| hooks[counter] + missed[counter]);
         let may_miss = scrape.sum("halfopen_hook_attached", &TIMER_BY_TRACEPOINT) == 1;
-        let is_same = (shown(KERNEL), accounted, rest[1]) == (kernel, kernel, [0; 3])
+        let is_same = (shown(KERNEL), accounted, rest[1]) == (kernel, kernel, [0; COUNTERS.len()])
             && hooks.iter().all(|count| *count > 0)
-            && (may_miss || missed == [0; 3]);
+            && (may_miss || missed == [0; COUNTERS.len()]);
         if is_same && refused == REFUSED {
             // One is reset that was not read; those that are probed wait for seconds.
             assert!((REFUSED..REFUSED + 10).contains(&kernel[0]), "{kernel:?}");

@@ -36,15 +36,18 @@ pub enum KernelCounter {
     TcpAbortOnTimeout,
     /// `Tcp: OutRsts`: resets sent, active ones and answers.
     OutRsts,
+    /// `TcpExt: TCPTimeouts`: retransmission timeouts of data, SYNs and SYN-ACKs.
+    TcpTimeouts,
 }
 
 impl KernelCounter {
     /// All of them, in label order.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::TcpKeepAlive,
         Self::TcpWinProbe,
         Self::TcpAbortOnTimeout,
         Self::OutRsts,
+        Self::TcpTimeouts,
     ];
 
     /// The kernel's name, also the label value.
@@ -55,6 +58,7 @@ impl KernelCounter {
             Self::TcpWinProbe => "TCPWinProbe",
             Self::TcpAbortOnTimeout => "TCPAbortOnTimeout",
             Self::OutRsts => "OutRsts",
+            Self::TcpTimeouts => "TCPTimeouts",
         }
     }
 }

@@ -13,21 +13,25 @@ fn key(cookie: u64) -> NetKey {
     }
 }
 
-/// Readings of TCPKeepAlive: cookie, before, kernel (`None`: not read), after. The kernel lists those
+/// What each counter shows after so much has happened: each more than the one before it, so that none stands for
+/// another.
+fn each(n: u64) -> KernelCounts {
+    [1, 2, 3, 4, 5].map(|factor| n * factor)
+}
+
+/// Readings of the first counter: cookie, before, kernel (`None`: not read), after. The kernel lists those
 /// that were read.
 fn round(readings: &[(u64, u64, Option<u64>, u64)]) -> Round {
     let mut round = Round {
         listed: Some(BTreeSet::new()),
         ..Round::default()
     };
-    let counts = |n| NetCounts {
-        counted: [n, 0, 0, 0],
-    };
+    let counts = |n| NetCounts { counted: each(n) };
     for (cookie, before, kernel, after) in readings {
         round.before.insert(key(*cookie), counts(*before));
         round.after.insert(key(*cookie), counts(*after));
         if let Some(kernel) = kernel {
-            round.kernel.insert(key(*cookie), [*kernel, 0, 0, 0]);
+            round.kernel.insert(key(*cookie), each(*kernel));
             exists(&mut round, *cookie);
         }
     }
@@ -39,17 +43,23 @@ fn exists(round: &mut Round, cookie: u64) {
     round.listed.get_or_insert_default().insert(key(cookie));
 }
 
-/// The balance that is shown next: it adds up, and no figure goes backwards.
+/// The balance of the first counter that is shown next: it adds up, and no figure goes backwards. Those of the
+/// others are so many times as large.
 fn follows(shown: Balance, comparison: &KernelComparison) -> Balance {
-    let now = comparison.balances()[&KernelCounter::TcpKeepAlive];
-    for (before, after) in [
-        (shown.kernel, now.kernel),
-        (shown.counted, now.counted),
-        (shown.unaccounted, now.unaccounted),
-        (shown.overcounted, now.overcounted),
-        (shown.uncompared, now.uncompared),
-    ] {
-        assert!(before <= after, "went backwards: {shown:?} to {now:?}");
+    let balances = comparison.balances();
+    let now = balances[&KernelCounter::ALL[0]];
+    let figures: [fn(Balance) -> u64; 5] = [
+        |balance| balance.kernel,
+        |balance| balance.counted,
+        |balance| balance.unaccounted,
+        |balance| balance.overcounted,
+        |balance| balance.uncompared,
+    ];
+    for figure in figures {
+        let all = KernelCounter::ALL.map(|counter| figure(balances[&counter]));
+        assert_eq!(all, each(figure(now)));
+        let is_later = figure(shown) <= figure(now);
+        assert!(is_later, "went backwards: {shown:?} to {now:?}");
     }
     assert_eq!(
         now.kernel + now.overcounted,

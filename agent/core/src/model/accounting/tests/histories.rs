@@ -87,7 +87,7 @@ impl History {
         let is_first = is_read && !self.was_read;
         if comparison.needs_second_look(&now) && (is_first || self.chance(50)) {
             self.catch_up();
-            let counted = [self.counted, 0, 0, 0];
+            let counted = each(self.counted);
             now.after.insert(key(1), NetCounts { counted });
         }
         self.was_read |= is_read;

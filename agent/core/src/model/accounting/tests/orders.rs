@@ -63,7 +63,7 @@ impl Order {
         let mut round = round(&[(1, 0, Some(7), 0)]);
         if let Some(counted) = world.counted {
             let counted = NetCounts {
-                counted: [counted, 0, 0, 0],
+                counted: each(counted),
             };
             round.before.insert(key(OURS), counted);
             round.after.insert(key(OURS), counted);
@@ -71,7 +71,7 @@ impl Order {
         if self.is_alive(step) {
             let is_read = self.read.iter().any(|steps| steps.contains(&step));
             if is_read {
-                round.kernel.insert(key(OURS), [world.kernel, 0, 0, 0]);
+                round.kernel.insert(key(OURS), each(world.kernel));
             }
             if is_read || sight == Sight::Found {
                 round.existing.insert(key(OURS).inum);
