@@ -8,7 +8,7 @@ use halfopen_lab::{
     classify::{
         assessment::{Assessment, Exactness},
         counterparts::{kernel_counterparts, unseen_events},
-        expectations::COMPARED,
+        expectations::ACCOUNTED,
         settle::{Grade, settle},
         totals::{self, LabTotals},
     },
@@ -186,7 +186,7 @@ impl AgentState<'_> {
         played: &[(Program, DeadConnection)],
         exactness: Exactness,
     ) -> Result<Vec<Assessment>, Error> {
-        let mut lab = COMPARED.map(|counter| (counter, 0, 0));
+        let mut lab = ACCOUNTED.map(|counter| (counter, 0, 0));
         let mut assessments = Vec::new();
         for (program, performance) in played {
             let counts = self.counts(program, performance)?;

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::{
-    classify::{assessment::Assessment, expectations::OPEN},
+    classify::{
+        assessment::Assessment,
+        expectations::{ACCOUNTED, OPEN},
+    },
     observe::exposition::AgentCounts,
 };
 
@@ -14,7 +17,7 @@ const NETFILTER: &str = "resets_sent{netfilter}";
 
 /// What the agent has of each compared counter, by adding up its own counts of one side.
 #[must_use]
-pub fn kernel_counterparts(counted: &AgentCounts) -> [(&'static str, u64); 4] {
+pub fn kernel_counterparts(counted: &AgentCounts) -> [(&'static str, u64); ACCOUNTED.len()] {
     // What is unknown was on no path of which it is known that the kernel counts it.
     const BY_TIMEOUT: [&str; 7] = [
         "deaths{keepalive}",
@@ -41,6 +44,7 @@ pub fn kernel_counterparts(counted: &AgentCounts) -> [(&'static str, u64); 4] {
             // TCP does not send those that netfilter makes.
             sum(&|key| key.starts_with("resets_sent{") && key != NETFILTER),
         ),
+        ("TCPTimeouts", sum(&|key| key == "retransmission_timeouts")),
     ]
 }
 

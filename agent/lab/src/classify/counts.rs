@@ -101,7 +101,8 @@ pub fn classify(
                 .get(key)
                 .copied()
                 .unwrap_or_else(|| unnamed(key, counts));
-            let must: Value = match falsified.unwrap_or(from_table) {
+            let figure = falsified.unwrap_or(from_table);
+            let must: Value = match figure {
                 AgentFigure::Exactly(exact) => {
                     assessment.compare(&named, exact, counted, exactness);
                     exact.into()
@@ -115,14 +116,20 @@ pub fn classify(
                     assessment.compare(&named, exact, counted, exactness);
                     exact.into()
                 }
-                AgentFigure::Kernel(counter) => {
-                    let exact = counts.kernel.get(counter);
+                AgentFigure::Kernel(counter) | AgentFigure::KernelAnd(counter, _) => {
+                    let more = match figure {
+                        AgentFigure::KernelAnd(_, more) => more,
+                        _ => 0,
+                    };
+                    let exact = counts.kernel.get(counter) + more;
                     assessment.compare(&named, exact, counted, exactness);
                     // What the kernel leaves at 0 says nothing in a report.
                     if exact == 0 {
                         0.into()
-                    } else {
+                    } else if more == 0 {
                         format!("={counter}").into()
+                    } else {
+                        format!("={counter}+{more}").into()
                     }
                 }
                 AgentFigure::Open => OPEN.into(),

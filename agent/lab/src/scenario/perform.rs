@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, thread};
 
 use crate::{
     Error,
-    classify::{expectations::COMPARED, observed::ObservedLiveness},
+    classify::{expectations::ACCOUNTED, observed::ObservedLiveness},
     net::host::Host,
     observe::{agent_client::AgentClient, snmp::Counters},
     scenario::{
@@ -120,7 +120,7 @@ fn play_one(
 /// # Errors
 /// When the counters cannot be read.
 pub fn totals(runs: &[ScenarioRun]) -> Result<BTreeMap<&'static str, u64>, Error> {
-    let mut totals: BTreeMap<&'static str, u64> = COMPARED.map(|counter| (counter, 0)).into();
+    let mut totals: BTreeMap<&'static str, u64> = ACCOUNTED.map(|counter| (counter, 0)).into();
     for host in runs.iter().flat_map(ScenarioRun::hosts) {
         let counters = host.counters()?;
         for (counter, total) in &mut totals {

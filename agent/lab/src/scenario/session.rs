@@ -161,8 +161,8 @@ fn assess(
         let sides = sides(run, before, &after, records)?;
         for side in &sides {
             for (counter, count) in kernel_counterparts(&side.agent) {
-                // A request's end has a cause that the kernel counts of full sockets alone; where a row
-                // is over it says so itself.
+                // A request's end has a cause that the kernel counts of full sockets alone, and timeouts
+                // against a closed window it leaves out; where a row is over it says so itself.
                 *counted.entry(counter).or_default() += count.min(side.kernel.get(counter));
             }
         }

@@ -162,6 +162,7 @@ fn counterparts_add_up() {
         ("TCPWinProbe", 0),
         ("TCPAbortOnTimeout", 1),
         ("OutRsts", 1),
+        ("TCPTimeouts", 0),
     ];
     assert_eq!(kernel_counterparts(agent), expected);
     let netfilter = AgentCounts::from([("resets_sent{netfilter}".to_owned(), 5)]);
