@@ -8,5 +8,6 @@ pub mod locked_socket;
 pub mod open;
 pub mod pair;
 mod private;
+pub mod send_window;
 
 pub use private::enter_private;

@@ -65,8 +65,8 @@ const DEFERRED_BRIEFLY: libc::c_int = 7;
 const NO_FIN_WAIT2: libc::c_int = -1;
 
 /// Sets an option of TCP that no crate knows.
-fn set_option(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
-    let length = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or_default();
+pub(super) fn set_option<T>(socket: &Socket, option: libc::c_int, value: T) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(size_of::<T>()).unwrap_or_default();
     // SAFETY: the descriptor is open as long as the socket, and the option's value, of that length,
     // outlives the call.
     let result = unsafe {
