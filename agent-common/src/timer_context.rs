@@ -59,6 +59,8 @@ pub struct TimerContext {
     pub write_seq: u32,
     /// `rcv_nxt`.
     pub rcv_nxt: u32,
+    /// `icsk_rto`.
+    pub rto: u32,
     /// One of [`timer_kind`].
     pub kind: u8,
     /// `skc_state`.
@@ -101,6 +103,10 @@ pub struct TimerContext {
     pub backoff: u8,
     /// Whether `ending` follows from the socket's fields alone: 0 or 1.
     pub inferred: u8,
+    /// Whether the kernel counts a retransmission timeout in `TCPTimeouts`.
+    pub is_counted: bool,
+    /// Zero.
+    pub padding: [u8; 3],
 }
 
 /// The request whose timer runs: the value of `REQUEST_TIMERS`, one for each processor.
@@ -119,5 +125,5 @@ pub struct RequestTimer {
     pub padding: [u8; 7],
 }
 
-const _: () = assert!(size_of::<TimerContext>() == 120);
+const _: () = assert!(size_of::<TimerContext>() == 128);
 const _: () = assert!(size_of::<RequestTimer>() == 32);

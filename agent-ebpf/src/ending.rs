@@ -122,8 +122,23 @@ pub fn retransmitted(context: &TimerContext, sock: Sock) -> Option<bool> {
     {
         return Some(false);
     }
-    // Against a zero window only the back-off tells.
-    let backed_off =
-        sock.get(fields::snd_wnd())? == 0 && sock.get(fields::backoff())? > context.backoff;
-    Some(context.timed_out || backed_off || sock.get(fields::retransmits())? > context.retransmits)
+    // Against a closed window only the back-off tells, before Linux 6.5 only the RTO itself.
+    let backed_off = sock.get(fields::snd_wnd())? == 0
+        && (sock.get(fields::backoff())? > context.backoff
+            || sock.get(fields::rto())? > context.rto);
+    Some(context.closed || backed_off || sock.get(fields::retransmits())? > context.retransmits)
+}
+
+/// Whether `TCPTimeouts` counts a retransmission timeout of a socket in this state. Against a closed window the
+/// kernel takes it for a window probe, unless nobody holds the socket (`tcp_retransmit_timer`).
+#[inline(always)]
+pub fn is_counted(sock: Sock, state: u8, dead: bool) -> Option<bool> {
+    let in_handshake = state == state::SYN_SENT || state == state::SYN_RECV;
+    Some(in_handshake || dead || sock.get(fields::snd_wnd())? != 0)
+}
+
+/// The same of the timeout inside this context: the window may have changed just before the timer had the socket.
+#[inline(always)]
+pub fn was_counted(context: &TimerContext, sock: Sock) -> Option<bool> {
+    Some(context.is_counted && is_counted(sock, context.state, context.dead)?)
 }

@@ -172,9 +172,9 @@ pub fn probed(sock: Sock, outstanding: u8, n: u32) -> Option<()> {
     Some(())
 }
 
-/// Counts a retransmission timeout.
+/// Counts a retransmission timeout; the kernel's own counter may leave it out.
 #[inline(never)]
-pub fn timed_out(sock: Sock) -> Option<()> {
+pub fn timed_out(sock: Sock, is_counted: bool) -> Option<()> {
     let touched = touch(sock)?;
     // A handshake's is no silence, and against a closed window the timer does a window probe's work.
     let state = sock.get(fields::state())?;
@@ -193,6 +193,9 @@ pub fn timed_out(sock: Sock) -> Option<()> {
         }
     }
     count(&touched.group, Event::RetransmissionTimeout, 1);
+    if is_counted {
+        maps::tally(&touched.net, Tally::Timeouts, 1);
+    }
     event_record::report(
         What::new(event_kind::TIMEOUT),
         sock,

@@ -155,6 +155,7 @@ fn ran(request: Sock, listener: Sock, ending: u8) -> Option<()> {
     // A listener that was closed is found out before the timeout is counted.
     if ending != Ending::RequestAbandoned as u8 {
         record::count(&group, Event::RetransmissionTimeout, 1);
+        maps::tally(&record.net, Tally::Timeouts, 1);
     }
     if ending == Ending::None as u8 {
         return Some(());

@@ -55,6 +55,8 @@ fn try_open(kind: u8, sock: Sock, timer: u64) -> Option<()> {
         context.rcv_nxt = sock.get(fields::rcv_nxt())?;
         context.retransmits = sock.get(fields::retransmits())?;
         context.backoff = sock.get(fields::backoff())?;
+        context.rto = sock.get(fields::rto())?;
+        context.is_counted = ending::is_counted(sock, context.state, context.dead)?;
         context.probes_out = sock.get(fields::probes_out())?;
         context.sends_data = sock.would_send_data()?;
     }
@@ -116,7 +118,7 @@ pub fn end(sock: Sock, state: u8) -> Option<()> {
     // SAFETY: as above.
     if unsafe { core::ptr::read_volatile(&raw const current.uncounted_timeout) } != 0 {
         // Before the end, of which it is a part.
-        record::timed_out(sock)?;
+        record::timed_out(sock, ending::was_counted(current, sock)?)?;
     }
     let touched = record::touch(sock)?;
     // SAFETY: as above.

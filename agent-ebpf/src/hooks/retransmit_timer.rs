@@ -4,7 +4,7 @@
 use halfopen_common::{Loss, timer_kind};
 
 use super::timer_hook::timer_hook;
-use crate::{fields, maps, record, sock::Sock, timer_context};
+use crate::{ending, fields, maps, record, sock::Sock, timer_context};
 
 #[inline(always)]
 fn enter(sock: u64) {
@@ -23,10 +23,13 @@ fn enter(sock: u64) {
 /// A firing with nothing outstanding is no timeout; a Fast Open child's SYN-ACK is in no queue.
 #[inline(always)]
 fn count(sock: Sock) -> Option<()> {
-    if sock.get(fields::fastopen_rsk())? == 0 && sock.get(fields::packets_out())? == 0 {
+    let sent_syn_ack = sock.get(fields::fastopen_rsk())? != 0;
+    if !sent_syn_ack && sock.get(fields::packets_out())? == 0 {
         return Some(());
     }
-    record::timed_out(sock)
+    let state = sock.get(fields::state())?;
+    let is_counted = sent_syn_ack || ending::is_counted(sock, state, sock.is_dead()?)?;
+    record::timed_out(sock, is_counted)
 }
 
 timer_hook!(

@@ -64,7 +64,7 @@ fn count(context: &mut TimerContext) -> Option<()> {
         return Some(());
     }
     if maps::switched(switch::TIMER_RETRANSMISSIONS) && ending::retransmitted(context, sock)? {
-        record::timed_out(sock)?;
+        record::timed_out(sock, ending::was_counted(context, sock)?)?;
     }
     if !maps::switched(switch::TIMER_PROBES) {
         return Some(());
