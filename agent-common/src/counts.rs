@@ -91,11 +91,19 @@ pub enum Event {
     ResetWithdrawn = 9,
     /// A death whose cause follows from the socket's fields alone: no hook saw the path.
     DeathInferred = 10,
+    /// A listener answered a SYN with a cookie (`tcp_make_synack`), as `SyncookiesSent` counts unless memory or
+    /// a route was missing.
+    CookieSent = 11,
+    /// An ACK brought a valid cookie back, and a request was made of it (`tcp_get_cookie_sock`): as
+    /// `SyncookiesRecv` counts, unless memory or a route was missing.
+    CookieValidated = 12,
+    /// connect() found no local port (`inet_hash_connect`): no SYN was sent.
+    ConnectWithoutPort = 13,
 }
 
 impl Event {
     /// How many there are.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 14;
 }
 
 /// Index into [`GroupCounts::resets_sent`]: the kernel's own `enum sk_rst_reason` value where it
@@ -265,7 +273,7 @@ impl Loss {
 }
 
 const _: () = assert!(size_of::<GroupKey>() == 16);
-const _: () = assert!(size_of::<GroupCounts>() == 8 * (11 + 64 + 32 + 14));
+const _: () = assert!(size_of::<GroupCounts>() == 8 * (14 + 64 + 32 + 14));
 const _: () = assert!(size_of::<ListenerKey>() == 24);
 const _: () = assert!(size_of::<NetKey>() == 16);
 const _: () = assert!(size_of::<NetCounts>() == 40);

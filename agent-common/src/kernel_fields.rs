@@ -118,6 +118,12 @@ macro_rules! kernel_fields {
                 inet_timewait_sock {
                     tw_substate: u8 = Optional("tw_substate");
                     tw_timer: Embedded = Optional("tw_timer");
+                    /// Pointer to inet_bind_bucket.
+                    tw_bucket: u64 = Optional("tw_tb");
+                }
+                inet_bind_bucket {
+                    /// Below 0 for a port that connect() chose (`__inet_hash_connect`).
+                    bucket_fastreuse: i8 = Optional("fastreuse");
                 }
                 request_sock {
                     num_retrans: u8 = Optional("num_retrans");
@@ -188,6 +194,8 @@ macro_rules! kernel_fields {
                     sysctl_synack_retries: u8 = Optional("ipv4.sysctl_tcp_synack_retries");
                     /// Jiffies.
                     sysctl_fin_timeout: u32 = Optional("ipv4.sysctl_tcp_fin_timeout");
+                    /// Two ints; since 6.8 one u32, the last port in its upper half.
+                    sysctl_port_range: u32 = Optional("ipv4.ip_local_ports.range");
                 }
                 inet_hashinfo {
                     ehash: u64 = Optional("ehash");
@@ -255,6 +263,7 @@ macro_rules! kernel_fields {
                 mib_winprobe = Required("LINUX_MIB_TCPWINPROBE");
                 reason_state = Optional("SK_RST_REASON_TCP_STATE");
                 reason_invalid_syn = Optional("SK_RST_REASON_INVALID_SYN");
+                synack_cookie = Required("TCP_SYNACK_COOKIE");
                 flag_dead = Required("SOCK_DEAD");
                 flag_keepopen = Required("SOCK_KEEPOPEN");
             }

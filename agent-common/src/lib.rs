@@ -32,5 +32,6 @@ pub use record::{Outstanding, Record, Start, state};
 pub use socket_holder::SocketHolder;
 pub use timer_context::{RequestTimer, TimerContext, icsk_pending, timer_kind};
 pub use walk::{
-    AHEAD, Class, ClassSum, DUMP_STOPPED, EPHEMERAL, Net, Socket, WalkProgress, flag, table,
+    AHEAD, Class, ClassSum, DUMP_STOPPED, Destination, EPHEMERAL, Net, PortsInUse, Socket,
+    WalkProgress, flag, table,
 };

@@ -163,6 +163,51 @@ pub struct ClassSum {
     pub memory: u64,
 }
 
+/// What a local port can be used for once: a key of the map `DESTINATIONS`.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
+#[repr(C)]
+pub struct Destination {
+    /// Local address; IPv4 as ::ffff:a.b.c.d.
+    pub local: [u8; 16],
+    /// Remote address, as the local one.
+    pub remote: [u8; 16],
+    /// `net->ns.inum`.
+    pub netns: u32,
+    /// Host order.
+    pub remote_port: u16,
+    /// Zero.
+    pub padding: u16,
+}
+
+/// The local ports that one [`Destination`] takes: value of the map `DESTINATIONS`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct PortsInUse {
+    /// Ports within the namespace's range, those of TIME_WAIT sockets included.
+    pub ports: u64,
+    /// [`Socket::cgroup`] of the first full socket met.
+    pub cgroup: u64,
+    /// `net.ipv4.ip_local_port_range`: the first port, and the last in the upper half.
+    pub range: u32,
+    /// Whether a full socket was met, 0 or 1: TIME_WAIT has no owner.
+    pub is_owned: u32,
+}
+
 /// Set in what a program returns that hands out a whole map, when it stopped for want of room: the
 /// other bits are how many entries it has passed.
 pub const DUMP_STOPPED: u32 = 1 << 31;
@@ -217,6 +262,10 @@ pub struct WalkProgress {
     pub unreadable: u32,
     /// Whether the table's end was reached: 0 or 1.
     pub done: u32,
+    /// Local ports whose destination found no room in `DESTINATIONS`.
+    pub unplaced_ports: u32,
+    /// Zero.
+    pub padding: u32,
 }
 
 /// A network namespace as the program `nets` finds it, and what it decides for its connections.
@@ -257,5 +306,7 @@ pub struct Net {
 
 const _: () = assert!(size_of::<Socket>() == 184);
 const _: () = assert!(size_of::<Class>() == 32);
-const _: () = assert!(size_of::<WalkProgress>() == 64);
+const _: () = assert!(size_of::<Destination>() == 40);
+const _: () = assert!(size_of::<PortsInUse>() == 24);
+const _: () = assert!(size_of::<WalkProgress>() == 72);
 const _: () = assert!(size_of::<Net>() == 72);

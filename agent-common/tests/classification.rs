@@ -149,13 +149,15 @@ fn one_threshold_reaches_the_programs() {
     const PLACE: [&str; 7] = [
         "base", "net_ops", "netns", "table", "mask", "bucket", "skip",
     ];
-    const RUN: [&str; 6] = [
+    const RUN: [&str; 8] = [
         "limit",
         "sums",
         "found",
         "changed_chains",
         "unreadable",
         "done",
+        "unplaced_ports",
+        "padding",
     ];
     const THRESHOLDS: [&str; 1] = ["quiet_jiffies"];
     let common = sources(&root().join("agent-common/src"), "");

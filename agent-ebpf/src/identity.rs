@@ -82,6 +82,17 @@ pub fn group(sock: Sock) -> Option<GroupKey> {
     })
 }
 
+/// The group of a socket that listens.
+#[inline(always)]
+pub fn listener_group(sock: Sock) -> Option<GroupKey> {
+    Some(GroupKey {
+        cgroup: sock.cgroup(),
+        port: sock.local_port()?,
+        direction: direction::INBOUND,
+        padding: [0; 5],
+    })
+}
+
 /// Notes that a socket listens.
 #[inline(never)]
 pub fn listens(sock: Sock) -> Option<()> {

@@ -12,7 +12,8 @@
 //! - where only timers can be hooked, whether one probed or retransmitted ([`ending`]);
 //! - a change to CLOSE that no program saw, by two bounds of time ([`timer_context`]);
 //! - the silence before a death, into fixed buckets ([`maps::silence`]);
-//! - sockets with nothing outstanding, into classes that are summed (`walk/sum.rs`).
+//! - sockets with nothing outstanding, into classes that are summed (`walk/sum.rs`);
+//! - a connect that found no local port (`hooks/set_state.rs`).
 //!
 //! # Invariants
 //! One threshold of the user's reaches the programs: [`halfopen_common::WalkProgress::quiet_jiffies`]. It sets

@@ -14,6 +14,7 @@ mod request_timer;
 mod reset_received;
 mod retransmit_timer;
 mod set_state;
+mod syn_cookie;
 mod timer_expire;
 mod timer_hook;
 mod trace_reset;

@@ -8,10 +8,10 @@ use aya_ebpf::{
     programs::{FEntryContext, ProbeContext, RawTracePointContext},
 };
 use aya_log_ebpf::debug;
-use halfopen_common::{Ending, Loss, TimerContext, state};
+use halfopen_common::{Ending, Event, Loss, TimerContext, state};
 
 use crate::{
-    ending, fields, identity, maps,
+    ending, fields, identity, maps, record,
     sock::{SHUTDOWN_MASK, Sock},
     timer_context,
 };
@@ -69,10 +69,24 @@ fn established_or_closed(ctx: &impl EbpfContext, sock: u64, old: Option<u8>, is_
         }
         return;
     }
+    if old == state::SYN_SENT && sock.local_port() == Some(0) {
+        if without_port(sock).is_none() {
+            maps::lose(Loss::Unreadable);
+        }
+        return;
+    }
     if closed(ctx, sock, old).is_none() {
         maps::lose(Loss::Unreadable);
     }
     maps::close(sock.0);
+}
+
+/// connect() enters SYN_SENT, looks for a local port, and leaves it again when there is none
+/// (`tcp_v4_connect`, `tcp_v6_connect`): no SYN was sent.
+#[inline(always)]
+fn without_port(sock: Sock) -> Option<()> {
+    record::count(&identity::group(sock)?, Event::ConnectWithoutPort, 1);
+    Some(())
 }
 
 #[inline(always)]

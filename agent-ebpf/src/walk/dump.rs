@@ -11,9 +11,12 @@ use aya_ebpf::{
     helpers::generated::bpf_for_each_map_elem, macros::map, maps::PerCpuArray,
     programs::RawTracePointContext,
 };
-use halfopen_common::{Class, ClassSum, DUMP_STOPPED, Outstanding, Record};
+use halfopen_common::{
+    Class, ClassSum, DUMP_STOPPED, Destination, Outstanding, PortsInUse, Record,
+};
 
 use super::{
+    destination,
     output::{GO_ON, STOP, hand_out, has_room},
     program::test_run_program,
     sum, suspects,
@@ -58,6 +61,13 @@ test_run_program! {
     /// Every class of the walk: the class, then its sums. They are removed: the next walk starts at 0.
     fn take_classes(ctx) -> u32 {
         run(&ctx, sum::classes(), take_class as *mut c_void)
+    }
+}
+
+test_run_program! {
+    /// Every destination of the walk, and the ports it takes. They are removed, as classes are.
+    fn take_destinations(ctx) -> u32 {
+        run(&ctx, destination::destinations(), take_destination as *mut c_void)
     }
 }
 
@@ -153,6 +163,20 @@ extern "C" fn take_class(
         hand_out(sum);
         // It stays readable until the program ends.
         sum::remove(class);
+    })
+}
+
+extern "C" fn take_destination(
+    _map: *mut c_void,
+    destination: &Destination,
+    ports: &PortsInUse,
+    _nothing: *mut c_void,
+) -> i64 {
+    pass(|_| {
+        hand_out(destination);
+        hand_out(ports);
+        // It stays readable until the program ends.
+        destination::remove(destination);
     })
 }
 

@@ -3,6 +3,7 @@
 //! Never attached: the agent runs these programs (BPF_PROG_TEST_RUN), which puts them under
 //! rcu_read_lock().
 
+mod destination;
 mod dump;
 mod fast_path;
 mod nets;

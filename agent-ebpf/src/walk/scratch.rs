@@ -1,9 +1,14 @@
 //! What a walk keeps between its steps and while it reads one socket.
 
 use aya_ebpf::{macros::map, maps::PerCpuArray};
-use halfopen_common::{Class, FastPathLayout, Socket, flag};
+use halfopen_common::{Class, Destination, FastPathLayout, Socket, flag};
 
-use crate::{fields, kernel::kernel, read::Offset, sock::AF_INET6};
+use crate::{
+    fields,
+    kernel::kernel,
+    read::Offset,
+    sock::{AF_INET6, mapped},
+};
 
 /// Heads of buckets read at once.
 pub const HEADS: usize = 32;
@@ -20,6 +25,7 @@ pub struct Scratch {
     pub copies: [u8; FastPathLayout::ROOM],
     pub socket: Socket,
     pub class: Class,
+    pub destination: Destination,
 }
 
 /// What one step needs of the ones before. Kept in a map, not on the stack: of a map's value the
@@ -42,6 +48,9 @@ pub struct Cursor {
     pub inum: u32,
     /// Which group of heads was read.
     pub heads_read: u32,
+    /// The ports of `net` that connect() chooses from.
+    pub port_range: u32,
+    pub padding: u32,
 }
 
 impl Scratch {
@@ -49,6 +58,35 @@ impl Scratch {
     #[inline(always)]
     pub fn common<T: Copy>(&self, offset: Offset<T>) -> T {
         self.copied(offset.bytes())
+    }
+
+    /// Both addresses, the local one first.
+    #[inline(always)]
+    pub fn addresses(&self) -> [[u8; 16]; 2] {
+        if self.common(fields::family()) == AF_INET6 && !fields::local6().is_absent() {
+            [
+                self.common(fields::local6()),
+                self.common(fields::remote6()),
+            ]
+        } else {
+            [
+                mapped(self.common(fields::local4())),
+                mapped(self.common(fields::remote4())),
+            ]
+        }
+    }
+
+    /// Makes `destination` that of the socket whose `sock_common` was copied.
+    #[inline(always)]
+    pub fn locate(&mut self, netns: u32) {
+        let [local, remote] = self.addresses();
+        self.destination = Destination {
+            local,
+            remote,
+            netns,
+            remote_port: u16::from_be(self.common(fields::remote_port())),
+            padding: 0,
+        };
     }
 
     /// A field of what was copied.

@@ -4,18 +4,13 @@ use aya_ebpf::helpers::bpf_jiffies64;
 use halfopen_common::{FastPathLayout, Socket, WalkProgress, direction, flag, state, table};
 
 use super::{
+    destination,
     fast_path::{copy_ranges, fast_path},
     output::hand_out,
     scratch::{self, Cursor, Scratch, bit, charged, flags, object_size},
     sum::sum,
 };
-use crate::{
-    fields,
-    kernel::kernel,
-    read::FieldReader,
-    request,
-    sock::{AF_INET6, Sock, mapped},
-};
+use crate::{fields, kernel::kernel, read::FieldReader, request, sock::Sock};
 
 /// What came of one socket.
 pub enum ReadOutcome {
@@ -61,17 +56,19 @@ pub fn visit(sock: u64, cursor: &mut Cursor, walk: &mut WalkProgress) -> ReadOut
         return ReadOutcome::Read(next);
     }
     let state = scratch.common(fields::state());
-    if state == state::ESTABLISHED && is_copied && sum(sock, scratch, cursor, walk) {
-        walk.found += 1;
-        return ReadOutcome::Read(next);
-    }
-    if !read_all(sock, net, cursor.inum, scratch) {
-        return ReadOutcome::Unreadable;
-    }
-    if !hand_out(&scratch.socket) {
-        return ReadOutcome::NoRoom;
+    let is_summed = state == state::ESTABLISHED && is_copied && sum(sock, scratch, cursor, walk);
+    if !is_summed {
+        if !read_all(sock, net, cursor.inum, scratch) {
+            return ReadOutcome::Unreadable;
+        }
+        if !hand_out(&scratch.socket) {
+            return ReadOutcome::NoRoom;
+        }
     }
     walk.found += 1;
+    if walk.sums != 0 && walk.table == table::ESTABLISHED {
+        destination::note(sock, scratch, cursor, walk, is_summed);
+    }
     ReadOutcome::Read(next)
 }
 
@@ -129,23 +126,18 @@ fn meet(net: u64, cursor: &mut Cursor, walk: &WalkProgress) -> bool {
     }
     cursor.net = net;
     cursor.inum = inum;
+    cursor.port_range = if walk.sums != 0 {
+        destination::port_range(net)
+    } else {
+        0
+    };
     true
 }
 
 #[inline(always)]
 fn identify(sock: u64, scratch: &mut Scratch, state: u8) {
     let family = scratch.common(fields::family());
-    let (local, remote) = if family == AF_INET6 && !fields::local6().is_absent() {
-        (
-            scratch.common(fields::local6()),
-            scratch.common(fields::remote6()),
-        )
-    } else {
-        (
-            mapped(scratch.common(fields::local4())),
-            mapped(scratch.common(fields::remote4())),
-        )
-    };
+    let [local, remote] = scratch.addresses();
     let port = scratch.common(fields::remote_port());
     let local_port = scratch.common(fields::local_port());
     let cookie = scratch.common(fields::cookie());

@@ -52,6 +52,7 @@ test_run_program! {
         cursor.passed = 0;
         cursor.buckets = 0;
         cursor.inum = 0;
+        cursor.port_range = 0;
         cursor.heads_read = u32::MAX;
         // SAFETY: `step` has the signature that bpf_loop() asks for; it is handed nothing.
         unsafe {
