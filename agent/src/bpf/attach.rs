@@ -224,11 +224,12 @@ const TIMERS: u32 = switch::TIMER_KEEPALIVE | switch::TIMER_WRITE;
 /// The handler of a request's timer.
 const REQUEST_TIMER: &str = "reqsk_timer_handler";
 
-/// Arguments of functions whose return value a program finds behind them.
+/// Arguments of functions of which a program wants more than the first, or the return value behind them.
 fn arguments(program: &str) -> Option<usize> {
     match program {
         "fexit_xmit_probe" | "fentry_xmit_probe" | "kprobe_xmit_probe" => Some(3),
         "fexit_write_wakeup" | "fentry_write_wakeup" | "kprobe_write_wakeup" => Some(2),
+        "fentry_synack" | "kprobe_synack" => Some(6),
         _ => None,
     }
 }

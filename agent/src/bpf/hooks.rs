@@ -46,6 +46,8 @@ pub enum Role {
     Destroy,
     /// Counts timeouts of SYN-ACKs, and tells when a handshake was given up.
     Requests,
+    /// Counts SYN cookies by listener.
+    SynCookies,
 }
 
 impl Role {
@@ -314,6 +316,28 @@ pub const HOOKS: [Hook; 11] = [
                 ],
             ),
             shared(TIMERS, switch::TIMER_REQUESTS),
+        ],
+    },
+    // No tracepoint stands in for it.
+    Hook {
+        name: "tcp_get_cookie_sock",
+        purpose: "SYN cookies sent and validated, by listener",
+        role: Role::SynCookies,
+        ways: &[
+            way(
+                Fentry,
+                &[
+                    ("fentry_cookie_validated", "tcp_get_cookie_sock"),
+                    ("fentry_synack", "tcp_make_synack"),
+                ],
+            ),
+            way(
+                Kprobe,
+                &[
+                    ("kprobe_cookie_validated", "tcp_get_cookie_sock"),
+                    ("kprobe_synack", "tcp_make_synack"),
+                ],
+            ),
         ],
     },
 ];

@@ -11,7 +11,7 @@ use std::{
 };
 
 use halfopen_common::NetKey;
-use halfopen_core::model::accounting::{Counted, Growth, KernelComparison, Round};
+use halfopen_core::model::accounting::{Counted, HostGrowth, KernelComparison, Round};
 use tracing::warn;
 
 use crate::{
@@ -40,8 +40,8 @@ const DOUBT: &str =
 pub struct ComparisonReader {
     /// What came of it.
     pub result: KernelComparison,
-    /// What the kernel has counted of full accept queues meanwhile.
-    pub listen_overflows: Growth,
+    /// What the kernel has counted meanwhile and no hook counts.
+    pub host: HostGrowth,
     pace: DutyCycle,
     interval: Duration,
     threads: Option<Instant>,
@@ -58,7 +58,7 @@ impl ComparisonReader {
         Self {
             has_list: object.load_to_run(NETS).inspect_err(report).is_ok(),
             result: KernelComparison::default(),
-            listen_overflows: Growth::default(),
+            host: HostGrowth::default(),
             pace: DutyCycle::default(),
             interval,
             threads: None,
@@ -85,11 +85,8 @@ impl ComparisonReader {
         let listed = self.list(object);
         let before = Maps::nets(object)?;
         let (readings, existing) = self.read_kernel(&before, listed.as_ref());
-        let overflows = readings
-            .iter()
-            .filter_map(|(key, reading)| Some((*key, reading.listen_overflows?)));
-        self.listen_overflows
-            .record(&overflows.collect(), &existing);
+        let host = readings.iter().map(|(key, reading)| (*key, reading.host));
+        self.host.record(&host.collect(), &existing);
         let kernel = readings
             .into_iter()
             .map(|(key, reading)| (key, reading.compared))

@@ -194,7 +194,7 @@ impl Monitor {
                 ..coverage
             },
             accounting: self.comparison.result.balances(),
-            accept_queue_overflows: self.comparison.listen_overflows.sum(),
+            host_counters: self.comparison.host.sums(),
             hooks: self
                 .attached
                 .iter()
@@ -343,6 +343,8 @@ fn coverage(attached: &[Attached]) -> Coverage {
             Role::ResetsReceived,
             Role::ActiveResets,
         ]),
+        syn_cookies: seen(&[Role::SynCookies]),
+        connects_without_port: seen(&[Role::States]),
         suspects: Ok(()),
     }
 }

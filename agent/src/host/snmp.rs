@@ -6,15 +6,15 @@
 
 use std::{fs, io, path::Path};
 
-use halfopen_core::model::accounting::{KernelCounter, KernelCounts};
+use halfopen_core::model::accounting::{HostCounter, HostCounts, KernelCounter, KernelCounts};
 
 /// What is read of one namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnmpCounters {
     /// The counters that our counts are compared with.
     pub compared: KernelCounts,
-    /// `TcpExt: ListenOverflows`.
-    pub listen_overflows: Option<u64>,
+    /// Those that are shown as they are.
+    pub host: HostCounts,
 }
 
 /// Reads the counters of the network namespace whose `net` directory in /proc this is.
@@ -26,7 +26,7 @@ pub fn read(directory: &Path) -> io::Result<SnmpCounters> {
     let netstat = fs::read_to_string(directory.join("netstat"))?;
     let parsed = parse(&snmp, &netstat).map(|compared| SnmpCounters {
         compared,
-        listen_overflows: value(&netstat, "TcpExt:", "ListenOverflows"),
+        host: HostCounter::ALL.map(|counter| value(&netstat, "TcpExt:", counter.as_str())),
     });
     parsed.ok_or_else(|| {
         io::Error::new(

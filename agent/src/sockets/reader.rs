@@ -310,6 +310,7 @@ fn walk_once(
         let member = converter.member(class, thresholds.idle);
         census.add(&member, sum.sockets, sum.memory, thresholds);
     }
+    walk::ports::add(&mut census, &walked, owners);
     Ok(WalkResult {
         census: Arc::new(census),
         suspects,

@@ -20,6 +20,8 @@ use crate::model::{
 
 /// Gauges without a label of their own that are shown of groups with a listener alone.
 pub const ACCEPT_QUEUE_GAUGES: usize = 2;
+/// Such gauges of groups with a destination alone.
+pub const PORT_GAUGES: usize = 1;
 
 /// Every metric of connections.
 pub const CONNECTIONS: &[Metric<Snapshot>] = &[
@@ -160,19 +162,20 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
         read: |snapshot, out| single(snapshot, out, |sums| queue(sums).map(|queue| queue.limit)),
     },
     Metric {
-        name: "halfopen_accept_queue_overflows_total",
-        kind: Kind::Counter,
-        unit: "segments",
+        name: "halfopen_ephemeral_ports_used_ratio",
+        kind: Kind::Gauge,
+        unit: "ratio",
         section: Section::Connections,
-        help: "SYNs and last ACKs of handshakes that found an accept queue full, by the kernel's count (ListenOverflows) since the agent started.",
-        labels: &[],
-        question: "On which hosts do accept queues overflow?",
-        query: "sum by (instance) (increase(METRIC[5m])) > 0",
-        // Per listener the kernel has sk_drops alone, which counts such an ACK twice, and also what was dropped
-        // for another reason: tcp_listendrop() and the end of tcp_v4_rcv().
+        help: "Share of the local ports of net.ipv4.ip_local_port_range in use towards one destination (remote address and port, from one local address), TIME_WAIT included; of several destinations the greatest. The owner is that of one of its connections; none where TIME_WAIT alone is left.",
+        labels: GROUP,
+        question: "Towards which services do local ports run out?",
+        query: "topk(5, max by (instance, owner, port) (METRIC))",
         read: |snapshot, out| {
-            if let Some(overflows) = snapshot.accept_queue_overflows {
-                out.count([], overflows);
+            for (group, sums) in walked(snapshot).into_iter().flat_map(|w| &w.census.groups) {
+                if let Some(ports) = sums.ports {
+                    let [owner, direction] = names(group);
+                    out.add([owner, direction, &port(group)], ports.ratio());
+                }
             }
         },
     },
@@ -260,6 +263,21 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
         question: "How many sockets does each host have?",
         query: "sum by (instance) (METRIC)",
         read: |snapshot, out| of_walk(snapshot, out, |walked| walked.census.sockets as f64),
+    },
+    Metric {
+        name: "halfopen_walk_unplaced_ports",
+        kind: Kind::Gauge,
+        unit: "ports",
+        section: Section::Walk,
+        help: "Local ports in use whose destination the latest walk had no room for (16,384 destinations): halfopen_ephemeral_ports_used_ratio is without them.",
+        labels: &[],
+        question: "Is the use of local ports known for every destination?",
+        query: "sum by (instance) (METRIC) > 0",
+        read: |snapshot, out| {
+            if let Some(ports) = walked(snapshot).and_then(|walked| walked.census.unplaced_ports) {
+                out.count([], ports);
+            }
+        },
     },
     Metric {
         name: "halfopen_walk_cut_short",

@@ -1,6 +1,6 @@
 //! What the labels of metrics mean, and the values that they can have.
 
-use super::scrapes::CODES;
+use super::{handshakes::COOKIE_OUTCOMES, scrapes::CODES};
 use crate::model::{
     accounting::KernelCounter,
     connection::{Direction, Setting, State},
@@ -158,6 +158,11 @@ pub const LABELS: &[Label] = &[
             "`births`, `groups`, `listeners`, `namespaces` or `sockets`",
             5,
         ),
+    },
+    Label {
+        name: "outcome",
+        meaning: "What became of SYN cookies.",
+        values: Values::OneOf(|| strings(COOKIE_OUTCOMES, |outcome| outcome)),
     },
     Label {
         name: "seen",

@@ -6,6 +6,7 @@ mod connections;
 mod deaths;
 mod declared;
 mod group_labels;
+mod handshakes;
 mod labels;
 pub mod openmetrics;
 mod process;
@@ -17,9 +18,10 @@ mod trust;
 use std::sync::Arc;
 
 pub use collector::{Family, Sample, SampleValue, Series};
-pub(crate) use connections::ACCEPT_QUEUE_GAUGES;
 use connections::CONNECTIONS;
+pub(crate) use connections::{ACCEPT_QUEUE_GAUGES, PORT_GAUGES};
 pub use declared::{Declared, declared};
+use handshakes::HANDSHAKES;
 pub use labels::{LABELS, Label, MOST_HOOKS, Values};
 use process::PROCESS;
 pub use process::Process;
@@ -32,7 +34,7 @@ use trust::TRUST;
 use crate::model::snapshot::Snapshot;
 
 /// The tables of all that is read from a snapshot.
-const OF_SNAPSHOT: [&[Metric<Snapshot>]; 3] = [TABLE, TRUST, CONNECTIONS];
+const OF_SNAPSHOT: [&[Metric<Snapshot>]; 4] = [TABLE, HANDSHAKES, TRUST, CONNECTIONS];
 
 /// One metric: everything there is to know about it, in one place.
 pub struct Metric<S: 'static> {

@@ -14,6 +14,8 @@ pub enum Section {
     Deaths,
     /// Resets sent and received.
     Resets,
+    /// SYNs and connects that were not handled as usual.
+    Handshakes,
     /// Connections there are now.
     Connections,
     /// The walk over all sockets.
@@ -36,10 +38,11 @@ pub enum Section {
 
 impl Section {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Probes,
         Self::Deaths,
         Self::Resets,
+        Self::Handshakes,
         Self::Connections,
         Self::Walk,
         Self::Accounting,
@@ -58,6 +61,7 @@ impl Section {
             Self::Probes => "probes",
             Self::Deaths => "deaths",
             Self::Resets => "resets",
+            Self::Handshakes => "handshakes",
             Self::Connections => "connections",
             Self::Walk => "walk",
             Self::Accounting => "accounting",
@@ -83,8 +87,11 @@ impl Section {
             Self::Resets => {
                 "Resets, counted as the kernel does. A reset that belongs to no connection is counted for the owner of the socket that listens at its local address and port; if none listens, its direction and port are `none`."
             }
+            Self::Handshakes => {
+                "Handshakes that a host under pressure does not handle as usual: full accept queues, SYN cookies, no free local port. Counts without owner are the kernel's own, summed over every network namespace that could be read; the others come from the hooks."
+            }
             Self::Connections => {
-                "Current connections. Suspects come from the hooks and are at most a second old. Overflows of accept queues come from the kernel's counter in every network namespace that could be read. All others come from the latest walk and are as old as it (see section `walk`); without a walk they are absent."
+                "Current connections. Suspects come from the hooks and are at most a second old. All others come from the latest walk and are as old as it (see section `walk`); without a walk they are absent."
             }
             Self::Walk => {
                 "The walk, which reads all sockets in all network namespaces. Its interval follows its cost: the more sockets, the less often."

@@ -10,6 +10,7 @@ use super::{
     detection::{Bucket, detect},
     group::{Group, add_all},
     liveness::{Evidence, Guard, Liveness, Thresholds, classify},
+    ports::PortUse,
 };
 
 /// The label of owners that could not be told. No owner has this name: those of units have a suffix,
@@ -37,6 +38,8 @@ pub struct Sums {
     pub keepalive: BTreeMap<Setting, u64>,
     /// The same, by the time they would take to notice a peer that vanished now.
     pub detectable: BTreeMap<Bucket, u64>,
+    /// The local ports in use towards the destination that takes the greatest share of them.
+    pub ports: Option<PortUse>,
 }
 
 impl Sums {
@@ -51,6 +54,14 @@ impl Sums {
         add_all(&mut self.memory, &other.memory);
         add_all(&mut self.keepalive, &other.keepalive);
         add_all(&mut self.detectable, &other.detectable);
+        if let Some(ports) = other.ports {
+            self.use_ports(ports);
+        }
+    }
+
+    /// Takes note of the ports in use towards one destination.
+    fn use_ports(&mut self, ports: PortUse) {
+        self.ports = Some(self.ports.map_or(ports, |most| most.fuller(ports)));
     }
 }
 
@@ -67,9 +78,16 @@ pub struct Census {
     pub sockets: u64,
     /// Why keepalive settings are not known, where they are not.
     pub settings_unknown: Option<Unknown>,
+    /// Local ports in use whose destination the walk had no room for; `None` where none was asked about.
+    pub unplaced_ports: Option<u64>,
 }
 
 impl Census {
+    /// Adds the ports in use towards one destination of a group's.
+    pub fn use_ports(&mut self, group: Group, ports: PortUse) {
+        self.groups.entry(group).or_default().use_ports(ports);
+    }
+
     /// Adds `count` connections that do not differ in what is assessed, which hold `memory` bytes
     /// together. Returns how they were assessed.
     pub fn add(
@@ -137,5 +155,33 @@ pub fn group(connection: &Connection) -> Group {
             Direction::None => None,
             _ => Some(connection.service_port()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of several destinations of a group, and of several groups that are folded, the fullest counts.
+    #[test]
+    fn the_fullest_destination_stands_for_its_group() {
+        let ports = |used| PortUse::new(used, 1, 10).unwrap();
+        let group = |port| Group {
+            owner: "proxy.service".to_owned(),
+            direction: Direction::Outbound,
+            port: Some(port),
+        };
+        let mut census = Census::default();
+        for (port, used) in [(443, 2), (443, 7), (443, 3), (80, 1)] {
+            census.use_ports(group(port), ports(used));
+        }
+        assert_eq!(census.groups[&group(443)].ports, Some(ports(7)));
+        assert_eq!(census.groups[&group(80)].ports, Some(ports(1)));
+        let mut folded = Sums::default();
+        for sums in census.groups.values() {
+            folded.add(sums);
+        }
+        folded.add(&Sums::default());
+        assert_eq!(folded.ports, Some(ports(7)));
     }
 }

@@ -21,6 +21,10 @@ pub struct Coverage {
     pub netfilter_resets: Availability,
     /// Deaths.
     pub deaths: Availability,
+    /// SYN cookies, by listener.
+    pub syn_cookies: Availability,
+    /// connect() without a free local port.
+    pub connects_without_port: Availability,
     /// Suspects.
     pub suspects: Availability,
 }
@@ -35,6 +39,8 @@ impl Default for Coverage {
             resets_sent: Ok(()),
             netfilter_resets: Ok(()),
             deaths: Ok(()),
+            syn_cookies: Ok(()),
+            connects_without_port: Ok(()),
             suspects: Ok(()),
         }
     }

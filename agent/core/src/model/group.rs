@@ -51,6 +51,12 @@ pub struct Counts {
     pub deaths_inferred: u64,
     /// For how long connections had been idle that we closed while the peer was sending.
     pub idle_before_close: IdleTimes,
+    /// SYNs that a listener answered with a cookie.
+    pub syn_cookies_sent: u64,
+    /// Valid cookies that came back to a listener.
+    pub syn_cookies_validated: u64,
+    /// connect() without a free local port: EADDRNOTAVAIL.
+    pub connects_without_port: u64,
     /// Peers heard again after something had stayed unanswered, by what.
     pub recoveries: BTreeMap<Evidence, u64>,
 }
@@ -62,7 +68,7 @@ pub type IdleTimes = Histogram<{ IDLE_BOUNDS_S.len() + 1 }>;
 pub type Suspects = BTreeMap<Group, BTreeMap<Evidence, u64>>;
 
 /// Counts without a label of their own.
-const PLAIN: usize = 7;
+const PLAIN: usize = 10;
 
 impl Counts {
     /// Whether nothing was counted.
@@ -83,6 +89,9 @@ impl Counts {
             self.retransmission_timeouts,
             self.resets_received,
             self.deaths_inferred,
+            self.syn_cookies_sent,
+            self.syn_cookies_validated,
+            self.connects_without_port,
         ]
     }
 
@@ -95,6 +104,9 @@ impl Counts {
             &mut self.retransmission_timeouts,
             &mut self.resets_received,
             &mut self.deaths_inferred,
+            &mut self.syn_cookies_sent,
+            &mut self.syn_cookies_validated,
+            &mut self.connects_without_port,
         ]
     }
 

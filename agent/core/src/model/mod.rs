@@ -18,5 +18,6 @@ pub mod histogram;
 pub mod hook;
 pub mod liveness;
 pub mod owner;
+pub mod ports;
 pub mod silences;
 pub mod snapshot;

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    accounting::{Balance, KernelCounter, Namespaces},
+    accounting::{Balance, HostCounter, KernelCounter, Namespaces},
     assessed::ReadMethod,
     census::Census,
     coverage::Coverage,
@@ -32,9 +32,9 @@ pub struct Snapshot {
     /// Our counts beside the kernel's own, one entry a [`KernelCounter`]; a counter that could not
     /// be compared in any namespace is absent.
     pub accounting: BTreeMap<KernelCounter, Balance>,
-    /// SYNs and ACKs that found an accept queue full since the agent began; `None` where the kernel's counter
-    /// could not be read.
-    pub accept_queue_overflows: Option<u64>,
+    /// What the kernel has counted since the agent began and no hook counts; a counter that could not be read
+    /// is absent.
+    pub host_counters: BTreeMap<HostCounter, u64>,
     /// Every hook, attached or not, in a fixed order.
     pub hooks: Vec<HookStatus>,
     /// Deaths that were ignored; they are not in `groups`.

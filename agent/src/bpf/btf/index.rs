@@ -6,7 +6,7 @@ use btfparse::{Integer32Value, Offset, TypeInformation, TypeVariant};
 use halfopen_common::kernel::{FIELDS, SIZES, VALUES};
 
 /// Functions the hooks may attach to.
-const FUNCTIONS: [&str; 13] = [
+const FUNCTIONS: [&str; 16] = [
     "tcp_keepalive_timer",
     "tcp_write_timer_handler",
     "tcp_retransmit_timer",
@@ -20,6 +20,8 @@ const FUNCTIONS: [&str; 13] = [
     "tcp_v4_destroy_sock",
     "reqsk_timer_handler",
     "nf_ct_attach",
+    "tcp_get_cookie_sock",
+    "tcp_make_synack",
 ];
 
 /// Of which a single bit is read.

@@ -363,7 +363,7 @@ impl Converter {
     }
 }
 
-const fn known_cgroup(cgroup: u64) -> Known<u64> {
+pub(super) const fn known_cgroup(cgroup: u64) -> Known<u64> {
     match cgroup {
         0 => Err(Unknown::NotOnThisKernel),
         cgroup => Ok(cgroup),

@@ -5,12 +5,13 @@
 
 mod accept;
 mod convert;
+pub(super) mod ports;
 mod tables;
 
 use std::collections::BTreeMap;
 
 pub use convert::{Converter, hz};
-use halfopen_common::{Class, ClassSum, Net, Socket, WalkProgress};
+use halfopen_common::{Class, ClassSum, Destination, Net, PortsInUse, Socket, WalkProgress};
 use tables::Table;
 use zerocopy::FromBytes;
 
@@ -32,6 +33,8 @@ use halfopen_core::model::connection::Connection;
 const WALK: &str = "walk";
 /// The program that hands out the sums and forgets them.
 const CLASSES: &str = "take_classes";
+/// The same for the ports in use.
+const DESTINATIONS: &str = "take_destinations";
 /// Sockets read in one run of the program, which the kernel does not preempt: some 100 µs.
 const SOCKETS_PER_RUN: u32 = 128;
 /// Runs without progress after which the walk gives up.
@@ -53,6 +56,10 @@ pub struct Request {
 pub struct Walked {
     /// Established sockets with nothing outstanding, where asked for.
     pub classes: BTreeMap<Class, ClassSum>,
+    /// The local ports in use by destination, where sums were asked for.
+    pub destinations: BTreeMap<Destination, PortsInUse>,
+    /// Ports in use whose destination found no room.
+    pub unplaced_ports: u64,
     /// Sockets found, the summed ones included.
     pub found: u64,
     /// Chains whose rest was left out since they changed under the reader.
@@ -81,7 +88,7 @@ impl Walker {
     /// The same where the kernel's layout is known already.
     pub(super) fn load_for(layout: &Layout) -> Result<Self, Error> {
         let mut object = load::load_for_walk(layout)?;
-        for name in [NETS, WALK, CLASSES] {
+        for name in [NETS, WALK, CLASSES, DESTINATIONS] {
             object
                 .load_to_run(name)
                 .map_err(|reason| Error::Walk { reason })?;
@@ -110,8 +117,11 @@ impl Walker {
             .iter()
             .try_for_each(|table| self.table(table, request, &mut walked, &mut each, &mut between));
         if request.sums {
-            // After a failure too: the next walk adds to whatever stands there.
-            walked.classes = take(&mut self.object)?;
+            // Both, and after a failure too: the next walk adds to whatever stands there.
+            let classes = self.object.pairs(CLASSES, Entries::Taken);
+            let destinations = self.object.pairs(DESTINATIONS, Entries::Taken);
+            walked.classes = classes.map_err(failed)?;
+            walked.destinations = destinations.map_err(failed)?;
         }
         done.map(|()| walked)
     }
@@ -175,6 +185,7 @@ impl Walker {
         }
         walked.changed_chains += u64::from(progress.changed_chains);
         walked.unreadable += u64::from(progress.unreadable);
+        walked.unplaced_ports += u64::from(progress.unplaced_ports);
         Ok(())
     }
 }
@@ -196,11 +207,6 @@ pub(crate) fn nets(object: &mut Object) -> Result<Vec<Net>, Error> {
         ));
     }
     Ok(nets)
-}
-
-/// The sums of the walk, which start anew then.
-fn take(object: &mut Object) -> Result<BTreeMap<Class, ClassSum>, Error> {
-    object.pairs(CLASSES, Entries::Taken).map_err(failed)
 }
 
 const fn failed(reason: String) -> Error {

@@ -10,7 +10,7 @@ use halfopen_core::{
         cardinality::{Budget, Limits, SeriesBounds, Shown},
     },
     model::{
-        accounting::{Balance, KernelCounter},
+        accounting::{Balance, HostCounter, KernelCounter},
         census::{Census, Sums},
         connection::{AcceptQueue, Direction, Setting, State},
         death::{Cause, Path},
@@ -19,6 +19,7 @@ use halfopen_core::{
         group::{Counts, Group, IdleTimes, Suspects},
         hook::{HookStatus, Mechanism},
         liveness::{Evidence, Guard, Liveness},
+        ports::PortUse,
         silences::Silence,
         snapshot::{Snapshot, WalkStatus},
     },
@@ -51,6 +52,7 @@ fn ungrouped() -> Snapshot {
     snapshot.accounting = KernelCounter::ALL
         .map(|counter| (counter, Balance::default()))
         .into();
+    snapshot.host_counters = HostCounter::ALL.map(|counter| (counter, 1)).into();
     snapshot.losses.map_full = ["sockets", "births", "listeners", "groups", "namespaces"]
         .map(|map| (map, 1))
         .into();
@@ -59,6 +61,7 @@ fn ungrouped() -> Snapshot {
     };
     walked.census = Arc::new(Census {
         orphaned: State::ALL.map(|state| (state, 1)).into(),
+        unplaced_ports: Some(1),
         ..Census::default()
     });
     snapshot.groups.clear();
@@ -111,6 +114,9 @@ fn some_counts(random: &mut Random) -> Counts {
         deaths: some(random, Cause::ALL),
         deaths_by_path: some(random, Path::ALL),
         deaths_inferred: random.below(3),
+        syn_cookies_sent: random.below(3),
+        syn_cookies_validated: random.below(3),
+        connects_without_port: random.below(3),
         idle_before_close: IdleTimes {
             counts: array::from_fn(|_| random.below(2)),
             sum: Duration::ZERO,
@@ -134,6 +140,7 @@ fn some_sums(random: &mut Random) -> Sums {
         memory: some(random, Liveness::ALL.map(Liveness::as_str)),
         keepalive: some(random, Setting::ALL),
         detectable: some(random, Bucket::ALL),
+        ports: PortUse::new(random.below(3), 1, u16::try_from(random.below(3)).unwrap()),
     }
 }
 /// As many as the kernel has names for (enum sk_rst_reason, Linux 6.12), and `unknown`.

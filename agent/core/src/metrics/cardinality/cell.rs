@@ -4,7 +4,7 @@
 //! It counts at least the series that the metrics show of a group.
 
 use super::{SeriesBounds, Shown};
-use crate::metrics::ACCEPT_QUEUE_GAUGES;
+use crate::metrics::{ACCEPT_QUEUE_GAUGES, PORT_GAUGES};
 use crate::model::{
     census::Sums,
     group::{Counts, Group},
@@ -70,7 +70,8 @@ pub fn series(
     let gauges = sums.map_or(0, |sums| {
         // Those of accept queues are shown of listeners alone, which few groups have.
         let queues = usize::from(sums.accept_queue.listeners == 0) * ACCEPT_QUEUE_GAUGES;
-        bounds.plain_gauges.saturating_sub(queues)
+        let ports = usize::from(sums.ports.is_none()) * PORT_GAUGES;
+        bounds.plain_gauges.saturating_sub(queues + ports)
             + Guard::ALL.len()
             + sums.states.len()
             + sums.memory.len()

@@ -16,8 +16,10 @@ use counter::Comparison;
 use halfopen_common::{NetCounts, NetKey};
 
 mod growth;
+mod host_counter;
 
 pub use growth::Growth;
+pub use host_counter::{HostCounter, HostCounts, HostGrowth};
 
 const COUNTERS: usize = KernelCounter::ALL.len();
 

@@ -151,6 +151,9 @@ impl Figures {
         counts.retransmission_timeouts += event(Event::RetransmissionTimeout);
         counts.resets_received += event(Event::ResetReceived);
         counts.deaths_inferred += event(Event::DeathInferred);
+        counts.syn_cookies_sent += event(Event::CookieSent);
+        counts.syn_cookies_validated += event(Event::CookieValidated);
+        counts.connects_without_port += event(Event::ConnectWithoutPort);
         for (evidence, recovery) in [
             (Evidence::Keepalive, Event::KeepaliveRecovery),
             (Evidence::Retransmission, Event::RetransmissionRecovery),

@@ -46,6 +46,44 @@ fn show(
 }
 
 #[test]
+fn cookies_and_connects_without_a_port_are_told_apart() {
+    let read = BTreeMap::from([
+        (
+            key(1, 443, direction::INBOUND),
+            counters(|c| {
+                c.events[Event::CookieSent as usize] = 9;
+                c.events[Event::CookieValidated as usize] = 4;
+            }),
+        ),
+        (
+            key(1, 443, direction::OUTBOUND),
+            counters(|c| c.events[Event::ConnectWithoutPort as usize] = 3),
+        ),
+    ]);
+    let shown = show(&mut Ledger::default(), &read, &PendingAnswers::new());
+    let figures: Vec<_> = shown
+        .iter()
+        .map(|(group, counts)| {
+            (
+                group.direction,
+                [
+                    counts.syn_cookies_sent,
+                    counts.syn_cookies_validated,
+                    counts.connects_without_port,
+                ],
+            )
+        })
+        .collect();
+    assert_eq!(
+        figures,
+        [
+            (Direction::Inbound, [9, 4, 0]),
+            (Direction::Outbound, [0, 0, 3]),
+        ]
+    );
+}
+
+#[test]
 fn groups_of_several_cgroups_are_summed_and_empty_ones_left_out() {
     let probes = |n| counters(|c| c.events[Event::KeepaliveProbe as usize] = n);
     let read = BTreeMap::from([

@@ -64,7 +64,7 @@ pub struct Privilege {
 }
 
 /// The kinds of counts, each with whether it can be known.
-fn kinds(coverage: &Coverage) -> [(&'static str, &Availability); 8] {
+fn kinds(coverage: &Coverage) -> [(&'static str, &Availability); 10] {
     let Coverage {
         keepalive_probes,
         window_probes,
@@ -73,6 +73,8 @@ fn kinds(coverage: &Coverage) -> [(&'static str, &Availability); 8] {
         resets_sent,
         netfilter_resets,
         deaths,
+        syn_cookies,
+        connects_without_port,
         suspects,
     } = coverage;
     [
@@ -83,6 +85,8 @@ fn kinds(coverage: &Coverage) -> [(&'static str, &Availability); 8] {
         ("resets_sent", resets_sent),
         ("netfilter_resets", netfilter_resets),
         ("deaths", deaths),
+        ("syn_cookies", syn_cookies),
+        ("connects_without_port", connects_without_port),
         ("suspects", suspects),
     ]
 }
