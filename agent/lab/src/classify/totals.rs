@@ -92,15 +92,56 @@ pub fn classify(
     assessment
 }
 
-/// What the agent says of accept queues that overflowed holds the lab's part; why, if not.
-#[must_use]
-pub fn missed_overflows(lab: u64, before: &Metrics, after: &Metrics) -> Option<String> {
-    const METRIC: &str = "halfopen_accept_queue_overflows_total";
-    let grown = after
-        .sum(METRIC, &[])
-        .saturating_sub(before.sum(METRIC, &[]));
-    (grown < lab).then(|| {
-        format!("ListenOverflows: the lab's namespaces have {lab}, {METRIC} grew by {grown}")
+/// A counter of the kernel's that the agent shows as it is, summed over the host.
+#[derive(Debug, Clone, Copy)]
+pub struct ShownCounter {
+    /// The kernel's name.
+    pub kernel: &'static str,
+    metric: &'static str,
+    /// The value of the label `outcome`, where the metric has it.
+    outcome: Option<&'static str>,
+}
+
+const fn cookies(kernel: &'static str, outcome: &'static str) -> ShownCounter {
+    ShownCounter {
+        kernel,
+        metric: "halfopen_syn_cookies_total",
+        outcome: Some(outcome),
+    }
+}
+
+/// All of them.
+pub const SHOWN: [ShownCounter; 4] = [
+    ShownCounter {
+        kernel: "ListenOverflows",
+        metric: "halfopen_accept_queue_overflows_total",
+        outcome: None,
+    },
+    cookies("SyncookiesSent", "sent"),
+    cookies("SyncookiesRecv", "validated"),
+    cookies("SyncookiesFailed", "failed"),
+];
+
+/// What the agent shows of these counters holds the lab's part; where it does not, why.
+pub fn missed(
+    lab: &BTreeMap<&'static str, u64>,
+    before: &Metrics,
+    after: &Metrics,
+) -> impl Iterator<Item = String> {
+    SHOWN.into_iter().filter_map(move |shown| {
+        let labels: Vec<_> = shown
+            .outcome
+            .map(|it| ("outcome", it))
+            .into_iter()
+            .collect();
+        let grown = after
+            .sum(shown.metric, &labels)
+            .saturating_sub(before.sum(shown.metric, &labels));
+        let (counter, metric) = (shown.kernel, shown.metric);
+        let lab = lab.get(counter).copied().unwrap_or(0);
+        (grown < lab).then(|| {
+            format!("{counter}: the lab's namespaces have {lab}, {metric} grew by {grown}")
+        })
     })
 }
 
@@ -208,6 +249,27 @@ mod tests {
         assert!(missed("fentry", 4));
         assert!(!missed("none", 3));
         assert_eq!(readings("fentry", 3).stray_resets(), 9);
+    }
+
+    #[test]
+    fn each_shown_counter_holds_the_labs_part() {
+        let text = |sent, overflows| {
+            Metrics::parse(&format!(
+                "halfopen_syn_cookies_total{{outcome=\"sent\"}} {sent}\n\
+                 halfopen_syn_cookies_total{{outcome=\"failed\"}} 50\n\
+                 halfopen_accept_queue_overflows_total {overflows}\n"
+            ))
+            .unwrap()
+        };
+        let lab = BTreeMap::from([("SyncookiesSent", 3), ("ListenOverflows", 1)]);
+        let missed = |sent, overflows| {
+            let (before, after) = (text(10, 4), text(sent, overflows));
+            missed(&lab, &before, &after).collect::<Vec<_>>()
+        };
+        assert_eq!(missed(13, 5), [""; 0]);
+        assert_eq!(missed(20, 9), [""; 0]);
+        assert_eq!(missed(12, 5).len(), 1);
+        assert_eq!(missed(12, 4).len(), 2);
     }
 
     #[test]

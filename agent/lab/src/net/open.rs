@@ -114,6 +114,17 @@ pub(crate) fn connect(from: SocketAddr, to: SocketAddr, watch: Timeouts) -> io::
     Ok(socket)
 }
 
+/// From whatever port the kernel chooses.
+pub(crate) fn connect_from_any_port(to: SocketAddr) -> io::Result<Socket> {
+    let socket = stream(to)?;
+    socket.connect_timeout(&to.into(), LIMIT)?;
+    limit_reads(&socket)?;
+    Ok(socket)
+}
+
+/// EADDRNOTAVAIL.
+pub(crate) const NO_PORT: i32 = libc::EADDRNOTAVAIL;
+
 /// EPROTONOSUPPORT and ENOPROTOOPT: what a kernel without MPTCP says, and one where it is off.
 pub(crate) const NO_SUCH_PROTOCOL: i32 = libc::EPROTONOSUPPORT;
 pub(crate) const NOT_SWITCHED_ON: i32 = libc::ENOPROTOOPT;

@@ -7,6 +7,7 @@ use crate::{
     Error,
     observe::{
         connections::{self, ListedConnection},
+        exposition::Metrics,
         http::Origin,
     },
 };
@@ -55,6 +56,14 @@ impl AgentClient {
     #[must_use]
     pub const fn thresholds(&self) -> AgentThresholds {
         self.thresholds
+    }
+
+    /// What it counts, and what its latest walk found.
+    ///
+    /// # Errors
+    /// When it does not answer as it should.
+    pub fn metrics(&self) -> Result<Metrics, Error> {
+        Metrics::parse(&self.origin.text("/metrics")?)
     }
 
     /// Every socket it sees now in the network namespace with this inode number; `None` while it is

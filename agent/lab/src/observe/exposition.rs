@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::Error;
 
 /// The grouped counters of the agent that the scenarios fix, with the label that divides each.
-const GROUPED: [(&str, Option<&str>); 9] = [
+const GROUPED: [(&str, Option<&str>); 12] = [
     ("keepalive_probes", None),
     ("keepalive_probes_answered", None),
     ("window_probes", None),
@@ -16,6 +16,9 @@ const GROUPED: [(&str, Option<&str>); 9] = [
     ("resets_sent", Some("reason")),
     ("deaths", Some("cause")),
     ("recoveries", Some("evidence")),
+    ("listener_syn_cookies_sent", None),
+    ("listener_syn_cookies_validated", None),
+    ("connects_without_port", None),
 ];
 
 const RESETS_SENT: &str = "halfopen_resets_sent_total";
@@ -76,6 +79,13 @@ impl Metrics {
             }
         }
         counted
+    }
+
+    /// The greatest value of a gauge among the series that have these labels.
+    #[must_use]
+    pub fn greatest(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let values = self.matching(name, labels).map(|sample| sample.value);
+        values.reduce(f64::max)
     }
 
     /// Resets that answer a stray segment: they have no connection, and no port to be counted under.

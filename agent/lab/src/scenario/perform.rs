@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, thread};
 
 use crate::{
     Error,
-    classify::{expectations::ACCOUNTED, observed::ObservedLiveness},
+    classify::observed::ObservedLiveness,
     net::host::Host,
     observe::{agent_client::AgentClient, snmp::Counters},
     scenario::{
@@ -115,12 +115,16 @@ fn play_one(
     }
 }
 
-/// What the kernel counted in all the lab's namespaces together, of the counters compared.
+/// What the kernel counted in all the lab's namespaces together, of these counters.
 ///
 /// # Errors
 /// When the counters cannot be read.
-pub fn totals(runs: &[ScenarioRun]) -> Result<BTreeMap<&'static str, u64>, Error> {
-    let mut totals: BTreeMap<&'static str, u64> = ACCOUNTED.map(|counter| (counter, 0)).into();
+pub fn totals(
+    runs: &[ScenarioRun],
+    counters: impl IntoIterator<Item = &'static str>,
+) -> Result<BTreeMap<&'static str, u64>, Error> {
+    let mut totals: BTreeMap<&'static str, u64> =
+        counters.into_iter().map(|counter| (counter, 0)).collect();
     for host in runs.iter().flat_map(ScenarioRun::hosts) {
         let counters = host.counters()?;
         for (counter, total) in &mut totals {
@@ -128,15 +132,4 @@ pub fn totals(runs: &[ScenarioRun]) -> Result<BTreeMap<&'static str, u64>, Error
         }
     }
     Ok(totals)
-}
-
-/// ListenOverflows of all the lab's namespaces together.
-///
-/// # Errors
-/// When the counters cannot be read.
-pub fn overflows(runs: &[ScenarioRun]) -> Result<u64, Error> {
-    let hosts = runs.iter().flat_map(ScenarioRun::hosts);
-    hosts
-        .map(|host| Ok(host.counters()?.get("ListenOverflows")))
-        .sum()
 }

@@ -13,6 +13,7 @@ use crate::{
         census,
         counterparts::{kernel_counterparts, unseen_events},
         counts::{self, Falsified, SideCounts},
+        expectations::ACCOUNTED,
         liveness,
         settle::settle,
         totals::{self, LabTotals},
@@ -179,7 +180,7 @@ fn assess(
     // A reset that answers a stray segment has no port of ours to be counted under.
     let stray = after.stray_resets().saturating_sub(before.stray_resets());
     *counted.entry("OutRsts").or_default() += stray;
-    let lab: BTreeMap<_, _> = perform::totals(runs)?
+    let lab: BTreeMap<_, _> = perform::totals(runs, ACCOUNTED)?
         .into_iter()
         .map(|(counter, kernel)| {
             let counted = counted.get(counter).copied().unwrap_or(0);
@@ -187,10 +188,8 @@ fn assess(
         })
         .collect();
     let mut totals = totals::classify(&lab, before, &after, exactness);
-    let overflows = perform::overflows(runs)?;
-    totals
-        .wrong
-        .extend(totals::missed_overflows(overflows, before, &after));
+    let shown = perform::totals(runs, totals::SHOWN.map(|shown| shown.kernel))?;
+    totals.wrong.extend(totals::missed(&shown, before, &after));
     let played = runs
         .iter()
         .zip(&assessments)

@@ -2,6 +2,7 @@
 
 mod connection;
 mod observe;
+mod ports;
 mod router;
 
 use std::{

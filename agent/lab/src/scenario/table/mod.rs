@@ -13,6 +13,7 @@ mod connects;
 mod halves;
 mod handshakes;
 mod idle;
+mod pressure;
 pub(super) mod rejects;
 mod resets;
 mod revivals;
@@ -23,7 +24,7 @@ use crate::scenario::definition::Scenario;
 
 /// Every scenario, by number.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    let groups: [&'static [Scenario]; 13] = [
+    let groups: [&'static [Scenario]; 14] = [
         handshakes::SCENARIOS,
         idle::SCENARIOS,
         unanswered::SCENARIOS,
@@ -37,6 +38,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         accepts::SCENARIOS,
         rejects::SCENARIOS,
         closed_windows::SCENARIOS,
+        pressure::SCENARIOS,
     ];
     let mut scenarios: Vec<&Scenario> = groups.into_iter().flatten().collect();
     scenarios.sort_by_key(|scenario| (scenario.number, scenario.offset));
@@ -69,7 +71,7 @@ mod tests {
         // 39 and 40 are 51 to 54 here; 41 to 44, 49 and 50 are not played yet.
         assert_eq!(
             Vec::from_iter(numbers),
-            Vec::from_iter((1..=38).chain(45..=48).chain(51..=55))
+            Vec::from_iter((1..=38).chain(45..=48).chain(51..=55).chain([61, 62]))
         );
     }
 }
