@@ -31,7 +31,10 @@ const LAST_WORDS: usize = 5;
 /// Flags for the agent: silence that is short enough to wait for counts as idle, and a
 /// CLOSE_WAIT as forgotten; the death records of a host on which much dies are kept too, and every scenario has
 /// groups of its own, none of which may be folded into `other`.
-pub const THRESHOLDS: [&str; 10] = [
+pub const THRESHOLDS: [&str; 12] = [
+    // What a walk finds must be shown before a TIME_WAIT is over, on an emulated processor too.
+    "--walk-interval",
+    "5s",
     "--idle-threshold",
     "2s",
     "--close-wait-threshold",
