@@ -106,7 +106,7 @@ const _: () = assert!(HOOKS.len() <= halfopen_core::metrics::MOST_HOOKS);
 
 /// All hooks, in the order in which they are attached: what counts probes and retransmissions
 /// decides how the timers can be framed.
-pub const HOOKS: [Hook; 11] = [
+pub const HOOKS: [Hook; 13] = [
     Hook {
         name: "tcp_xmit_probe_skb",
         purpose: "keepalive and window probes",

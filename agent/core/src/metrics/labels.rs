@@ -40,7 +40,7 @@ impl Values {
 }
 
 /// Hooks that have room in the budget of series.
-pub const MOST_HOOKS: usize = 12;
+pub const MOST_HOOKS: usize = 16;
 
 /// Reasons of resets: 26 in Linux 6.12 (`enum sk_rst_reason`), `unknown`, and some to come.
 const MOST_REASONS: usize = 32;

@@ -6,7 +6,7 @@ use btfparse::{Integer32Value, Offset, TypeInformation, TypeVariant};
 use halfopen_common::kernel::{FIELDS, SIZES, VALUES};
 
 /// Functions the hooks may attach to.
-const FUNCTIONS: [&str; 16] = [
+const FUNCTIONS: [&str; 15] = [
     "tcp_keepalive_timer",
     "tcp_write_timer_handler",
     "tcp_retransmit_timer",
