@@ -72,16 +72,16 @@ fn each_ending_is_named_in_one_file() {
     let programs = programs();
     for ending in Ending::ALL {
         let file = match ending {
-            Ending::ResetSentLive => "hooks/active_reset.rs",
-            Ending::ClosedWhilePeerSent => "hooks/reply_reset.rs",
+            Ending::ResetSentLive => "hooks/reset/active.rs",
+            Ending::ClosedWhilePeerSent => "hooks/reset/reply.rs",
             // TCP_LINGER2 below 0 resets as a FIN is acknowledged.
             Ending::ResetSent => {
-                let both = ["hooks/active_reset.rs", "hooks/reply_reset.rs"];
+                let both = ["hooks/reset/active.rs", "hooks/reset/reply.rs"];
                 assert_eq!(files_with(&programs, "Ending::ResetSent"), both);
                 continue;
             }
             Ending::ResetReceived | Ending::Refused | Ending::PeerForgot => {
-                "hooks/reset_received.rs"
+                "hooks/reset/received.rs"
             }
             Ending::RefusedByIcmp
             | Ending::Unreachable
@@ -92,7 +92,7 @@ fn each_ending_is_named_in_one_file() {
             }
             // tcp_abort() resets connections; in SYN_SENT and LAST_ACK it only closes them.
             Ending::Abort => {
-                let both = ["hooks/active_reset.rs", "hooks/set_state.rs"];
+                let both = ["hooks/reset/active.rs", "hooks/set_state.rs"];
                 assert_eq!(files_with(&programs, "Ending::Abort"), both);
                 continue;
             }

@@ -19,6 +19,7 @@ pub mod wait;
 pub use error::Error;
 pub use lab_lock::LabLock;
 pub use net::{
+    family::Family,
     host::{Host, NetnsLifetime},
-    pair::{Family, Pair},
+    pair::Pair,
 };

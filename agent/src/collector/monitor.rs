@@ -8,10 +8,10 @@ use std::{collections::BTreeMap, fs, os::fd::OwnedFd, sync::Arc};
 use halfopen_common::{GroupCounts, GroupKey, Loss, Record};
 use halfopen_core::model::{
     coverage::{Availability, Coverage},
+    death::silences,
     event::{Listener, Nobody},
     groups::Reasons,
     liveness::Thresholds,
-    silences,
     snapshot::{Build, Losses, Snapshot, WalkStatus, Walked},
 };
 use tracing::warn;

@@ -4,6 +4,8 @@
 //! errno plays no part but in SYN_SENT, where it is what ICMP said: elsewhere `sk_err` may be an old ICMP
 //! error, or have been read already.
 
+pub mod silences;
+
 use halfopen_common::Ending;
 
 /// What killed a connection.

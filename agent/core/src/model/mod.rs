@@ -19,5 +19,4 @@ pub mod hook;
 pub mod liveness;
 pub mod owner;
 pub mod ports;
-pub mod silences;
 pub mod snapshot;

@@ -10,10 +10,9 @@ use super::{
     assessed::ReadMethod,
     census::Census,
     coverage::Coverage,
-    death::Cause,
+    death::{Cause, silences::Silence},
     group::{Counts, Group, Suspects},
     hook::HookStatus,
-    silences::Silence,
 };
 
 /// What the agent knows at one moment.

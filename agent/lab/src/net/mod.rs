@@ -2,6 +2,7 @@
 
 pub mod destroy;
 pub mod end;
+pub mod family;
 pub mod host;
 pub mod icmp;
 pub mod locked_socket;

@@ -1,15 +1,18 @@
-//! Two hosts joined by a veth pair, and the ways to cut it. Their addresses are routed nowhere.
+//! Two hosts joined by a veth pair, and the ways to cut it.
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     path::Path,
     time::Duration,
 };
 
 use crate::{
     Error,
-    net::host::{Host, NetnsLifetime},
+    net::{
+        family::Family,
+        host::{Host, NetnsLifetime},
+    },
     wait::{self, Awaited, LIMIT},
 };
 
@@ -54,80 +57,6 @@ const NO_FIN: &str = "policy accept; tcp flags & fin != 0 drop;";
 /// Drops all of TCP but what a sender pushes: its last byte for now.
 const ONLY_DATA: &str = "policy accept; tcp flags & psh == 0 drop;";
 
-/// Which addresses a connection has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// TEST-NET-1 (RFC 5737).
-    Ipv4,
-    /// Unique local addresses (RFC 4193).
-    Ipv6,
-    /// Those of [`Family::Ipv4`] in sockets of IPv6 (RFC 4291, 2.5.5.2).
-    Mapped,
-}
-
-impl Family {
-    /// As it is written in reports.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ipv4 => "ipv4",
-            Self::Ipv6 => "ipv6",
-            Self::Mapped => "ipv4-mapped",
-        }
-    }
-
-    /// What goes over the cable.
-    const fn wire(self) -> Self {
-        match self {
-            Self::Ipv4 | Self::Mapped => Self::Ipv4,
-            Self::Ipv6 => Self::Ipv6,
-        }
-    }
-
-    /// The client's address.
-    #[must_use]
-    pub const fn client(self) -> IpAddr {
-        self.address(1)
-    }
-
-    /// The server's address.
-    #[must_use]
-    pub const fn server(self) -> IpAddr {
-        self.address(2)
-    }
-
-    /// An address behind the server, of TEST-NET-2 (RFC 5737) or unique local, that nobody has.
-    #[must_use]
-    pub const fn beyond(self) -> IpAddr {
-        let v4 = Ipv4Addr::new(198, 51, 100, 1);
-        match self {
-            Self::Ipv4 => IpAddr::V4(v4),
-            Self::Mapped => IpAddr::V6(v4.to_ipv6_mapped()),
-            Self::Ipv6 => IpAddr::V6(Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 1)),
-        }
-    }
-
-    const fn address(self, host: u8) -> IpAddr {
-        let v4 = Ipv4Addr::new(192, 0, 2, host);
-        match self {
-            Self::Ipv4 => IpAddr::V4(v4),
-            Self::Mapped => IpAddr::V6(v4.to_ipv6_mapped()),
-            Self::Ipv6 => IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, host as u16)),
-        }
-    }
-
-    fn setup(self, address: IpAddr) -> String {
-        let (prefix, flags) = match self {
-            Self::Ipv4 | Self::Mapped => (24, ""),
-            // Duplicate detection would hold the address back for a second.
-            Self::Ipv6 => (64, " nodad"),
-        };
-        format!(
-            "link set lo up\naddr add {address}/{prefix} dev {LINK}{flags}\nlink set {LINK} up\n"
-        )
-    }
-}
-
 /// Two hosts and the cable between them.
 #[derive(Debug)]
 pub struct Pair {
@@ -154,8 +83,8 @@ impl Pair {
         client.ip(&format!(
             "link add {LINK} type veth peer name {LINK} netns {peer}\n"
         ))?;
-        client.ip(&wire.setup(wire.client()))?;
-        server.ip(&wire.setup(wire.server()))?;
+        client.ip(&setup(wire, wire.client()))?;
+        server.ip(&setup(wire, wire.server()))?;
         let pair = Self {
             client,
             server,
@@ -395,6 +324,15 @@ impl Pair {
         self.client
             .ip(&format!("route add blackhole {}\n", self.wire.server()))
     }
+}
+
+fn setup(wire: Family, address: IpAddr) -> String {
+    let (prefix, flags) = match wire {
+        Family::Ipv4 | Family::Mapped => (24, ""),
+        // Duplicate detection would hold the address back for a second.
+        Family::Ipv6 => (64, " nodad"),
+    };
+    format!("link set lo up\naddr add {address}/{prefix} dev {LINK}{flags}\nlink set {LINK} up\n")
 }
 
 fn bound(address: SocketAddr) -> io::Result<UdpSocket> {

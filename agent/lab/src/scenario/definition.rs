@@ -6,7 +6,7 @@ use crate::{
         expectations::{Expectations, QUIET, SideExpectation},
         liveness::LivenessRule,
     },
-    net::pair::Family,
+    net::family::Family,
     scenario::stage::{ClientPlace, Stage},
 };
 

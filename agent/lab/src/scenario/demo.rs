@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     Error, interrupt,
     lab_lock::LabLock,
-    net::{open::keepalive, pair::Family},
+    net::{family::Family, open::keepalive},
     observe::{
         exposition::{self, AgentCounts, Metrics},
         http::Origin,

@@ -22,9 +22,10 @@ use crate::{
     net::{
         destroy,
         end::End,
+        family::Family,
         host::{Host, NetnsLifetime},
         open::{self, Accept, Timeouts},
-        pair::{Family, Pair},
+        pair::Pair,
     },
     observe::{agent_client::AgentClient, snmp::Counters},
     wait::{self, Awaited, LIMIT},

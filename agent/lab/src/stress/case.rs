@@ -3,7 +3,7 @@
 
 use crate::{
     classify::expectations::KernelFigure,
-    net::{open::Timeouts, pair::Family},
+    net::{family::Family, open::Timeouts},
 };
 
 /// How an end dies: the names are the agent's, the expectation is not.

@@ -8,8 +8,8 @@
 use crate::{
     classify::expectations::KernelFigure,
     net::{
+        family::Family,
         open::{Timeouts, keepalive},
-        pair::Family,
     },
     stress::case::{Action, DyingEnd, EndExpectation, ExpectedDeath, StressCase},
 };

@@ -15,8 +15,9 @@ use crate::{
     classify::expectations::KernelFigure,
     net::{
         end::{ENDS, End},
+        family::Family,
         host::{Host, NetnsLifetime},
-        pair::{Family, Pair},
+        pair::Pair,
     },
     observe::{
         snmp::Counters,

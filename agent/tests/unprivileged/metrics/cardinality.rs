@@ -13,14 +13,13 @@ use halfopen_core::{
         accounting::{Balance, HostCounter, KernelCounter},
         census::{Census, Sums},
         connection::{AcceptQueue, Direction, Setting, State},
-        death::{Cause, Path},
+        death::{Cause, Path, silences::Silence},
         detection::Bucket,
         fixture::Random,
         group::{Counts, Group, IdleTimes, Suspects},
         hook::{HookStatus, Mechanism},
         liveness::{Evidence, Guard, Liveness},
         ports::PortUse,
-        silences::Silence,
         snapshot::{Snapshot, WalkStatus},
     },
 };
@@ -35,7 +34,9 @@ fn series(snapshot: Snapshot) -> usize {
 /// Everything that has no group, as full as it can be: each hook with its figures, each cause with its
 /// histogram, each counter, each map, each state of orphans.
 fn ungrouped() -> Snapshot {
-    let names: [&str; MOST_HOOKS] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    let names: [&str; MOST_HOOKS] = [
+        "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p",
+    ];
     let mut snapshot = rich();
     let hooks = names.map(|hook| HookStatus {
         hook,

@@ -14,11 +14,7 @@ use crate::{
         expectations::{AgentFigure, KernelFigure, QUIET, SideExpectation},
         liveness::{EMBRYONIC, LivenessRule},
     },
-    net::{
-        end::End,
-        open::Timeouts,
-        pair::{Family, Pair},
-    },
+    net::{end::End, family::Family, open::Timeouts, pair::Pair},
     observe::{
         capture,
         snmp::{ICMP_ERRORS, ICMP6_ERRORS},

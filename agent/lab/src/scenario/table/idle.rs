@@ -8,8 +8,8 @@ use crate::{
     },
     net::{
         end::End,
+        family::Family,
         open::{Timeouts, keepalive},
-        pair::Family,
     },
     observe::capture,
     scenario::{

@@ -4,10 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use halfopen_common::{Ending, SILENCE_BOUNDS_S, Silences};
 
-use super::{
-    death::{self, Cause},
-    histogram::Histogram,
-};
+use super::Cause;
+use crate::model::histogram::Histogram;
 
 /// For how long the peers of connections had been silent when they died, by [`SILENCE_BOUNDS_S`].
 pub type Silence = Histogram<{ SILENCE_BOUNDS_S.len() + 1 }>;
@@ -17,7 +15,7 @@ pub type Silence = Histogram<{ SILENCE_BOUNDS_S.len() + 1 }>;
 pub fn by_cause(read: impl Iterator<Item = (Ending, Silences)>) -> BTreeMap<Cause, Silence> {
     let mut silences: BTreeMap<Cause, Silence> = BTreeMap::new();
     for (ending, counted) in read {
-        let Some(cause) = death::cause(ending) else {
+        let Some(cause) = super::cause(ending) else {
             continue;
         };
         let counted = Histogram {

@@ -5,7 +5,7 @@
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use halfopen_common::{ResetReason, switch};
 
-use super::{active_reset, reply_reset};
+use super::{active, reply};
 use crate::{kernel::kernel, maps};
 
 #[raw_tracepoint(tracepoint = "tcp_send_reset")]
@@ -21,10 +21,10 @@ fn tp_send_reset(ctx: RawTracePointContext) -> i32 {
     }
     if segment == 0 {
         if maps::switched(switch::TRACE_ACTIVE_RESETS) {
-            active_reset::sent(&ctx, sock, reported);
+            active::sent(&ctx, sock, reported);
         }
     } else if maps::switched(switch::TRACE_REPLY_RESETS) {
-        reply_reset::sent(sock, segment, reported);
+        reply::sent(sock, segment, reported);
     }
     0
 }

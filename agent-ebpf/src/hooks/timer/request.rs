@@ -1,7 +1,7 @@
 //! `void reqsk_timer_handler(struct timer_list *t)`, net/ipv4/inet_connection_sock.c: retransmits a
 //! SYN-ACK, or drops the request, which no counter of the kernel counts.
 
-use super::timer_hook::timer_hook;
+use super::hook::timer_hook;
 use crate::request;
 
 timer_hook!(

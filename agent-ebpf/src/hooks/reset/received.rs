@@ -62,7 +62,7 @@ fn try_received(ctx: &impl EbpfContext, sock: Sock) -> Option<()> {
 }
 
 /// Whether `tcp_rcv_state_process` may have called `tcp_reset` for data that arrived after our close: then a
-/// reset of ours answers it at once ([`super::reply_reset`]).
+/// reset of ours answers it at once ([`super::reply`]).
 #[inline(always)]
 fn may_be_data(sock: Sock, state: u8) -> Option<bool> {
     let was_closed = state == state::FIN_WAIT1 || state == state::FIN_WAIT2;

@@ -4,7 +4,7 @@
 
 use halfopen_common::timer_kind;
 
-use super::timer_hook::timer_hook;
+use super::hook::timer_hook;
 use crate::{sock::Sock, timer_context};
 
 #[inline(always)]
