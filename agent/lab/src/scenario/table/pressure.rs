@@ -16,22 +16,23 @@ use crate::{
         end::End,
         open::{Accept, Timeouts, keepalive},
     },
+    observe::capture,
     scenario::{
-        definition::{IPV4, IPV6, Scenario, ScenarioForm},
+        definition::{BOTH, Scenario},
         stage::{SocketPair, Stage},
     },
 };
 
-const BOTH: &[ScenarioForm] = &[IPV4, IPV6];
-
 const ONE: AgentFigure = AgentFigure::Exactly(1);
+/// No tracepoint tells of them.
+const COOKIE_HOOK: &str = "tcp_get_cookie_sock";
 const SENT: (&str, AgentFigure) = (
     "listener_syn_cookies_sent",
-    AgentFigure::Kernel("SyncookiesSent"),
+    AgentFigure::Hooked(COOKIE_HOOK, 1),
 );
 const VALIDATED: (&str, AgentFigure) = (
     "listener_syn_cookies_validated",
-    AgentFigure::Kernel("SyncookiesRecv"),
+    AgentFigure::Hooked(COOKIE_HOOK, 1),
 );
 
 /// A connection at rest, for however long.
@@ -46,7 +47,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         title: "a SYN cookie makes a connection, which waits, is accepted, and is reset by its client",
         forms: BOTH,
         client: SideExpectation {
-            kernel: &[("OutRsts", KernelFigure::Exactly(1))],
+            kernel: &[
+                ("OutRsts", KernelFigure::Exactly(1)),
+                (capture::RST_SENT, KernelFigure::Exactly(1)),
+            ],
             agent: &[("resets_sent{tcp_state}", ONE), ("deaths{reset_sent}", ONE)],
         },
         server: SideExpectation {
@@ -55,6 +59,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 ("SyncookiesRecv", KernelFigure::Exactly(1)),
                 ("SyncookiesFailed", KernelFigure::Exactly(0)),
                 ("EstabResets", KernelFigure::Exactly(1)),
+                (capture::RST_RECEIVED, KernelFigure::Exactly(1)),
             ],
             agent: &[
                 SENT,
@@ -80,6 +85,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             kernel: &[
                 ("TCPKeepAlive", KernelFigure::AtLeast(1)),
                 ("EstabResets", KernelFigure::Exactly(1)),
+                (capture::RST_RECEIVED, KernelFigure::Exactly(2)),
             ],
             agent: &[
                 ("keepalive_probes", AgentFigure::Kernel("TCPKeepAlive")),
@@ -93,6 +99,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 ("SyncookiesRecv", KernelFigure::Exactly(1)),
                 ("SyncookiesFailed", KernelFigure::AtLeast(1)),
                 ("OutRsts", KernelFigure::Exactly(2)),
+                (capture::RST_SENT, KernelFigure::Exactly(2)),
                 ("EstabResets", KernelFigure::Exactly(1)),
             ],
             agent: &[
