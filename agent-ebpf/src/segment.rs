@@ -64,7 +64,14 @@ impl Segment {
         let network = read(self.0, fields::skb_network())?;
         let transport = read(self.0, fields::skb_transport())?;
         let ip = head.wrapping_add(u64::from(network));
-        let tcp = head.wrapping_add(u64::from(transport));
+        let tcp = if transport != network {
+            head.wrapping_add(u64::from(transport))
+        } else if is_ipv6(ip)? {
+            // One that netfilter makes (`nf_reject_ip_tcphdr_put`): its IP header has no options.
+            ip.wrapping_add(40)
+        } else {
+            ip.wrapping_add(20)
+        };
         Some((ip, tcp))
     }
 
@@ -115,9 +122,7 @@ impl Segment {
     /// The byte of its header with its flags.
     #[inline(always)]
     fn flags(self) -> Option<u8> {
-        let head = read(self.0, fields::skb_head())?;
-        let transport = read(self.0, fields::skb_transport())?;
-        read(head.wrapping_add(u64::from(transport)), Offset::new(13))
+        read(self.headers()?.1, Offset::new(13))
     }
 
     /// Whether its route is a local one.

@@ -31,7 +31,7 @@ pub struct SideCounts {
     pub agent: AgentCounts,
     /// The agent's death records.
     pub records: Vec<DeathRecord>,
-    /// The agent's hooks that are attached.
+    /// The agent's hooks that are attached, each as `hook` and as `hook/mechanism`.
     pub hooks: BTreeSet<String>,
 }
 
@@ -107,12 +107,9 @@ pub fn classify(
                     assessment.compare(&named, exact, counted, exactness);
                     exact.into()
                 }
-                AgentFigure::Hooked(hook, exact) => {
-                    let exact = if counts.hooks.contains(hook) {
-                        exact
-                    } else {
-                        0
-                    };
+                AgentFigure::Hooked(hooks, exact) => {
+                    let is_seen = hooks.iter().all(|hook| counts.hooks.contains(*hook));
+                    let exact = if is_seen { exact } else { 0 };
                     assessment.compare(&named, exact, counted, exactness);
                     exact.into()
                 }

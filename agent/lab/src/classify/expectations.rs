@@ -35,10 +35,10 @@ pub enum AgentFigure {
     Exactly(u64),
     /// What this counter of the same side's namespace shows.
     Kernel(&'static str),
-    /// This where the hook is attached that sees it, and 0 where it is not.
-    Hooked(&'static str, u64),
     /// So much more than that.
     KernelAnd(&'static str, u64),
+    /// This where all hooks are attached that it takes, each `hook` or `hook/mechanism`; else 0.
+    Hooked(&'static [&'static str], u64),
     /// Not fixed by anything but the agent.
     Open,
 }

@@ -101,13 +101,13 @@ impl Metrics {
         self.sum(RESETS_SENT, &labels)
     }
 
-    /// The hooks that are attached.
+    /// The hooks that are attached, each as `hook` and as `hook/mechanism`.
     #[must_use]
     pub fn attached(&self) -> BTreeSet<String> {
         let hooks = self.hooks().into_iter();
         hooks
             .filter(|(_, mechanism)| mechanism != "none")
-            .map(|(hook, _)| hook)
+            .flat_map(|(hook, mechanism)| [format!("{hook}/{mechanism}"), hook])
             .collect()
     }
 

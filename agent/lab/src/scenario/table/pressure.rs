@@ -28,11 +28,11 @@ const ONE: AgentFigure = AgentFigure::Exactly(1);
 const COOKIE_HOOK: &str = "tcp_get_cookie_sock";
 const SENT: (&str, AgentFigure) = (
     "listener_syn_cookies_sent",
-    AgentFigure::Hooked(COOKIE_HOOK, 1),
+    AgentFigure::Hooked(&[COOKIE_HOOK], 1),
 );
 const VALIDATED: (&str, AgentFigure) = (
     "listener_syn_cookies_validated",
-    AgentFigure::Hooked(COOKIE_HOOK, 1),
+    AgentFigure::Hooked(&[COOKIE_HOOK], 1),
 );
 
 /// A connection at rest, for however long.

@@ -14,17 +14,22 @@ use crate::{
     },
     observe::capture,
     scenario::{
-        definition::{IPV4, IPV6, Scenario, ScenarioForm},
+        definition::{BOTH, Scenario},
         stage::Stage,
     },
 };
 
-const BOTH: &[ScenarioForm] = &[IPV4, IPV6];
-
 /// By tracepoints alone it is not seen.
 const SENT: (&str, AgentFigure) = (
     "resets_sent{netfilter}",
-    AgentFigure::Hooked(NETFILTER_HOOK, 1),
+    AgentFigure::Hooked(&[NETFILTER_HOOK], 1),
+);
+
+/// listen() calls none of the functions that are hooked in place of this tracepoint: what is for a listener has
+/// no owner there.
+const SENT_FOR_LISTENER: (&str, AgentFigure) = (
+    SENT.0,
+    AgentFigure::Hooked(&[NETFILTER_HOOK, "inet_sock_set_state/tracepoint"], 1),
 );
 
 const FAILED: (&str, KernelFigure) = ("AttemptFails", KernelFigure::Exactly(1));
@@ -52,7 +57,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         client: REFUSED,
         server: SideExpectation {
             kernel: &[WENT],
-            agent: &[SENT],
+            agent: &[SENT_FOR_LISTENER],
         },
         liveness: BRIEFLY,
         trigger: input,
