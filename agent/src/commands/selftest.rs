@@ -14,7 +14,7 @@ use halfopen_lab::{
     classify::assessment::Exactness,
     observe::{agent_client::AgentThresholds, agent_process::AgentProcess, http::Origin},
     report::SelftestReport,
-    scenario::session::{self, SelftestTerms},
+    scenario::session::{self, IGNORE_FILTER, SelftestTerms},
     stress::{self, StressTest},
 };
 
@@ -112,20 +112,22 @@ fn test(config: &SelftestConfig) -> Result<SelftestReport, Error> {
         Mechanism::Tracepoint => Exactness::NeverOver,
     });
     let mechanism = config.mechanism.map_or("auto", Mechanism::as_str);
-    let agent = AgentProcess::start(
-        Path::new(MYSELF),
-        &[
-            "agent",
-            "--hooks",
-            mechanism,
-            "--web.listen-address",
-            "127.0.0.1:0",
-            "--log-format",
-            "json",
-            "--log-level",
-            "info",
-        ],
-    )?;
+    let mut flags = vec![
+        "agent",
+        "--hooks",
+        mechanism,
+        "--web.listen-address",
+        "127.0.0.1:0",
+        "--log-format",
+        "json",
+        "--log-level",
+        "info",
+    ];
+    // A storm shows what an agent counts that ignores nothing.
+    if config.stress.is_none() {
+        flags.extend(["--ignore", IGNORE_FILTER]);
+    }
+    let agent = AgentProcess::start(Path::new(MYSELF), &flags)?;
     let terms = SelftestTerms {
         exactness,
         thresholds: AgentThresholds::Ours,

@@ -155,6 +155,25 @@ pub fn missed_rejects(rejected: usize, before: &Metrics, after: &Metrics) -> Opt
         .then(|| format!("{grown} of {sent} resets counted that a router's firewall made"))
 }
 
+/// Each death that is ignored is counted as such, and no other: `deaths` of them.
+#[must_use]
+pub fn ignored(
+    deaths: u64,
+    before: &Metrics,
+    after: &Metrics,
+    exactness: Exactness,
+) -> Option<String> {
+    const METRIC: &str = "halfopen_deaths_ignored_total";
+    let grown = after
+        .sum(METRIC, &[])
+        .saturating_sub(before.sum(METRIC, &[]));
+    let is_right = match exactness {
+        Exactness::Exact => grown == deaths,
+        Exactness::NeverOver => grown <= deaths,
+    };
+    (!is_right).then(|| format!("{METRIC} grew by {grown}, {deaths} were to be ignored"))
+}
+
 fn compare(lab: LabTotals, host: AgentTotals, exactness: Exactness) -> Result<(), String> {
     if host.kernel < lab.kernel {
         return Err(format!(
@@ -249,6 +268,18 @@ mod tests {
         assert!(missed("fentry", 4));
         assert!(!missed("none", 3));
         assert_eq!(readings("fentry", 3).stray_resets(), 9);
+    }
+
+    #[test]
+    fn ignored_deaths_are_never_too_many() {
+        let text = |ignored| {
+            Metrics::parse(&format!("halfopen_deaths_ignored_total {ignored}\n")).unwrap()
+        };
+        let is_wrong = |after, exactness| ignored(2, &text(5), &text(after), exactness).is_some();
+        assert!(!is_wrong(7, Exactness::Exact));
+        assert!(is_wrong(6, Exactness::Exact));
+        assert!(!is_wrong(6, Exactness::NeverOver));
+        assert!(is_wrong(8, Exactness::NeverOver));
     }
 
     #[test]

@@ -33,9 +33,11 @@ use crate::{
         definition::Scenario,
         perform::{self, ScenarioRun},
         stage::ClientPlace,
-        table::{self, rejects},
+        table::{self, rejects, resets},
     },
 };
+
+pub use resets::IGNORE_FILTER;
 
 /// Reads the number of a scenario.
 ///
@@ -196,6 +198,15 @@ fn assess(
         .filter(|(p, _)| p.outcome.is_ok());
     let played: Vec<_> = played.map(|(_, assessment)| assessment).collect();
     totals.wrong.extend(unseen_events(&played));
+    let was_played = |played: &&ScenarioRun| played.outcome.is_ok();
+    let checks = runs.iter().filter(was_played);
+    let checks = checks
+        .filter(|run| resets::is_ignored(run.scenario))
+        .count();
+    let deaths = resets::DEATHS_IGNORED * checks as u64;
+    totals
+        .wrong
+        .extend(totals::ignored(deaths, before, &after, exactness));
     let rejected = runs
         .iter()
         .filter(|p| p.outcome.is_ok() && rejects::is_by_router(p.scenario));

@@ -8,7 +8,10 @@ use crate::{
     Error,
     classify::{liveness::ExpectedLiveness, observed::ObservedLiveness},
     net::end::End,
-    observe::sockets::{self, SocketRow},
+    observe::{
+        agent_client::AgentThresholds,
+        sockets::{self, SocketRow},
+    },
     wait::{self, Awaited, LIMIT},
 };
 
@@ -17,6 +20,12 @@ use crate::{
 const REPORTED_WITHIN: Duration = Duration::from_secs(90);
 
 impl Stage {
+    /// Whether an agent looks that the lab has not started.
+    pub fn is_observed_by_a_stranger(&self) -> bool {
+        let client = self.agent_client.as_ref();
+        client.is_some_and(|it| it.thresholds() == AgentThresholds::Theirs)
+    }
+
     /// Waits until the agent gives this end the expected verdict, or the connection is gone from there.
     /// Without an agent there is nothing to wait for. Whether it ever did, the assessment shows.
     ///

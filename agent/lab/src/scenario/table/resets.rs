@@ -147,7 +147,41 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         liveness: &[End::Client.may_be(HEALTHY), End::Server.may_be(HEALTHY)],
         trigger: forgotten,
     },
+    Scenario {
+        client: SideExpectation {
+            kernel: &[
+                ("OutRsts", KernelFigure::Exactly(1)),
+                ("TCPAbortOnData", KernelFigure::Exactly(1)),
+                (capture::RST_SENT, KernelFigure::Exactly(1)),
+            ],
+            agent: &[("resets_sent{tcp_state}", ONE)],
+        },
+        server: SideExpectation {
+            kernel: RESET.kernel,
+            agent: &[("resets_received", ONE)],
+        },
+        ..Scenario::new(
+            IGNORED,
+            "",
+            0,
+            "a health check connects and resets: its deaths are ignored, its resets are not",
+            health_check,
+        )
+    },
 ];
+
+const IGNORED: u16 = 63;
+
+/// What an agent under test must ignore for the scenario of that name to be played (`--ignore`).
+pub const IGNORE_FILTER: &str = "sport = :7630 or dport = :7630";
+
+/// Both ends die, and the agent takes note of it, and of nothing else.
+pub const DEATHS_IGNORED: u64 = 2;
+
+/// Whether its deaths are ignored.
+pub const fn is_ignored(scenario: &Scenario) -> bool {
+    scenario.number == IGNORED
+}
 
 /// The number after the table's last.
 const REFUSED: u16 = 21;
@@ -183,6 +217,14 @@ fn linger(stage: &Stage) -> Result<(), Error> {
     stage.keep([server]);
     drop(client);
     has_reset(stage)
+}
+
+fn health_check(stage: &Stage) -> Result<(), Error> {
+    if stage.is_observed_by_a_stranger() {
+        let why = "it needs an agent that the self-test has started, with --ignore";
+        return Err(Error::Unsupported(why.to_owned()));
+    }
+    linger(stage)
 }
 
 fn killed(stage: &Stage) -> Result<(), Error> {
