@@ -38,7 +38,12 @@ fn try_reported(sock: Sock) -> Option<()> {
     let context = maps::timer_context()?;
     // SAFETY: per-CPU value; the borrow ends with the program.
     let context = unsafe { &mut *context };
-    if context.closing == sock.0 || record::has_ended(sock) {
+    // The change was seen, in this run; or it was that of an earlier socket with this address.
+    let may_be_seen = context.closing == sock.0;
+    if may_be_seen {
+        context.closing = 0;
+    }
+    if record::has_ended(sock) || may_be_seen && maps::record(sock.0).is_none() {
         return Some(());
     }
     timer_context::end_missed(context, sock, state::SYN_SENT, |context| {

@@ -101,6 +101,14 @@ const TIMERS: &[Attachment] = &[
 const BOTH_TIMERS: u32 = switch::TIMER_KEEPALIVE | switch::TIMER_WRITE;
 const TRACE_RESETS: &[Attachment] = &[("tp_send_reset", "tcp_send_reset")];
 
+/// The kernel functions that some way attaches to, one that several ways do as often.
+pub fn functions() -> impl Iterator<Item = &'static str> {
+    let ways = HOOKS.iter().flat_map(|hook| hook.ways);
+    ways.filter(|way| way.mechanism != Tracepoint)
+        .flat_map(|way| way.programs)
+        .map(|(_, function)| *function)
+}
+
 // They must not take the series of groups.
 const _: () = assert!(HOOKS.len() <= halfopen_core::metrics::MOST_HOOKS);
 

@@ -5,24 +5,7 @@ use std::collections::{HashMap, HashSet};
 use btfparse::{Integer32Value, Offset, TypeInformation, TypeVariant};
 use halfopen_common::kernel::{FIELDS, SIZES, VALUES};
 
-/// Functions the hooks may attach to.
-const FUNCTIONS: [&str; 15] = [
-    "tcp_keepalive_timer",
-    "tcp_write_timer_handler",
-    "tcp_retransmit_timer",
-    "tcp_xmit_probe_skb",
-    "tcp_write_wakeup",
-    "tcp_send_active_reset",
-    "tcp_v4_send_reset",
-    "tcp_v6_send_reset",
-    "tcp_reset",
-    "tcp_set_state",
-    "tcp_v4_destroy_sock",
-    "reqsk_timer_handler",
-    "nf_ct_attach",
-    "tcp_get_cookie_sock",
-    "tcp_make_synack",
-];
+use crate::bpf::hooks;
 
 /// Of which a single bit is read.
 pub const REQUEST: &str = "inet_request_sock";
@@ -76,10 +59,9 @@ impl<'a> Index<'a> {
                 }
             }
             TypeVariant::Func(found) => {
-                let name = FUNCTIONS
-                    .into_iter()
-                    .find(|known| Some(*known) == found.name().as_deref());
-                if let Some(name) = name {
+                let name = found.name();
+                if let Some(name) = hooks::functions().find(|known| Some(*known) == name.as_deref())
+                {
                     self.functions.insert(name, *found.prototype_tid());
                 }
             }
