@@ -45,21 +45,22 @@ pub const MOST_HOOKS: usize = 16;
 /// Reasons of resets: 26 in Linux 6.12 (`enum sk_rst_reason`), `unknown`, and some to come.
 const MOST_REASONS: usize = 32;
 
-/// Metrics that have fewer values of a label than others.
+/// Labels that have fewer values where a metric has another one as well.
 const FEWER: &[(&str, &str, Values)] = &[(
-    "halfopen_detectable_connections",
     "path",
+    "within",
     Values::OneOf(|| strings(DetectionPath::ALL, DetectionPath::as_str)),
 )];
 
-/// What the value of a metric's label can be; `None` where there is no such label.
+/// What the value of a label can be in a metric that `has` others; `None` where there is no such label.
 #[must_use]
-pub fn values(metric: &str, label: &str) -> Option<&'static Values> {
-    let own = FEWER
+pub fn values(label: &str, has: impl Fn(&str) -> bool) -> Option<&'static Values> {
+    let fewer = FEWER
         .iter()
-        .find(|(of, name, _)| (*of, *name) == (metric, label));
+        .find(|(name, beside, _)| *name == label && has(beside));
     let all = || LABELS.iter().find(|known| known.name == label);
-    own.map(|(.., values)| values)
+    fewer
+        .map(|(.., values)| values)
         .or_else(|| all().map(|label| &label.values))
 }
 

@@ -296,7 +296,9 @@ fn what_is_declared_is_what_is_written() {
             .collect();
         assert_eq!(names, metric.unwrap().labels, "{name}");
         for (label, value) in labels {
-            if let Some(Values::OneOf(values)) = metrics::values(metric.unwrap().name, label) {
+            if let Some(Values::OneOf(values)) =
+                metrics::values(label, |beside| metric.unwrap().labels.contains(&beside))
+            {
                 assert!(
                     values().iter().any(|known| known == value),
                     "{name}: {label} {value:?}"

@@ -262,7 +262,7 @@ impl QueryReader<'_> {
             if !labels.contains(&matcher.name) {
                 self.problem(format!("{name} has no label {}", matcher.name));
             }
-            for value in never(&name, &matcher.name, &matcher.value) {
+            for value in never(&labels, &matcher.name, &matcher.value) {
                 self.problem(format!("{} is never {value}", matcher.name));
             }
         }
@@ -282,8 +282,9 @@ impl QueryReader<'_> {
 }
 
 /// Which of the values that are asked for the metric's label never has; variables of Grafana may be any.
-fn never<'a>(metric: &str, label: &str, asked: &'a str) -> Vec<&'a str> {
-    let Some(Values::OneOf(values)) = metrics::values(metric, label) else {
+fn never<'a>(labels: &LabelNames, label: &str, asked: &'a str) -> Vec<&'a str> {
+    let Some(Values::OneOf(values)) = metrics::values(label, |beside| labels.contains(beside))
+    else {
         return Vec::new();
     };
     let values = values();

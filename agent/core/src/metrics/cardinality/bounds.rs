@@ -63,7 +63,7 @@ fn most_series(metric: &Declared) -> usize {
     };
     let free = metric.labels.iter();
     let free = free.filter(|label| !GROUP.contains(label) && !is_set_by_another(label));
-    let label_sets =
-        free.map(|label| values(metric.name, label).map_or(usize::MAX, Values::at_most));
+    let has = |label: &str| metric.labels.contains(&label);
+    let label_sets = free.map(|label| values(label, has).map_or(usize::MAX, Values::at_most));
     label_sets.fold(metric.kind.series(), usize::saturating_mul)
 }
