@@ -150,12 +150,17 @@ fn check_deaths(
     for record in &counts.records {
         *causes.entry(record.cause.clone()).or_default() += 1;
     }
-    for (key, count) in side.agent {
-        if let (Some(cause), AgentFigure::Exactly(exact)) = (cause_of(key), count) {
+    for (key, figure) in side.agent {
+        let exact = match figure {
+            AgentFigure::Exactly(exact) => Some(*exact),
+            AgentFigure::Kernel(counter) => Some(counts.kernel.get(counter)),
+            _ => None,
+        };
+        if let (Some(cause), Some(exact)) = (cause_of(key), exact) {
             let certified = causes.remove(cause).unwrap_or(0);
             assessment.compare(
                 &format!("{name} certificates{{{cause}}}"),
-                *exact,
+                exact,
                 certified,
                 exactness,
             );
