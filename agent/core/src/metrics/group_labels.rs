@@ -18,13 +18,30 @@ pub(super) fn grouped(
     out: &mut Series,
     read: fn(&Counts) -> u64,
 ) {
+    // Where there is no connection there is nothing to probe: 0 would be noise.
+    grouped_if(
+        snapshot,
+        seen,
+        |direction| direction != Direction::None,
+        out,
+        read,
+    );
+}
+
+/// The same of the groups whose direction has it, and of others that have counted any.
+pub(super) fn grouped_if(
+    snapshot: &Snapshot,
+    seen: &Availability,
+    has_it: impl Fn(Direction) -> bool,
+    out: &mut Series,
+    read: fn(&Counts) -> u64,
+) {
     if seen.is_err() {
         return;
     }
     for (group, counts) in &snapshot.groups {
         let count = read(counts);
-        // Where there is no connection there is nothing to probe: 0 would be noise.
-        if count != 0 || group.direction != Direction::None {
+        if count != 0 || has_it(group.direction) {
             let [owner, direction] = names(group);
             out.count([owner, direction, &port(group)], count);
         }

@@ -4,13 +4,10 @@
 //! An unknown value adds no series: it never becomes 0.
 
 use super::{
-    Kind, Metric, Section, Series,
-    group_labels::{GROUP, names, port},
+    Kind, Metric, Section,
+    group_labels::{GROUP, grouped_if},
 };
-use crate::model::{
-    accounting::HostCounter, connection::Direction, coverage::Availability, group::Counts,
-    snapshot::Snapshot,
-};
+use crate::model::{accounting::HostCounter, connection::Direction, snapshot::Snapshot};
 
 /// What can become of SYN cookies.
 pub(super) const COOKIE_OUTCOMES: [&str; 3] = ["sent", "validated", "failed"];
@@ -67,7 +64,7 @@ pub const HANDSHAKES: &[Metric<Snapshot>] = &[
         query: "topk(5, sum by (owner, port) (rate(METRIC[5m]))) > 0",
         read: |snapshot, out| {
             let seen = &snapshot.coverage.syn_cookies;
-            counted(snapshot, seen, Direction::Inbound, out, |counts| {
+            grouped_if(snapshot, seen, is_inbound, out, |counts| {
                 counts.syn_cookies_sent
             });
         },
@@ -83,7 +80,7 @@ pub const HANDSHAKES: &[Metric<Snapshot>] = &[
         query: "sum by (owner, port) (rate(METRIC[5m])) / sum by (owner, port) (rate(halfopen_listener_syn_cookies_sent_total[5m]))",
         read: |snapshot, out| {
             let seen = &snapshot.coverage.syn_cookies;
-            counted(snapshot, seen, Direction::Inbound, out, |counts| {
+            grouped_if(snapshot, seen, is_inbound, out, |counts| {
                 counts.syn_cookies_validated
             });
         },
@@ -99,29 +96,17 @@ pub const HANDSHAKES: &[Metric<Snapshot>] = &[
         query: "sum by (owner, port) (increase(METRIC[5m])) > 0",
         read: |snapshot, out| {
             let seen = &snapshot.coverage.connects_without_port;
-            counted(snapshot, seen, Direction::Outbound, out, |counts| {
+            grouped_if(snapshot, seen, is_outbound, out, |counts| {
                 counts.connects_without_port
             });
         },
     },
 ];
 
-/// A counter of each group of this direction, and of others that have counted any; none where it is unknown.
-fn counted(
-    snapshot: &Snapshot,
-    seen: &Availability,
-    direction: Direction,
-    out: &mut Series,
-    read: fn(&Counts) -> u64,
-) {
-    if seen.is_err() {
-        return;
-    }
-    for (group, counts) in &snapshot.groups {
-        let count = read(counts);
-        if count != 0 || group.direction == direction {
-            let [owner, direction] = names(group);
-            out.count([owner, direction, &port(group)], count);
-        }
-    }
+fn is_inbound(direction: Direction) -> bool {
+    direction == Direction::Inbound
+}
+
+fn is_outbound(direction: Direction) -> bool {
+    direction == Direction::Outbound
 }

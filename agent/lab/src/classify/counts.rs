@@ -102,40 +102,38 @@ pub fn classify(
                 .copied()
                 .unwrap_or_else(|| unnamed(key, counts));
             let figure = falsified.unwrap_or(from_table);
-            let must: Value = match figure {
-                AgentFigure::Exactly(exact) => {
-                    assessment.compare(&named, exact, counted, exactness);
-                    exact.into()
+            let exact = exact(figure, counts);
+            if let Some(exact) = exact {
+                assessment.compare(&named, exact, counted, exactness);
+            }
+            let must: Value = match (exact, figure) {
+                (None, _) => OPEN.into(),
+                // What the kernel leaves at 0 says nothing in a report.
+                (Some(1..), AgentFigure::Kernel(counter)) => format!("={counter}").into(),
+                (Some(1..), AgentFigure::KernelAnd(counter, more)) => {
+                    format!("={counter}+{more}").into()
                 }
-                AgentFigure::Hooked(hooks, exact) => {
-                    let is_seen = hooks.iter().all(|hook| counts.hooks.contains(*hook));
-                    let exact = if is_seen { exact } else { 0 };
-                    assessment.compare(&named, exact, counted, exactness);
-                    exact.into()
-                }
-                AgentFigure::Kernel(counter) | AgentFigure::KernelAnd(counter, _) => {
-                    let more = match figure {
-                        AgentFigure::KernelAnd(_, more) => more,
-                        _ => 0,
-                    };
-                    let exact = counts.kernel.get(counter) + more;
-                    assessment.compare(&named, exact, counted, exactness);
-                    // What the kernel leaves at 0 says nothing in a report.
-                    if exact == 0 {
-                        0.into()
-                    } else if more == 0 {
-                        format!("={counter}").into()
-                    } else {
-                        format!("={counter}+{more}").into()
-                    }
-                }
-                AgentFigure::Open => OPEN.into(),
+                (Some(exact), _) => exact.into(),
             };
             assessment.expected.insert(named, must);
         }
         check_deaths(&mut assessment, expected, (name, side), counts, exactness);
     }
     assessment
+}
+
+/// What the agent must have counted; `None` if nothing but the agent fixes it.
+fn exact(figure: AgentFigure, counts: &SideCounts) -> Option<u64> {
+    match figure {
+        AgentFigure::Exactly(exact) => Some(exact),
+        AgentFigure::Kernel(counter) => Some(counts.kernel.get(counter)),
+        AgentFigure::KernelAnd(counter, more) => Some(counts.kernel.get(counter) + more),
+        AgentFigure::Hooked(hooks, exact) => {
+            let is_seen = hooks.iter().all(|hook| counts.hooks.contains(*hook));
+            Some(if is_seen { exact } else { 0 })
+        }
+        AgentFigure::Open => None,
+    }
 }
 
 /// Each death has one record, with the cause it is counted under and the probes that the kernel counted.
@@ -151,12 +149,7 @@ fn check_deaths(
         *causes.entry(record.cause.clone()).or_default() += 1;
     }
     for (key, figure) in side.agent {
-        let exact = match figure {
-            AgentFigure::Exactly(exact) => Some(*exact),
-            AgentFigure::Kernel(counter) => Some(counts.kernel.get(counter)),
-            _ => None,
-        };
-        if let (Some(cause), Some(exact)) = (cause_of(key), exact) {
+        if let (Some(cause), Some(exact)) = (cause_of(key), exact(*figure, counts)) {
             let certified = causes.remove(cause).unwrap_or(0);
             assessment.compare(
                 &format!("{name} certificates{{{cause}}}"),

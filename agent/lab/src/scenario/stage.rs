@@ -290,6 +290,21 @@ impl Stage {
         host.run(move || destroy::destroy(local, remote))?
     }
 
+    /// Kills the server's end without the client learning of it, whose keepalive probe the server's host then
+    /// resets.
+    ///
+    /// # Errors
+    /// When the kernel cannot, or it does not happen.
+    pub fn forgotten_by_server(&self, connection: SocketPair) -> Result<(), Error> {
+        self.pair.drop_inbound_at_client()?;
+        self.kill(End::Server)?;
+        self.server_counts("EstabResets", 1)?;
+        self.pair.restore_client()?;
+        connection.enable_keepalive()?;
+        self.keep([connection.client, connection.server]);
+        self.client_counts("EstabResets", 1).map(drop)
+    }
+
     /// Waits until the client's counter has reached a number.
     ///
     /// # Errors

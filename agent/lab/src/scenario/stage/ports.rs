@@ -45,7 +45,7 @@ impl Stage {
             .run(move || open::connect_from_any_port(to))
     }
 
-    /// Waits until the kernel has so many sockets with this server's port at the client, each of which takes a
+    /// Waits until the kernel has this many sockets with this server's port at the client, each of which takes a
     /// port, and the agent, if there is one, shows their share of all ports.
     ///
     /// # Errors

@@ -133,15 +133,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         liveness: &[End::Client.is(EMBRYONIC)],
         trigger: given_up,
     },
-    told_while_connecting(
+    icmp_while_connecting(
         "",
         0,
         "SYN answered by ICMP: port unreachable, while connect() runs; then closed",
         BOTH,
         REFUSED_EARLY,
-        |stage| closed(stage, told(stage, Pair::unreachable_port)?),
+        |stage| closed(stage, answered_by_icmp(stage, Pair::unreachable_port)?),
     ),
-    told_while_connecting(
+    icmp_while_connecting(
         "so-error",
         2,
         "the same, SO_ERROR read before the close",
@@ -149,7 +149,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         REFUSED_EARLY,
         |stage| read_and_closed(stage, Pair::unreachable_port, ECONNREFUSED),
     ),
-    told_while_connecting(
+    icmp_while_connecting(
         "so-error-ipv6",
         3,
         "the same over IPv6, whose kernel code keeps nothing else: no death is seen",
@@ -157,7 +157,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         FORGOTTEN,
         |stage| read_and_closed(stage, Pair::unreachable_port, ECONNREFUSED),
     ),
-    told_while_connecting(
+    icmp_while_connecting(
         "poll",
         4,
         "SYN answered by ICMP: port unreachable, while connect() runs; poll(), SO_ERROR, close",
@@ -165,15 +165,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         REFUSED_EARLY,
         |stage| polled_and_closed(stage, Pair::unreachable_port, ECONNREFUSED),
     ),
-    told_while_connecting(
+    icmp_while_connecting(
         "unreachable",
         6,
         "SYN answered by ICMP: host unreachable, while connect() runs; then closed",
         BOTH,
         UNREACHABLE_EARLY,
-        |stage| closed(stage, told(stage, Pair::unreachable_server)?),
+        |stage| closed(stage, answered_by_icmp(stage, Pair::unreachable_server)?),
     ),
-    told_while_connecting(
+    icmp_while_connecting(
         "unreachable-poll",
         8,
         "SYN answered by ICMP: host unreachable, while connect() runs; poll(), SO_ERROR, close",
@@ -192,7 +192,7 @@ fn fails(stage: &Stage, cut: fn(&Pair) -> Result<(), Error>) -> Result<(), Error
     stage.client_counts("AttemptFails", 1).map(drop)
 }
 
-const fn told_while_connecting(
+const fn icmp_while_connecting(
     variant: &'static str,
     offset: u16,
     title: &'static str,
@@ -210,7 +210,7 @@ const fn told_while_connecting(
 }
 
 /// The ICMP error comes while the process still owns the socket, and waits in `sk_err_soft`.
-fn told(stage: &Stage, cut: fn(&Pair) -> Result<(), Error>) -> Result<Socket, Error> {
+fn answered_by_icmp(stage: &Stage, cut: fn(&Pair) -> Result<(), Error>) -> Result<Socket, Error> {
     cut(&stage.pair)?;
     let client = stage.send_syn(Timeouts::default())?;
     let errors = match stage.family() {
@@ -231,7 +231,7 @@ fn read_and_closed(
     cut: fn(&Pair) -> Result<(), Error>,
     errno: i32,
 ) -> Result<(), Error> {
-    let client = told(stage, cut)?;
+    let client = answered_by_icmp(stage, cut)?;
     reads_error(&client, errno)?;
     closed(stage, client)
 }
@@ -241,7 +241,7 @@ fn polled_and_closed(
     cut: fn(&Pair) -> Result<(), Error>,
     errno: i32,
 ) -> Result<(), Error> {
-    let client = told(stage, cut)?;
+    let client = answered_by_icmp(stage, cut)?;
     let mut polled = [PollFd::new(client.as_fd(), PollFlags::POLLOUT)];
     let ready = poll(&mut polled, POLL_MS).map_err(|errno| Error::socket("poll", errno.into()))?;
     if ready == 0 {

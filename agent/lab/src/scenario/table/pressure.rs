@@ -165,14 +165,7 @@ fn no_cookie(stage: &Stage) -> Result<(), Error> {
         .write_all(SOME)
         .and_then(|()| (&connection.server).read_exact(&mut [0; SOME.len()]))
         .map_err(|source| Error::socket("send some bytes", source))?;
-    // The server's end goes, and the client does not learn of it.
-    stage.pair.drop_inbound_at_client()?;
-    stage.kill(End::Server)?;
-    stage.server_counts("EstabResets", 1)?;
-    stage.pair.restore_client()?;
-    connection.enable_keepalive()?;
-    stage.keep([connection.client, connection.server]);
-    stage.client_counts("EstabResets", 1).map(drop)
+    stage.forgotten_by_server(connection)
 }
 
 /// The range of local ports, and how many it has.

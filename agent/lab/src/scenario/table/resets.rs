@@ -188,14 +188,7 @@ const REFUSED: u16 = 21;
 
 fn forgotten(stage: &Stage) -> Result<(), Error> {
     let connection = stage.connect(keepalive(1, 1, 9))?;
-    // The server's end goes, and the client does not learn of it.
-    stage.pair.drop_inbound_at_client()?;
-    stage.kill(End::Server)?;
-    stage.server_counts("EstabResets", 1)?;
-    stage.pair.restore_client()?;
-    connection.enable_keepalive()?;
-    stage.keep([connection.client, connection.server]);
-    stage.client_counts("EstabResets", 1).map(drop)
+    stage.forgotten_by_server(connection)
 }
 
 fn unread(stage: &Stage) -> Result<(), Error> {
