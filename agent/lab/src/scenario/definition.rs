@@ -40,6 +40,7 @@ const MAPPED: ScenarioForm = ScenarioForm {
 
 pub(crate) const V4_ONLY: &[ScenarioForm] = &[IPV4];
 pub(crate) const BOTH: &[ScenarioForm] = &[IPV4, IPV6];
+pub(crate) const OVER_IPV4: &[ScenarioForm] = &[IPV4, SECOND, MAPPED];
 pub(crate) const EVERYWHERE: &[ScenarioForm] = &[IPV4, IPV6, SECOND, MAPPED];
 
 /// One way for a connection to die, hang or live on.

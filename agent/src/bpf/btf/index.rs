@@ -45,13 +45,20 @@ impl<'a> Index<'a> {
             .chain(SIZES.iter().map(|size| size.structure))
             .chain([REQUEST])
             .collect();
+        let functions = hooks::functions().collect();
         for (id, kind) in types.get() {
-            index.add(*id, kind, &structs);
+            index.add(*id, kind, &structs, &functions);
         }
         index
     }
 
-    fn add(&mut self, id: u32, kind: &'a TypeVariant, structs: &HashSet<&'static str>) {
+    fn add(
+        &mut self,
+        id: u32,
+        kind: &'a TypeVariant,
+        structs: &HashSet<&'static str>,
+        functions: &HashSet<&'static str>,
+    ) {
         match kind {
             TypeVariant::Struct(found) => {
                 if let Some(name) = found.name().as_deref().and_then(|name| structs.get(name)) {
@@ -60,8 +67,7 @@ impl<'a> Index<'a> {
             }
             TypeVariant::Func(found) => {
                 let name = found.name();
-                if let Some(name) = hooks::functions().find(|known| Some(*known) == name.as_deref())
-                {
+                if let Some(name) = name.as_deref().and_then(|name| functions.get(name)) {
                     self.functions.insert(name, *found.prototype_tid());
                 }
             }
