@@ -75,6 +75,12 @@ macro_rules! kernel_fields {
                     retransmits: u8 = Required("icsk_retransmits");
                     probes_out: u8 = Required("icsk_probes_out");
                     backoff: u8 = Required("icsk_backoff");
+                    /// 0 for the namespace's.
+                    own_syn_retries: u8 = Required("icsk_syn_retries");
+                    /// Jiffies: the first window probe since the window closed, 0 if none; since 5.11.
+                    probes_tstamp: u32 = Optional("icsk_probes_tstamp");
+                    /// Jiffies; since 6.15.
+                    rto_max: u32 = Optional("icsk_rto_max");
                     /// Milliseconds, 0 if unset.
                     user_timeout: u32 = Required("icsk_user_timeout");
                     /// Jiffies: data last received.
@@ -89,6 +95,11 @@ macro_rules! kernel_fields {
                     rcv_tstamp: u32 = Required("rcv_tstamp");
                     /// Jiffies: data last sent.
                     lsndtime: u32 = Required("lsndtime");
+                    /// Jiffies: a segment out of the window was answered last, such as a probe of the peer's; 0 if none
+                    /// was.
+                    last_oow_ack_time: u32 = Required("last_oow_ack_time");
+                    /// Segments received, of whatever kind.
+                    segs_in: u32 = Required("segs_in");
                     segs_out: u32 = Required("segs_out");
                     packets_out: u32 = Required("packets_out");
                     write_seq: u32 = Required("write_seq");
@@ -191,6 +202,8 @@ macro_rules! kernel_fields {
                     sysctl_retries2: u8 = Optional("ipv4.sysctl_tcp_retries2");
                     sysctl_orphan_retries: u8 = Optional("ipv4.sysctl_tcp_orphan_retries");
                     sysctl_syn_retries: u8 = Optional("ipv4.sysctl_tcp_syn_retries");
+                    /// Since 6.5.
+                    sysctl_syn_linear_timeouts: u8 = Optional("ipv4.sysctl_tcp_syn_linear_timeouts");
                     sysctl_synack_retries: u8 = Optional("ipv4.sysctl_tcp_synack_retries");
                     /// Jiffies.
                     sysctl_fin_timeout: u32 = Optional("ipv4.sysctl_tcp_fin_timeout");

@@ -43,6 +43,10 @@ pub struct Socket {
     pub timer_expires: u64,
     /// `expires` of the keepalive timer.
     pub keepalive_expires: u64,
+    /// `bytes_sent`: payload sent, retransmissions included.
+    pub bytes_sent: u64,
+    /// `bytes_received`: payload received in order; a FIN counts as one.
+    pub bytes_received: u64,
     /// Local address; IPv4 as ::ffff:a.b.c.d.
     pub local: [u8; 16],
     /// Remote address, in the same form.
@@ -79,6 +83,17 @@ pub struct Socket {
     pub lrcvtime: u32,
     /// `lsndtime`: data last sent.
     pub lsndtime: u32,
+    /// `last_oow_ack_time`: a segment out of the window was answered last, 0 if none was.
+    pub last_oow_ack_time: u32,
+    /// `icsk_rto_max`, jiffies, 0 where the kernel has none.
+    pub rto_max: u32,
+    /// `icsk_probes_tstamp`: the first window probe since the window closed, 0 if none was sent.
+    pub probes_tstamp: u32,
+    /// `retrans_stamp`: the first retransmission of what is in flight, in SYN_SENT the first SYN, in ms of
+    /// CLOCK_MONOTONIC; 0 if nothing was retransmitted.
+    pub retrans_stamp: u32,
+    /// CLOCK_MONOTONIC in ms when it was read.
+    pub clock_ms: u32,
     /// Its own object, what it received and nobody has read, and what is queued to be sent, bytes.
     pub memory: u32,
     /// `sk_family`.
@@ -107,8 +122,10 @@ pub struct Socket {
     pub defer_accept: u8,
     /// Of a request: whether `acked` and its listener's queue could be read, 0 or 1.
     pub has_queue: u8,
+    /// `icsk_syn_retries`, 0 for the namespace's.
+    pub syn_retries: u8,
     /// Zero.
-    pub padding: [u8; 4],
+    pub padding: [u8; 7],
 }
 
 /// Established sockets with nothing outstanding that do not differ but in who they are: they are
@@ -300,11 +317,13 @@ pub struct Net {
     pub syn_retries: u8,
     /// `sysctl_tcp_synack_retries`.
     pub synack_retries: u8,
+    /// `sysctl_tcp_syn_linear_timeouts`, 0 where the kernel has none.
+    pub syn_linear_timeouts: u8,
     /// Zero.
-    pub padding: [u8; 7],
+    pub padding: [u8; 6],
 }
 
-const _: () = assert!(size_of::<Socket>() == 184);
+const _: () = assert!(size_of::<Socket>() == 224);
 const _: () = assert!(size_of::<Class>() == 32);
 const _: () = assert!(size_of::<Destination>() == 40);
 const _: () = assert!(size_of::<PortsInUse>() == 24);

@@ -11,6 +11,12 @@ pub fn now_ns() -> u64 {
     unsafe { bpf_ktime_get_ns() }
 }
 
+/// Monotonic milliseconds: the clock of `retrans_stamp` (`tcp_clock_ms`).
+#[inline(always)]
+pub fn clock_ms() -> u32 {
+    (now_ns() / 1_000_000) as u32
+}
+
 /// Low 32 bits of jiffies, the clock of the sockets' own time stamps.
 #[inline(always)]
 pub fn jiffies() -> u32 {

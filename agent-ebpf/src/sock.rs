@@ -3,7 +3,7 @@
 use halfopen_common::{NetKey, direction, state};
 
 use crate::{
-    clock::{jiffies, now_ns, span_ns},
+    clock::{clock_ms, jiffies, span_ns},
     fields,
     kernel::kernel,
     read::{Offset, read},
@@ -86,10 +86,8 @@ impl Sock {
     /// In SYN_SENT: since the first SYN was sent (`tcp_connect` notes it in milliseconds).
     #[inline(always)]
     pub fn syn_sent_elapsed_ns(self) -> Option<u64> {
-        const MS: u64 = 1_000_000;
         let first = self.get(fields::retrans_stamp())?;
-        let now = (now_ns() / MS) as u32;
-        Some(u64::from(now.wrapping_sub(first)) * MS)
+        Some(u64::from(clock_ms().wrapping_sub(first)) * 1_000_000)
     }
 
     /// Since the peer was last heard; `None` where the length of a jiffy is not known.

@@ -105,6 +105,10 @@ fn report(address: u64, ops: u64) -> bool {
     reader.field(&raw mut net.orphan_retries, fields::sysctl_orphan_retries());
     reader.field(&raw mut net.syn_retries, fields::sysctl_syn_retries());
     reader.field(&raw mut net.synack_retries, fields::sysctl_synack_retries());
+    reader.field(
+        &raw mut net.syn_linear_timeouts,
+        fields::sysctl_syn_linear_timeouts(),
+    );
     let hashinfo = fields::net_hashinfo();
     if !hashinfo.is_absent()
         && let Some(hashinfo) = word(hashinfo.of(address))

@@ -10,7 +10,7 @@ use super::{
     scratch::{self, Cursor, Scratch, bit, charged, flags, object_size},
     sum::sum,
 };
-use crate::{fields, kernel::kernel, read::FieldReader, request, sock::Sock};
+use crate::{clock::clock_ms, fields, kernel::kernel, read::FieldReader, request, sock::Sock};
 
 /// What came of one socket.
 pub enum ReadOutcome {
@@ -206,6 +206,17 @@ fn full(address: u64, scratch: &mut Scratch) -> bool {
         reader.field(&raw mut socket.rcv_tstamp, fields::rcv_tstamp());
         reader.field(&raw mut socket.lrcvtime, fields::lrcvtime());
         reader.field(&raw mut socket.lsndtime, fields::lsndtime());
+        reader.field(
+            &raw mut socket.last_oow_ack_time,
+            fields::last_oow_ack_time(),
+        );
+        reader.field(&raw mut socket.bytes_sent, fields::bytes_sent());
+        reader.field(&raw mut socket.bytes_received, fields::bytes_received());
+        reader.field(&raw mut socket.rto_max, fields::rto_max());
+        reader.field(&raw mut socket.probes_tstamp, fields::probes_tstamp());
+        reader.field(&raw mut socket.retrans_stamp, fields::retrans_stamp());
+        reader.field(&raw mut socket.syn_retries, fields::own_syn_retries());
+        socket.clock_ms = clock_ms();
         reader.field(&raw mut socket.retransmits, fields::retransmits());
         reader.field(&raw mut socket.probes_out, fields::probes_out());
         reader.field(&raw mut socket.pending, fields::pending());

@@ -16,9 +16,9 @@ use crate::{
     host::{clock, owners::Owners},
 };
 use halfopen_core::model::{
-    connection::{Connection, Direction, Keepalive, Known, Setting, State, Unknown},
+    connection::{CarriedBytes, Connection, Direction, Keepalive, Known, Setting, State, Unknown},
     death::{self, Path},
-    event::{CarriedBytes, Death, Event, EventKind, QueuedBytes, Sent},
+    event::{Death, Event, EventKind, QueuedBytes, Sent},
     groups::Reasons,
     liveness::Evidence,
 };
@@ -59,10 +59,6 @@ impl EventDecoder {
             connection: self.connection(raw)?,
             age: age(raw),
             sent: sent(raw),
-            carried: of_full_socket(raw).map(|()| CarriedBytes {
-                sent: raw.bytes_sent,
-                received: raw.bytes_received,
-            }),
             held: of_full_socket(raw).map(|()| QueuedBytes {
                 unacknowledged: raw.unacknowledged,
                 unread: raw.unread,
@@ -167,6 +163,10 @@ impl EventDecoder {
                 .map(|()| (user_timeout != 0).then(|| Duration::from_millis(user_timeout))),
             last_ack: silence,
             last_received: silence,
+            carried: of_full_socket(raw).map(|()| CarriedBytes {
+                sent: raw.bytes_sent,
+                received: raw.bytes_received,
+            }),
             ..Connection::bare(
                 record.net.inum,
                 ends,

@@ -8,10 +8,10 @@ use std::{net::SocketAddr, ops::Not, time::Duration};
 use super::{host::Host, value::Comparison};
 use crate::model::{
     assessed::Assessed,
-    connection::{Known, State, Unknown},
+    connection::{CarriedBytes, Known, State, Unknown},
     death::Cause,
     detection::Detection,
-    event::{CarriedBytes, Event},
+    event::Event,
     glob::glob,
     liveness::{Evidence, Guard, Liveness},
 };
@@ -96,7 +96,12 @@ impl Facts<'_> {
     }
 
     fn carried(self, part: fn(&CarriedBytes) -> u64) -> Known<u64> {
-        self.of_event(|event| event.carried.as_ref().map(part).map_err(|why| *why))
+        self.assessed
+            .connection
+            .carried
+            .as_ref()
+            .map(part)
+            .map_err(|why| *why)
     }
 }
 

@@ -10,7 +10,7 @@ mod state;
 
 pub use accept::{AcceptQueue, Acceptance, Listeners};
 pub use known::{Known, Unknown};
-pub use settings::{Keepalive, Policy, Setting};
+pub use settings::{Keepalive, Limits, Policy, Setting};
 pub use state::{Direction, State};
 
 /// Which timer of a connection is running, as `ss -o` names them.
@@ -47,6 +47,14 @@ pub struct Outstanding {
     pub probes: u32,
     /// Since the latest probe was sent; `None` when none is outstanding or it cannot be determined.
     pub latest_probe: Option<Duration>,
+    /// Timeouts or window probes since the timer was last set to the round trip (`icsk_backoff`).
+    pub backoff: u32,
+    /// Since the first retransmission of what is in flight, in SYN_SENT since the first SYN (`retrans_stamp`); `None`
+    /// if nothing was retransmitted, or unknown.
+    pub retransmitting_for: Option<Duration>,
+    /// Since the first window probe after the window closed (`icsk_probes_tstamp`); `None` if none was sent, or
+    /// unknown.
+    pub probing_for: Option<Duration>,
     /// Bytes written by the application and not acknowledged, sent or not.
     pub unacknowledged: u64,
     /// Bytes written and not yet sent once.
@@ -64,6 +72,15 @@ impl Outstanding {
     pub const fn waits_to_be_sent(&self) -> bool {
         self.packets_out == 0 && self.unsent > 0 && self.send_window > 0
     }
+}
+
+/// What a connection carried, in bytes of payload, as `ss -i` shows it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CarriedBytes {
+    /// Sent, retransmissions included (`bytes_sent`).
+    pub sent: u64,
+    /// Received in order; a FIN counts as one (`bytes_received`).
+    pub received: u64,
 }
 
 /// A process that holds a socket.
@@ -125,6 +142,13 @@ pub struct Connection {
     /// Since data was last sent (`lsndtime`), or the connection began: nothing is sent before an application
     /// has accepted it.
     pub last_sent: Known<Duration>,
+    /// Since a segment of the peer's that was out of the window was answered, such as its own probes
+    /// (`last_oow_ack_time`); `Ok(None)` if none was.
+    pub last_out_of_window: Known<Option<Duration>>,
+    /// Payload it has carried.
+    pub carried: Known<CarriedBytes>,
+    /// Limits of its own.
+    pub limits: Known<Limits>,
     /// What is outstanding.
     pub outstanding: Known<Outstanding>,
     /// The timer that runs, if one does.
@@ -169,6 +193,9 @@ impl Connection {
             last_ack: Err(why),
             last_received: Err(why),
             last_sent: Err(why),
+            last_out_of_window: Err(why),
+            carried: Err(why),
+            limits: Err(why),
             outstanding: Err(why),
             timer: Err(why),
             memory: Err(why),
@@ -176,11 +203,16 @@ impl Connection {
         }
     }
 
-    /// Since the peer was last heard: an acceptable ACK or data.
+    /// Since any segment of the peer's came: an acceptable ACK, data, or one out of the window that was answered.
     pub fn silence(&self) -> Known<Duration> {
-        match (self.last_ack, self.last_received) {
-            (Ok(ack), Ok(data)) => Ok(ack.min(data)),
-            (known @ Ok(_), _) | (_, known) => known,
+        let in_window = match (self.last_ack, self.last_received) {
+            (Ok(ack), Ok(data)) => ack.min(data),
+            (Ok(known), _) | (_, Ok(known)) => known,
+            (_, unknown) => return unknown,
+        };
+        match self.last_out_of_window {
+            Ok(Some(answered)) => Ok(in_window.min(answered)),
+            Ok(None) | Err(_) => Ok(in_window),
         }
     }
 

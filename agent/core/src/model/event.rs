@@ -25,8 +25,6 @@ pub struct Event {
     pub age: Known<Duration>,
     /// What it sent and got before, this event included.
     pub sent: Known<Sent>,
-    /// What it carried.
-    pub carried: Known<CarriedBytes>,
     /// What it held.
     pub held: Known<QueuedBytes>,
     /// `sk_err`, an errno: what was seen; a cause rests on it only where ICMP ended a connect.
@@ -158,15 +156,6 @@ pub struct Sent {
     pub resets_received: u32,
 }
 
-/// What a connection carried, in bytes of payload, as `ss -i` shows it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct CarriedBytes {
-    /// Sent, retransmissions included (`bytes_sent`).
-    pub sent: u64,
-    /// Received in order; a FIN counts as one (`bytes_received`).
-    pub received: u64,
-}
-
 /// What a connection held, in bytes of sequence space: a SYN and a FIN count as one each, as in the
 /// queues that `ss` shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -202,10 +191,6 @@ pub mod fixture {
                 unanswered: 3,
                 resets_sent: 1,
                 ..Sent::default()
-            }),
-            carried: Ok(CarriedBytes {
-                sent: 2_048,
-                received: 512,
             }),
             held: Ok(QueuedBytes::default()),
             error: Some(110),

@@ -196,7 +196,7 @@ fn a_full_socket_in_the_units_people_use() {
         })
     );
     assert_eq!(
-        event.carried,
+        event.connection.carried,
         Ok(CarriedBytes {
             sent: 5_000_000_000,
             received: 6,
@@ -293,7 +293,10 @@ fn a_request_has_no_settings_and_no_data() {
     .unwrap();
     let none = Unknown::NotOfThisKind;
     assert_eq!(event.sent, Err(none));
-    assert_eq!((event.held, event.carried), (Err(none), Err(none)));
+    assert_eq!(
+        (event.held, event.connection.carried),
+        (Err(none), Err(none))
+    );
     assert_eq!(event.age, Ok(Duration::from_secs(5)));
     let it = event.connection;
     assert_eq!(
@@ -327,7 +330,7 @@ fn a_stray_reset_is_of_no_connection() {
     let none = Unknown::NotOfThisKind;
     assert_eq!(event.age, Err(none));
     assert_eq!((event.sent, event.held), (Err(none), Err(none)));
-    assert_eq!(event.carried, Err(none));
+    assert_eq!(event.connection.carried, Err(none));
     let it = event.connection;
     assert_eq!((it.state, it.direction), (State::Close, Direction::None));
     assert_eq!((it.cgroup, it.uid), (Err(none), Err(none)));

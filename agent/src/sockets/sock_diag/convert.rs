@@ -104,6 +104,9 @@ fn full(answer: &Answer, info: Option<Info>, blank: Connection) -> Connection {
         mptcp: answer.mptcp,
         keepalive: Err(Unknown::NotInSockDiag),
         user_timeout: Err(Unknown::NotInSockDiag),
+        last_out_of_window: Err(Unknown::NotInSockDiag),
+        carried: Err(Unknown::NotInSockDiag),
+        limits: Err(Unknown::NotInSockDiag),
         memory: answer
             .memory
             .as_ref()
@@ -191,6 +194,10 @@ fn outstanding(answer: &Answer, info: &Info, known: &Connection) -> Outstanding 
         unsent: info.unsent.into(),
         unread: answer.facts.receive_queue.into(),
         send_window: info.send_window.into(),
+        backoff: info.backoff.into(),
+        // struct tcp_info (include/uapi/linux/tcp.h) holds neither.
+        retransmitting_for: None,
+        probing_for: None,
     }
 }
 

@@ -22,6 +22,11 @@ pub fn read(directory: &Path) -> io::Result<Policy> {
         retries2: times("tcp_retries2")?,
         orphan_retries: times("tcp_orphan_retries")?,
         syn_retries: times("tcp_syn_retries")?,
+        // Absent before Linux 6.5.
+        syn_linear_timeouts: match times("tcp_syn_linear_timeouts") {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            other => other?,
+        },
         synack_retries: times("tcp_synack_retries")?,
         fin_timeout: seconds("tcp_fin_timeout")?,
     })
@@ -44,13 +49,14 @@ fn number(directory: &Path, name: &str) -> io::Result<u32> {
 mod tests {
     use super::*;
 
-    const SETTINGS: [(&str, &str); 8] = [
+    const SETTINGS: [(&str, &str); 9] = [
         ("tcp_keepalive_time", "1200\n"),
         ("tcp_keepalive_intvl", "30\n"),
         ("tcp_keepalive_probes", "4\n"),
         ("tcp_retries2", "8\n"),
         ("tcp_orphan_retries", "2\n"),
         ("tcp_syn_retries", "3\n"),
+        ("tcp_syn_linear_timeouts", "2\n"),
         ("tcp_synack_retries", "1\n"),
         ("tcp_fin_timeout", "15\n"),
     ];
@@ -72,6 +78,7 @@ mod tests {
             retries2: 8,
             orphan_retries: 2,
             syn_retries: 3,
+            syn_linear_timeouts: 2,
             synack_retries: 1,
             fin_timeout: Duration::from_secs(15),
         };
@@ -89,6 +96,10 @@ mod tests {
                 assert!(error.to_string().contains(name), "{error}");
             }
             fs::remove_file(&path).unwrap();
+            if name == "tcp_syn_linear_timeouts" {
+                assert_eq!(read(folder.path()).unwrap().syn_linear_timeouts, 0);
+                continue;
+            }
             let error = read(folder.path()).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::NotFound, "{name}");
         }

@@ -20,8 +20,8 @@ use crate::{
 };
 use halfopen_core::model::{
     connection::{
-        Acceptance, Connection, Direction, Keepalive, Known, Listeners, Outstanding, Policy,
-        Setting, State, Timer, TimerKind, Unknown,
+        Acceptance, CarriedBytes, Connection, Direction, Keepalive, Known, Limits, Listeners,
+        Outstanding, Policy, Setting, State, Timer, TimerKind, Unknown,
     },
     detection::window_probe_pause,
 };
@@ -66,6 +66,7 @@ impl Converter {
                 retries2: net.retries2.into(),
                 orphan_retries: net.orphan_retries.into(),
                 syn_retries: net.syn_retries.into(),
+                syn_linear_timeouts: net.syn_linear_timeouts.into(),
                 synack_retries: net.synack_retries.into(),
                 fin_timeout: self.span(net.fin_timeout.into()),
             };
@@ -99,6 +100,21 @@ impl Converter {
         } else {
             age.into()
         })
+    }
+
+    /// The same, where 0 is no moment.
+    fn age_if_set(&self, socket: &Socket, then: u32) -> Option<Duration> {
+        (then != 0).then(|| self.age(socket, then))
+    }
+
+    fn limits(&self, socket: &Socket) -> Limits {
+        Limits {
+            rto_max: match socket.rto_max {
+                0 => Limits::RTO_MAX,
+                jiffies => self.span(jiffies.into()),
+            },
+            syn_retries: (socket.syn_retries != 0).then(|| socket.syn_retries.into()),
+        }
     }
 
     fn left(&self, socket: &Socket, expires: u64) -> Duration {
@@ -240,6 +256,12 @@ impl Converter {
             last_ack: heard(self.age(socket, socket.rcv_tstamp)),
             last_received: heard(self.age(socket, socket.lrcvtime)),
             last_sent: heard(self.age(socket, socket.lsndtime)),
+            last_out_of_window: Ok(self.age_if_set(socket, socket.last_oow_ack_time)),
+            carried: Ok(CarriedBytes {
+                sent: socket.bytes_sent,
+                received: socket.bytes_received,
+            }),
+            limits: Ok(self.limits(socket)),
             outstanding: Ok(self.outstanding(socket, keepalive)),
             timer: Ok(self.timer(socket)),
             ..settled
@@ -276,6 +298,9 @@ impl Converter {
                 socket.probes_out.into()
             },
             latest_probe: latest_probe.filter(|_| !answered),
+            backoff: socket.backoff.into(),
+            retransmitting_for: since_ms(socket.clock_ms, socket.retrans_stamp),
+            probing_for: self.age_if_set(socket, socket.probes_tstamp),
             unacknowledged: socket.write_seq.wrapping_sub(socket.snd_una).into(),
             unsent: unsent.into(),
             unread: socket.rcv_nxt.wrapping_sub(socket.copied_seq).into(),
@@ -351,6 +376,7 @@ impl Converter {
             last_ack: Ok(quiet),
             last_received: Ok(quiet),
             last_sent: Ok(quiet),
+            last_out_of_window: Err(why),
             outstanding: Ok(Outstanding::default()),
             timer: Ok(None),
             memory: Ok(0),
@@ -361,6 +387,14 @@ impl Converter {
             ..Connection::bare(class.netns, ends, state, direction, why)
         }
     }
+}
+
+/// Since a moment of a clock of milliseconds, which wraps; 0 is no moment.
+fn since_ms(now: u32, then: u32) -> Option<Duration> {
+    let age = now.wrapping_sub(then);
+    // A moment that seems to be ahead came after the clock was read.
+    let age = if age > u32::MAX / 2 { 0 } else { age };
+    (then != 0).then(|| Duration::from_millis(age.into()))
 }
 
 pub(super) const fn known_cgroup(cgroup: u64) -> Known<u64> {

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
+    connection::CarriedBytes,
     death::{Cause, Path},
-    event::{CarriedBytes, Death, Event, EventKind, fixture},
+    event::{Death, Event, EventKind, fixture},
 };
 
 /// A load balancer's health check: 10.0.0.1:443 to 192.0.2.7:51000, reset after 3 ms without a byte.
@@ -20,7 +21,6 @@ fn health_check() -> Event {
         }),
         connection: sample().connection,
         age: Ok(Duration::from_millis(3)),
-        carried: Ok(CarriedBytes::default()),
         ..fixture::death()
     }
 }
@@ -34,9 +34,10 @@ fn check_event(filter: &str, event: &Event, expected: bool) {
 
 #[test]
 fn facts_of_a_death() {
-    let carried = |sent, received| Event {
-        carried: Ok(CarriedBytes { sent, received }),
-        ..health_check()
+    let carried = |sent, received| {
+        let mut event = health_check();
+        event.connection.carried = Ok(CarriedBytes { sent, received });
+        event
     };
     for (filter, matching, not_matching) in [
         ("age < 1s", health_check(), fixture::death()),
@@ -75,7 +76,7 @@ fn facts_of_a_death() {
 fn what_a_death_does_not_tell_matches_nothing() {
     let mut bare = health_check();
     bare.age = Err(Unknown::BeginningUnseen);
-    bare.carried = Err(Unknown::NotOfThisKind);
+    bare.connection.carried = Err(Unknown::NotOfThisKind);
     bare.connection.owner = Err(Unknown::CgroupGone);
     for condition in [
         "age < 1s",

@@ -49,6 +49,30 @@ impl Keepalive {
     }
 }
 
+/// Limits that a socket may have of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest RTO (`icsk_rto_max`: tcp_rto_max_ms or TCP_RTO_MAX_MS, since 6.15); before, 120 s.
+    pub rto_max: Duration,
+    /// TCP_SYNCNT; `None` where tcp_syn_retries holds.
+    pub syn_retries: Option<u32>,
+}
+
+/// The kernel's defaults.
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            rto_max: Self::RTO_MAX,
+            syn_retries: None,
+        }
+    }
+}
+
+impl Limits {
+    /// TCP_RTO_MAX_SEC (include/net/tcp.h).
+    pub const RTO_MAX: Duration = Duration::from_secs(120);
+}
+
 /// Settings of a network namespace that decide how long a connection waits (sysctl net.ipv4.*).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Policy {
@@ -64,6 +88,9 @@ pub struct Policy {
     pub orphan_retries: u32,
     /// tcp_syn_retries.
     pub syn_retries: u32,
+    /// tcp_syn_linear_timeouts: retransmissions of a SYN before its RTO doubles, which are not counted against
+    /// tcp_syn_retries; 0 before Linux 6.5.
+    pub syn_linear_timeouts: u32,
     /// tcp_synack_retries.
     pub synack_retries: u32,
     /// tcp_fin_timeout.
@@ -80,6 +107,7 @@ impl Default for Policy {
             retries2: 15,
             orphan_retries: 0,
             syn_retries: 6,
+            syn_linear_timeouts: 4,
             synack_retries: 5,
             fin_timeout: Duration::from_secs(60),
         }

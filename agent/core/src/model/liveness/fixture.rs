@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::model::connection::{
-    AcceptQueue, Acceptance, Connection, Direction, Keepalive, Outstanding, Policy, Setting, State,
-    Unknown,
+    AcceptQueue, Acceptance, CarriedBytes, Connection, Direction, Keepalive, Limits, Outstanding,
+    Policy, Setting, State, Unknown,
 };
 
 /// A second, times this.
@@ -59,6 +59,9 @@ pub fn established() -> Connection {
         last_ack: Ok(seconds(1)),
         last_received: Ok(seconds(1)),
         last_sent: Ok(seconds(1)),
+        last_out_of_window: Ok(None),
+        carried: Ok(CarriedBytes::default()),
+        limits: Ok(Limits::default()),
         outstanding: Ok(Outstanding {
             send_window: 65_536,
             ..Outstanding::default()

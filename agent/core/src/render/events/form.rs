@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
-        connection::Unknown,
+        connection::{CarriedBytes, Unknown},
         death::Cause,
         deaths::{Certificate, KeptAndDropped},
-        event::{CarriedBytes, Event, EventKind, QueuedBytes, Sent},
+        event::{Event, EventKind, QueuedBytes, Sent},
         liveness::Evidence,
     },
     render::facts::{Address, Keepalive, Reasons, ms},
@@ -123,8 +123,14 @@ impl Form {
             _ => None,
         };
         let sent = |part: fn(&Sent) -> u32| event.sent.as_ref().map(part).map_err(|why| *why);
-        let carried =
-            |part: fn(&CarriedBytes) -> u64| event.carried.as_ref().map(part).map_err(|why| *why);
+        let carried = |part: fn(&CarriedBytes) -> u64| {
+            event
+                .connection
+                .carried
+                .as_ref()
+                .map(part)
+                .map_err(|why| *why)
+        };
         let held =
             |part: fn(&QueuedBytes) -> u32| event.held.as_ref().map(part).map_err(|why| *why);
         Self {

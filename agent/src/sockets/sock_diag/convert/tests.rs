@@ -60,6 +60,9 @@ fn an_established_connection() {
         last_ack: Ok(milliseconds(5_000)),
         last_received: Ok(milliseconds(7_000)),
         last_sent: Ok(milliseconds(9_000)),
+        last_out_of_window: Err(NOT_TOLD),
+        carried: Err(NOT_TOLD),
+        limits: Err(NOT_TOLD),
         outstanding: Ok(Outstanding {
             packets_out: 2,
             retransmits: 3,
@@ -69,6 +72,7 @@ fn an_established_connection() {
             unsent: 1_000,
             unread: 40,
             send_window: 65_536,
+            ..Outstanding::default()
         }),
         timer: running(TimerKind::Retransmission, 150),
         memory: Ok(0),
