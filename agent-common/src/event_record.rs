@@ -144,5 +144,5 @@ pub struct Silences {
 #[repr(C)]
 pub struct SilenceTable(pub [Silences; crate::Ending::COUNT]);
 
-const _: () = assert!(size_of::<EventRecord>() == 232);
+const _: () = assert!(size_of::<EventRecord>() == 256);
 const _: () = assert!(size_of::<Silences>() == 96);

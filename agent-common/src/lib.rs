@@ -28,7 +28,7 @@ pub use event_record::{
 };
 pub use fast_path::{CopiedField, CopyRange, FastPathLayout};
 pub use kernel::{ABSENT, Embedded, Kernel};
-pub use record::{Outstanding, Record, Start, state};
+pub use record::{Outstanding, Record, Start, grace, state};
 pub use socket_holder::SocketHolder;
 pub use timer_context::{RequestTimer, TimerContext, icsk_pending, timer_kind};
 pub use walk::{

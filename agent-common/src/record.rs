@@ -37,8 +37,24 @@ impl Outstanding {
     pub const KEEPALIVE: u8 = 1;
     /// A window probe is.
     pub const WINDOW: u8 = 2;
-    /// A retransmission is.
+    /// A retransmission is, and only an acknowledgement of new data answers it.
     pub const RETRANSMISSION: u8 = 3;
+    /// A retransmission into a closed window is: it probes the window, and any ACK answers it
+    /// (the branch `!tp->snd_wnd` of `tcp_retransmit_timer`).
+    pub const CLOSED_WINDOW: u8 = 4;
+}
+
+/// For how long something may stay unanswered before the peer is a suspect. A recovery is progress after that.
+pub mod grace {
+    /// The answer to a keepalive probe may take this long, or an RTO if that is longer, nanoseconds.
+    pub const KEEPALIVE_NS: u64 = 500_000_000;
+    /// The answer to a window probe may take this long and an RTO, nanoseconds: a peer sends no two ACKs within
+    /// 500 ms for segments that it does not accept (tcp_invalid_ratelimit; tcp_oow_rate_limited() in
+    /// net/ipv4/tcp_input.c), and the probe after the one that went without comes less than 1 s after it.
+    pub const WINDOW_PROBE_NS: u64 = 1_000_000_000;
+    /// Retransmission timeouts in a row during which nothing of the peer came: R1 of RFC 9293, section 3.8.3, and
+    /// the default of tcp_retries1. One or two losses in a row are everyday life on a lossy path.
+    pub const RETRANSMISSIONS: u32 = 3;
 }
 
 /// One socket that probed, timed out or was reset: value of the map `SOCKETS`, keyed by the address
@@ -53,6 +69,8 @@ pub struct Record {
     pub last_ns: u64,
     /// Latest probe or retransmission timeout, 0 if none.
     pub probe_ns: u64,
+    /// The first of [`Record::unheard`].
+    pub unheard_since_ns: u64,
     /// Its network namespace.
     pub net: crate::NetKey,
     /// Id of its own cgroup (v2), 0 where the kernel has none.
@@ -77,8 +95,15 @@ pub struct Record {
     pub resets_sent: u32,
     /// Resets received.
     pub resets_received: u32,
-    /// Probes and retransmission timeouts since the peer was last heard.
+    /// Probes, or retransmission timeouts, in a row without an answer, as the kernel counts them
+    /// (`icsk_probes_out`, `icsk_retransmits`).
     pub unanswered: u32,
+    /// Probes and retransmission timeouts since any segment of the peer came.
+    pub unheard: u32,
+    /// `segs_in` at the latest probe or retransmission timeout.
+    pub segs_in: u32,
+    /// `snd_una` at the latest retransmission timeout.
+    pub snd_una: u32,
     /// Low 32 bits of jiffies at the latest probe or retransmission timeout.
     pub probe_jiffies: u32,
     /// `TCP_USER_TIMEOUT`, ms, 0 if unset, at the latest event.
@@ -101,6 +126,10 @@ pub struct Record {
     pub reset_reason: u8,
     /// [`crate::Ending`].
     pub ending: u8,
+    /// Whether its peer became a suspect since it last answered, 0 or 1.
+    pub suspected: u8,
+    /// Zero.
+    pub padding: [u8; 3],
 }
 
 /// When a connection began and how it is closed: value of the map `START_TIMES`, keyed by the address of its
@@ -148,14 +177,28 @@ impl Record {
         self.outstanding != Outstanding::NONE && self.ending == crate::Ending::None as u8
     }
 
-    /// Whether the peer's being heard now is a recovery: something stayed unanswered before. A probe is
-    /// unanswered when the next one is sent; a retransmission timeout says so by itself.
+    /// Whether an answer now is a recovery: the peer was a suspect by the graces of [`grace`] when the latest
+    /// probe or retransmission timeout came.
     #[must_use]
     #[inline(always)]
     pub const fn recovers(&self) -> bool {
-        self.outstanding == Outstanding::RETRANSMISSION
-            || self.outstanding != Outstanding::NONE && self.unanswered > 1
+        self.outstanding != Outstanding::NONE && self.suspected != 0
+    }
+
+    /// Whether what is outstanding makes the peer a suspect at this moment; the RTO is in nanoseconds.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_suspect(&self, now_ns: u64, rto_ns: u64) -> bool {
+        let silent = now_ns.saturating_sub(self.unheard_since_ns);
+        match self.outstanding {
+            Outstanding::KEEPALIVE => silent >= grace::KEEPALIVE_NS && silent >= rto_ns,
+            Outstanding::WINDOW => silent >= grace::WINDOW_PROBE_NS + rto_ns,
+            Outstanding::RETRANSMISSION | Outstanding::CLOSED_WINDOW => {
+                self.unheard >= grace::RETRANSMISSIONS
+            }
+            _ => false,
+        }
     }
 }
 
-const _: () = assert!(size_of::<Record>() == 136);
+const _: () = assert!(size_of::<Record>() == 160);

@@ -96,7 +96,7 @@ fn each_ending_is_named_in_one_file() {
                 assert_eq!(files_with(&programs, "Ending::Abort"), both);
                 continue;
             }
-            _ => "ending.rs",
+            _ => "death/ending.rs",
         };
         let word = format!("Ending::{ending:?}");
         assert_eq!(files_with(&programs, &word), [file], "{word}");

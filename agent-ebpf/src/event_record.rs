@@ -15,7 +15,7 @@ use crate::{
     maps,
     read::FieldReader,
     segment::Segment,
-    sock::Sock,
+    sock::{Sock, age_if_set},
 };
 
 /// What an event of a socket without a record starts from: too large for the stack.
@@ -170,7 +170,14 @@ fn describe(sock: Sock, event: &mut EventRecord) {
     let heard = now.wrapping_sub(half);
     reader.field(&raw mut half, fields::lrcvtime());
     let data = now.wrapping_sub(half);
-    let silence = span_ns(if heard < data { heard } else { data });
+    reader.field(&raw mut half, fields::last_oow_ack_time());
+    let answered = age_if_set(now, half);
+    let in_window = if heard < data { heard } else { data };
+    let silence = span_ns(if in_window < answered {
+        in_window
+    } else {
+        answered
+    });
     event.silence_ns = silence.unwrap_or(EventRecord::UNKNOWN);
     reader.field(&raw mut word, fields::net());
     started(sock, event);

@@ -32,7 +32,7 @@
 )]
 
 mod clock;
-mod ending;
+mod death;
 mod event_record;
 mod fields;
 mod hooks;

@@ -2,16 +2,17 @@
 //! A socket to which nothing happened has none.
 
 use halfopen_common::{
-    Ending, Event, GroupKey, Loss, NetKey, Outstanding, Record, ResetReason, Tally, event_flags,
-    event_kind, state,
+    Ending, Event, GroupKey, Loss, NetKey, Outstanding, Record, ResetReason, Tally, event_kind,
+    state,
 };
 
 use crate::{
-    clock::{jiffies, now_ns},
-    event_record::{self, End, What},
+    clock::{jiffies, now_ns, span_ns},
+    event_record::{self, What},
     fields,
     identity::{self, is_same},
     maps,
+    read::FieldReader,
     sock::Sock,
 };
 
@@ -91,17 +92,27 @@ pub fn count(group: &GroupKey, event: Event, n: u64) {
     }
 }
 
-/// If a probe is outstanding and the peer was heard since, counts the answer.
+/// If something is outstanding and was answered since, counts the answer.
 #[inline(never)]
 pub fn settle(sock: Sock, record: &mut Record) -> Option<()> {
     if !record.is_waiting() || !is_same(record, sock)? {
         return Some(());
     }
-    if record.heard != 0 || sock.heard_since(record.probe_jiffies)? {
+    if record.heard != 0 || is_answered(sock, record)? {
         event_record::answer(sock, record);
         answered(record);
     }
     Some(())
+}
+
+/// Whether what is outstanding was answered: a retransmission by progress, a probe by being heard.
+#[inline(always)]
+pub fn is_answered(sock: Sock, record: &Record) -> Option<bool> {
+    if record.outstanding == Outstanding::RETRANSMISSION {
+        Some(sock.get(fields::snd_una())? != record.snd_una)
+    } else {
+        sock.heard_since(record.probe_jiffies)
+    }
 }
 
 /// Counts the answer to what is outstanding.
@@ -120,10 +131,13 @@ fn answered(record: &mut Record) {
             count(&group, Event::WindowAnswered, 1);
             Event::WindowRecovery
         }
+        Outstanding::CLOSED_WINDOW => Event::WindowRecovery,
         _ => Event::RetransmissionRecovery,
     };
     record.outstanding = Outstanding::NONE;
     record.unanswered = 0;
+    record.unheard = 0;
+    record.suspected = 0;
     record.heard = 0;
     if recovers {
         count(&group, recovery, 1);
@@ -139,9 +153,39 @@ pub fn settle_known(sock: Sock) {
     }
 }
 
-/// Counts `n` probes just sent.
+/// Notes that this is outstanding now, after `n` probes or one timeout that went out just now. One read after
+/// another without a branch between: each would double the verifier's work.
+#[inline(always)]
+fn waits(sock: Sock, record: &mut Record, outstanding: u8, n: u32) -> Option<()> {
+    let (mut segs_in, mut rto) = (0_u32, 0_u32);
+    let mut reader = FieldReader::of(sock.0);
+    reader.field(&raw mut segs_in, fields::segs_in());
+    reader.field(&raw mut rto, fields::rto());
+    reader.field(&raw mut record.snd_una, fields::snd_una());
+    let now = record.last_ns;
+    if record.unheard == 0 || segs_in != record.segs_in {
+        record.unheard = 0;
+        record.unheard_since_ns = now;
+    }
+    record.outstanding = outstanding;
+    record.unheard += n;
+    record.segs_in = segs_in;
+    record.heard = 0;
+    record.probe_jiffies = jiffies();
+    record.probe_ns = now;
+    record.suspected |= u8::from(record.is_suspect(now, span_ns(rto).unwrap_or(0)));
+    reader.ok().then_some(())
+}
+
+/// Whether the record was made by the event at hand.
+#[inline(always)]
+const fn is_new(record: &Record) -> bool {
+    record.first_ns == record.last_ns
+}
+
+/// Counts `n` probes just sent, of which `uncounted` are not in `icsk_probes_out` yet.
 #[inline(never)]
-pub fn probed(sock: Sock, outstanding: u8, n: u32) -> Option<()> {
+pub fn probed(sock: Sock, outstanding: u8, n: u32, uncounted: u32) -> Option<()> {
     let touched = touch(sock)?;
     let (event, tally) = if outstanding == Outstanding::KEEPALIVE {
         (Event::KeepaliveProbe, Tally::KeepAlive)
@@ -156,10 +200,13 @@ pub fn probed(sock: Sock, outstanding: u8, n: u32) -> Option<()> {
             Event::KeepaliveProbe => record.keepalive_probes += n,
             _ => record.window_probes += n,
         }
-        record.outstanding = outstanding;
-        record.unanswered += n;
-        record.probe_jiffies = jiffies();
-        record.probe_ns = record.last_ns;
+        record.unanswered = if is_new(record) {
+            // Those before came before the hooks.
+            u32::from(sock.get(fields::probes_out())?) + uncounted
+        } else {
+            record.unanswered + n
+        };
+        waits(sock, record, outstanding, n)?;
     }
     count(&touched.group, event, u64::from(n));
     maps::tally(&touched.net, tally, u64::from(n));
@@ -172,24 +219,37 @@ pub fn probed(sock: Sock, outstanding: u8, n: u32) -> Option<()> {
     Some(())
 }
 
-/// Counts a retransmission timeout; the kernel's own counter may leave it out.
+/// Counts a retransmission timeout, which the kernel's own counter may leave out; `uncounted` is 1 where it is not
+/// in `icsk_retransmits` yet.
 #[inline(never)]
-pub fn timed_out(sock: Sock, is_counted: bool) -> Option<()> {
+pub fn timed_out(sock: Sock, is_counted: bool, uncounted: u32) -> Option<()> {
     let touched = touch(sock)?;
-    // A handshake's is no silence, and against a closed window the timer does a window probe's work.
     let state = sock.get(fields::state())?;
-    let into_silence =
-        state != state::SYN_SENT && state != state::SYN_RECV && sock.get(fields::snd_wnd())? != 0;
+    let in_handshake = state == state::SYN_SENT || state == state::SYN_RECV;
+    let is_closed = sock.get(fields::snd_wnd())? == 0 && !sock.is_dead()?;
     if let Some(record) = touched.record {
         // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
         let record = unsafe { &mut *record };
         record.retransmission_timeouts += 1;
-        if into_silence {
-            record.outstanding = Outstanding::RETRANSMISSION;
-            record.unanswered += 1;
-            record.heard = 0;
-            record.probe_jiffies = jiffies();
-            record.probe_ns = record.last_ns;
+        if !in_handshake {
+            settle(sock, record)?;
+            let (mut retransmits, mut backoff) = (0_u8, 0_u8);
+            let mut reader = FieldReader::of(sock.0);
+            reader.field(&raw mut retransmits, fields::retransmits());
+            reader.field(&raw mut backoff, fields::backoff());
+            let outstanding = if is_closed {
+                // icsk_retransmits stays as it is.
+                record.unanswered = if is_new(record) {
+                    u32::from(backoff) + uncounted
+                } else {
+                    record.unanswered + 1
+                };
+                Outstanding::CLOSED_WINDOW
+            } else {
+                record.unanswered = u32::from(retransmits) + uncounted;
+                Outstanding::RETRANSMISSION
+            };
+            waits(sock, record, outstanding, 1)?;
         }
     }
     count(&touched.group, Event::RetransmissionTimeout, 1);
@@ -203,18 +263,6 @@ pub fn timed_out(sock: Sock, is_counted: bool) -> Option<()> {
         Outstanding::RETRANSMISSION,
     );
     Some(())
-}
-
-/// Notes the state before a change to CLOSE, if the record was made after it.
-#[inline(always)]
-pub fn was_in(touched: &Touched, before: u8) {
-    if let Some(record) = touched.record {
-        // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
-        let record = unsafe { &mut *record };
-        if record.state == state::CLOSE {
-            record.state = before;
-        }
-    }
 }
 
 /// Counts a reset sent in a connection's group, `OutRsts` apart.
@@ -242,105 +290,5 @@ pub fn count_reset(group: &GroupKey, reason: u32) {
         let index = reason as usize & (ResetReason::COUNT - 1);
         // SAFETY: points into a live map value; no reference is made.
         maps::add(unsafe { &raw mut (*counts).resets_sent[index] }, 1);
-    }
-}
-
-/// Whether an end of this socket's connection was recorded.
-#[inline(always)]
-pub fn has_ended(sock: Sock) -> bool {
-    maps::record(sock.0).is_some_and(|known| {
-        // SAFETY: points into a live map value.
-        unsafe { (*known).ending != Ending::None as u8 }
-    })
-}
-
-/// Reports how a connection ended and counts it, once and in this order; `state` is the one it was in.
-#[inline(never)]
-pub fn ended(sock: Sock, touched: &Touched, end: End, state: u8) {
-    let ending = end.ending;
-    if let Some(record) = touched.record {
-        // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
-        let record = unsafe { &mut *record };
-        if record.ending != Ending::None as u8 {
-            return;
-        }
-        record.ending = ending;
-        if state != state::CLOSE {
-            record.state = state;
-        }
-    }
-    event_record::death(sock, touched.record, &touched.group, end, state);
-    count_ending(&touched.group, ending);
-    if Ending::timed_out(ending) {
-        maps::tally(&touched.net, Tally::AbortOnTimeout, 1);
-    }
-    if end.flags & event_flags::INFERRED != 0 {
-        count(&touched.group, Event::DeathInferred, 1);
-    }
-    // One that may be taken back is in no table that only grows.
-    if end.flags & event_flags::UNDECIDED == 0 {
-        count_silence(sock, ending, state);
-    }
-}
-
-/// What a socket was counted in whose connection has ended. One that is destroyed has no record any more,
-/// and gets none: nobody would remove it.
-#[inline(always)]
-pub fn closed(sock: Sock) -> Option<Touched> {
-    if let Some(known) = maps::record(sock.0) {
-        // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
-        let record = unsafe { &*known };
-        if is_same(record, sock)? {
-            return Some(Touched {
-                group: record.group(),
-                net: record.net,
-                record: Some(known),
-            });
-        }
-    }
-    if sock.is_dead()? {
-        return Some(Touched {
-            record: None,
-            group: identity::group(sock)?,
-            net: sock.net()?,
-        });
-    }
-    touch(sock)
-}
-
-/// Takes back the reset that was counted as received, and the death by it: the segment was data.
-#[inline(always)]
-pub fn withdraw_reset(touched: &Touched) {
-    count(&touched.group, Event::ResetWithdrawn, 1);
-    if let Some(record) = touched.record {
-        // SAFETY: points into a live map value; only this socket's hooks write, under its lock.
-        let record = unsafe { &mut *record };
-        record.resets_received = record.resets_received.saturating_sub(1);
-        record.ending = Ending::None as u8;
-    }
-}
-
-/// Counts the silence before a death; of a handshake since it began. Last of all: the verifier follows
-/// each bucket apart.
-#[inline(never)]
-fn count_silence(sock: Sock, ending: u8, state: u8) {
-    if state != state::SYN_SENT {
-        if let Some(silence) = sock.silence_ns() {
-            maps::silence(ending, silence);
-        }
-        return;
-    }
-    if let Some(elapsed) = sock.syn_sent_elapsed_ns() {
-        maps::silence(ending, elapsed);
-    }
-}
-
-/// Counts an ending in a group.
-#[inline(always)]
-pub fn count_ending(group: &GroupKey, ending: u8) {
-    if let Some(counts) = maps::group(group) {
-        let index = usize::from(ending) & (Ending::COUNT - 1);
-        // SAFETY: points into a live map value; no reference is made.
-        maps::add(unsafe { &raw mut (*counts).endings[index] }, 1);
     }
 }

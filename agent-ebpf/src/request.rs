@@ -9,7 +9,7 @@ use zerocopy::FromZeros as _;
 
 use crate::{
     clock::now_ns,
-    event_record, fields, identity,
+    death, event_record, fields, identity,
     kernel::kernel,
     maps,
     read::{FieldReader, Offset, read},
@@ -108,7 +108,7 @@ pub fn overflowed(listener: Sock, segment: Segment) -> Option<()> {
         event_record::request(event_kind::RESET_SENT, Sock(0), &record, 0);
     }
     event_record::request(event_kind::DEATH, Sock(0), &record, 0);
-    record::count_ending(&group, record.ending);
+    death::count_ending(&group, record.ending);
     Some(())
 }
 
@@ -163,7 +163,7 @@ fn ran(request: Sock, listener: Sock, ending: u8) -> Option<()> {
     let is_heard = is_acked(request.0) == Some(true);
     let unheard = u16::from(!is_heard) * event_flags::UNHEARD;
     event_record::request(event_kind::DEATH, request, &record, unheard);
-    record::count_ending(&group, record.ending);
+    death::count_ending(&group, record.ending);
     if record.first_ns != 0 {
         maps::silence(
             record.ending,

@@ -5,7 +5,13 @@ use halfopen_common::{
     Ending, Loss, ResetReason, Tally, TimerContext, event_flags, state, switch, timer_kind,
 };
 
-use crate::{clock::now_ns, ending, event_record::End, fields, maps, record, sock::Sock};
+use crate::{
+    clock::now_ns,
+    death::{self, ending},
+    event_record::End,
+    fields, maps, record,
+    sock::Sock,
+};
 
 /// A context this old was left open: the kernel did not let the program run that closes it. A timer
 /// runs for microseconds, if nothing keeps the processor from it.
@@ -118,7 +124,7 @@ pub fn end(sock: Sock, state: u8) -> Option<()> {
     // SAFETY: as above.
     if unsafe { core::ptr::read_volatile(&raw const current.uncounted_timeout) } != 0 {
         // Before the end, of which it is a part.
-        record::timed_out(sock, ending::was_counted(current, sock)?)?;
+        record::timed_out(sock, ending::was_counted(current, sock)?, 1)?;
     }
     let touched = record::touch(sock)?;
     // SAFETY: as above.
@@ -132,7 +138,7 @@ pub fn end(sock: Sock, state: u8) -> Option<()> {
         maps::tally(&touched.net, Tally::OutRsts, 1);
         record::reset_sent(sock, &touched, ResetReason::KEEPALIVE_TIMEOUT);
     }
-    record::ended(sock, &touched, end, state);
+    death::ended(sock, &touched, end, state);
     Some(())
 }
 
@@ -218,7 +224,7 @@ fn was_missed(context: &TimerContext, sock: Sock) -> Option<bool> {
     }
     // SAFETY: a field of a live map value.
     let changing = unsafe { core::ptr::read_volatile(&raw const context.changing) };
-    Some(changing != 0 || sock.get(fields::err())? == ending::ETIMEDOUT && !record::has_ended(sock))
+    Some(changing != 0 || sock.get(fields::err())? == ending::ETIMEDOUT && !death::has_ended(sock))
 }
 
 /// Whether this is still the timer's run. A process that holds its socket now cannot have taken it

@@ -10,7 +10,12 @@ use aya_ebpf::{
 use halfopen_common::{Loss, state};
 
 use super::set_state::{self, ECONNABORTED};
-use crate::{ending::ETIMEDOUT, fields, maps, record, sock::Sock, timer_context};
+use crate::{
+    death::{self, ending::ETIMEDOUT},
+    fields, maps,
+    sock::Sock,
+    timer_context,
+};
 
 /// A value of `sk_err` (include/uapi/asm-generic/errno.h), which `tcp_disconnect` sets.
 const ECONNRESET: u32 = 104;
@@ -43,7 +48,7 @@ fn try_reported(sock: Sock) -> Option<()> {
     if may_be_seen {
         context.closing = 0;
     }
-    if record::has_ended(sock) || may_be_seen && maps::record(sock.0).is_none() {
+    if death::has_ended(sock) || may_be_seen && maps::record(sock.0).is_none() {
         return Some(());
     }
     timer_context::end_missed(context, sock, state::SYN_SENT, |context| {

@@ -73,7 +73,7 @@ fn try_exit(ctx: &impl EbpfContext, ret: i32) -> Option<()> {
         return None;
     };
     debug!(ctx, "probe: kind {}, sock {:x}", outstanding, sock.0);
-    record::probed(sock, outstanding, 1)
+    record::probed(sock, outstanding, 1, 1)
 }
 
 #[fentry(function = "tcp_xmit_probe_skb")]

@@ -11,7 +11,8 @@ use aya_log_ebpf::debug;
 use halfopen_common::{Ending, Event, Loss, TimerContext, state};
 
 use crate::{
-    ending, fields, identity, maps, record,
+    death::ending,
+    fields, identity, maps, record,
     sock::{SHUTDOWN_MASK, Sock},
     timer_context,
 };

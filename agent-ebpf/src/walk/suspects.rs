@@ -4,7 +4,7 @@
 use halfopen_common::Record;
 
 use super::{output::hand_out, program::test_run_program, socket};
-use crate::{event_record, identity, maps, sock::Sock};
+use crate::{event_record, identity, maps, record, sock::Sock};
 
 test_run_program! {
     /// One socket, by its address: [`at`].
@@ -27,7 +27,7 @@ pub fn at(sock: u64, known: Option<*mut Record>) {
         let probed = record.probe_jiffies;
         if record.is_waiting()
             && identity::is_same(record, sock) == Some(true)
-            && sock.heard_since(probed) == Some(true)
+            && record::is_answered(sock, record) == Some(true)
         {
             event_record::answer(sock, known);
             // A probe sent meanwhile has not been answered by what was heard before it.

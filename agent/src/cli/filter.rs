@@ -38,7 +38,7 @@ Filter expression (ss(8) syntax).
 
 const TERMS_OF_CONNECTIONS: &str = "
   suspect, suspect keepalive             or retransmission, window-probe, local-send-failure
-  zombie, orphan, unguarded, embryonic, unaccepted, zero-window
+  zombie, orphan, unguarded, embryonic, unaccepted, stalled, zero-window
   idle > 1h, silent > 30s                time without data; time since the peer was heard
   detect > 1h, detect never              time until a vanished peer is noticed
   memory > 64k";

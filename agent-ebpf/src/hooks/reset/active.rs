@@ -10,6 +10,7 @@ use aya_log_ebpf::debug;
 use halfopen_common::{Ending, Loss, ResetReason, Tally, state, timer_kind};
 
 use crate::{
+    death,
     event_record::End,
     fields,
     kernel::kernel,
@@ -48,7 +49,7 @@ fn try_sent(ctx: &impl EbpfContext, sock: Sock, reported: u32) -> Option<()> {
     } else {
         state
     };
-    record::was_in(&touched, before);
+    death::was_in(&touched, before);
     record::reset_sent(sock, &touched, reason);
     if let Some(context) = inside {
         // What it means shows in the change to CLOSE that follows.
@@ -56,7 +57,7 @@ fn try_sent(ctx: &impl EbpfContext, sock: Sock, reported: u32) -> Option<()> {
         return Some(());
     }
     if state == state::CLOSE {
-        record::ended(sock, &touched, End::new(Ending::ResetSent), before);
+        death::ended(sock, &touched, End::new(Ending::ResetSent), before);
         return Some(());
     }
     let ending = if reason == ResetReason::STATE || reason == kernel!(reason_state) {
@@ -64,7 +65,7 @@ fn try_sent(ctx: &impl EbpfContext, sock: Sock, reported: u32) -> Option<()> {
     } else {
         Ending::ResetSentLive
     };
-    record::ended(sock, &touched, End::new(ending), state);
+    death::ended(sock, &touched, End::new(ending), state);
     // SAFETY: per-CPU value; the change to CLOSE follows at once.
     unsafe { (*maps::timer_context()?).reset = sock.0 };
     Some(())

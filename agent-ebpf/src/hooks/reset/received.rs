@@ -11,6 +11,7 @@ use aya_log_ebpf::debug;
 use halfopen_common::{Ending, Event, Loss, Outstanding, Record, event_flags, event_kind, state};
 
 use crate::{
+    death,
     event_record::{self, End, What},
     fields, maps, record,
     sock::{RCV_SHUTDOWN, Sock},
@@ -56,7 +57,7 @@ fn try_received(ctx: &impl EbpfContext, sock: Sock) -> Option<()> {
         end.flags = event_flags::UNDECIDED;
     }
     event_record::report(what, sock, touched.record, Outstanding::NONE);
-    record::ended(sock, &touched, end, state);
+    death::ended(sock, &touched, end, state);
     debug!(ctx, "reset received: state {}, sock {:x}", state, sock.0);
     Some(())
 }

@@ -10,6 +10,7 @@ use halfopen_common::{Ending, GroupKey, Loss, NetKey, ResetReason, Tally, state}
 use zerocopy::FromZeros as _;
 
 use crate::{
+    death,
     event_record::{self, End},
     fields, identity,
     kernel::kernel,
@@ -60,7 +61,7 @@ fn closed(sock: Sock, reason: u32) -> Option<()> {
     let context = maps::timer_context()?;
     // SAFETY: per-CPU value; the borrow ends with the program.
     let context = unsafe { &mut *context };
-    let touched = record::closed(sock)?;
+    let touched = death::closed(sock)?;
     let reason = if reason == ResetReason::UNKNOWN {
         ResetReason::ABORT_ON_DATA
     } else {
@@ -69,7 +70,7 @@ fn closed(sock: Sock, reason: u32) -> Option<()> {
     record::reset_sent(sock, &touched, reason);
     maps::tally(&touched.net, Tally::OutRsts, 1);
     let before = if context.undecided == sock.0 {
-        record::withdraw_reset(&touched);
+        death::withdraw_reset(&touched);
         context.undecided_state
     } else if context.closing == sock.0 && context.ending == Ending::None as u8 {
         context.closing_state
@@ -85,7 +86,7 @@ fn closed(sock: Sock, reason: u32) -> Option<()> {
     };
     context.undecided = 0;
     context.closing = 0;
-    record::ended(sock, &touched, End::new(ending), before);
+    death::ended(sock, &touched, End::new(ending), before);
     // In FIN_WAIT2 the client's kernel has the FIN: mostly its application answers it.
     if is_data
         && before == state::FIN_WAIT1

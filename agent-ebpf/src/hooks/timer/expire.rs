@@ -6,7 +6,7 @@ use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use halfopen_common::{Loss, Outstanding, TimerContext, switch, timer_kind};
 
 use crate::{
-    ending,
+    death::ending,
     kernel::kernel,
     maps, record, request,
     sock::{self, Sock},
@@ -64,17 +64,17 @@ fn count(context: &mut TimerContext) -> Option<()> {
         return Some(());
     }
     if maps::switched(switch::TIMER_RETRANSMISSIONS) && ending::retransmitted(context, sock)? {
-        record::timed_out(sock, ending::was_counted(context, sock)?)?;
+        record::timed_out(sock, ending::was_counted(context, sock)?, 0)?;
     }
     if !maps::switched(switch::TIMER_PROBES) {
         return Some(());
     }
     let (keepalive, window) = ending::probes(context, sock)?;
     if keepalive != 0 {
-        record::probed(sock, Outstanding::KEEPALIVE, keepalive)?;
+        record::probed(sock, Outstanding::KEEPALIVE, keepalive, 0)?;
     }
     if window != 0 {
-        record::probed(sock, Outstanding::WINDOW, window)?;
+        record::probed(sock, Outstanding::WINDOW, window, 0)?;
     }
     Some(())
 }

@@ -4,7 +4,7 @@
 use halfopen_common::{Loss, timer_kind};
 
 use super::hook::timer_hook;
-use crate::{ending, fields, maps, record, sock::Sock, timer_context};
+use crate::{death::ending, fields, maps, record, sock::Sock, timer_context};
 
 #[inline(always)]
 fn enter(sock: u64) {
@@ -29,7 +29,7 @@ fn count(sock: Sock) -> Option<()> {
     }
     let state = sock.get(fields::state())?;
     let is_counted = sent_syn_ack || ending::is_counted(sock, state, sock.is_dead()?)?;
-    record::timed_out(sock, is_counted)
+    record::timed_out(sock, is_counted, 1)
 }
 
 timer_hook!(

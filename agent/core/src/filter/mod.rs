@@ -11,7 +11,7 @@
 //!           | "cgroup" [ = | != ] PATH
 //!           | "owner" [ = | != ] GLOB | "netns" [ COMPARISON ] N | "uid" [ COMPARISON ] N
 //!           | "suspect" [ "keepalive" | "retransmission" | "window-probe" | "local-send-failure" ]
-//!           | "zombie" | "orphan" | "unguarded" | "embryonic" | "unaccepted" | "zero-window"
+//!           | "zombie" | "orphan" | "unguarded" | "embryonic" | "unaccepted" | "stalled" | "zero-window"
 //!           | ( "idle" | "silent" ) COMPARISON DURATION | "memory" COMPARISON SIZE
 //!           | "detect" ( COMPARISON DURATION | [ = | != ] "never" )
 //!           | "age" COMPARISON DURATION | ( "bytes-sent" | "bytes-received" ) COMPARISON SIZE

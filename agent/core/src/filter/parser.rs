@@ -151,6 +151,7 @@ impl Parser {
             "embryonic" => Condition::Embryonic,
             "unaccepted" => Condition::Unaccepted,
             "zero-window" | "zero_window" => Condition::ZeroWindow,
+            "stalled" => Condition::Stalled,
             "idle" => {
                 let (comparison, limit) =
                     self.measure("idle > 1h", value::DURATION, value::duration)?;

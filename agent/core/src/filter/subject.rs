@@ -35,12 +35,12 @@ impl Subject {
         match self {
             Self::Connection => {
                 "here may stand state, exclude, src, dst, sport, dport, cgroup, owner, netns, uid, suspect, \
-                 zombie, orphan, unguarded, embryonic, unaccepted, zero-window, idle, silent, detect, memory, not or a \
+                 zombie, orphan, unguarded, embryonic, unaccepted, stalled, zero-window, idle, silent, detect, memory, not or a \
                  parenthesis"
             }
             Self::Event => {
                 "here may stand state, exclude, src, dst, sport, dport, cgroup, owner, netns, uid, suspect, \
-                 zombie, orphan, unguarded, embryonic, unaccepted, zero-window, idle, silent, detect, memory, age, \
+                 zombie, orphan, unguarded, embryonic, unaccepted, stalled, zero-window, idle, silent, detect, memory, age, \
                  bytes-sent, bytes-received, cause, not or a parenthesis"
             }
             Self::IgnoredDeath => {
@@ -62,12 +62,13 @@ const IN_EVENTS_ALONE: [&str; 6] = [
 ];
 
 /// Words that the record of a death cannot answer.
-const OF_THE_LIVING: [&str; 10] = [
+const OF_THE_LIVING: [&str; 11] = [
     "suspect",
     "zombie",
     "unguarded",
     "embryonic",
     "unaccepted",
+    "stalled",
     "zero-window",
     "zero_window",
     "idle",

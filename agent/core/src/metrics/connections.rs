@@ -78,6 +78,21 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
         },
     },
     Metric {
+        name: "halfopen_stalled_connections",
+        kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
+        help: "Connections whose peer is heard and does not acknowledge what is sent to it: segments are lost on the way (MTU, one-way path).",
+        labels: GROUP,
+        question: "To which services do large segments, or any, not get through?",
+        query: "sum by (owner, direction, port) (METRIC) > 0",
+        read: |snapshot, out| {
+            single(snapshot, out, |sums| {
+                (!sums.states.is_empty()).then_some(sums.stalled)
+            });
+        },
+    },
+    Metric {
         name: "halfopen_stale_close_wait_connections",
         kind: Kind::Gauge,
         unit: "connections",

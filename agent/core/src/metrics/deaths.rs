@@ -88,7 +88,7 @@ pub const RECOVERIES: Metric<Snapshot> = Metric {
     kind: Kind::Counter,
     unit: "connections",
     section: Section::Deaths,
-    help: "Connections whose peer was heard again after unanswered probes or retransmissions, by evidence.",
+    help: "Suspects that made progress again (a probe was answered, or data acknowledged), by evidence.",
     labels: &["owner", "direction", "port", "evidence"],
     question: "How many connections recovered after silence?",
     query: "sum by (evidence) (increase(METRIC[5m]))",

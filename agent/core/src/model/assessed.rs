@@ -30,13 +30,13 @@ impl Assessed {
         }
     }
 
-    /// Whether it is worth worrying about: a zombie (suspects are), stopped by a closed window, or kept waiting
+    /// Whether it is worth worrying about: a zombie (suspects are), stopped by a closed window or by losses, or kept waiting
     /// by an application that does not accept it.
     #[must_use]
     pub fn is_noteworthy(&self) -> bool {
         let connection = &self.connection;
         match self.verdict.liveness {
-            Liveness::ZeroWindow => true,
+            Liveness::ZeroWindow | Liveness::Stalled => true,
             Liveness::Unaccepted => {
                 is_full(connection) || connection.last_sent.is_ok_and(|age| age >= ACCEPT_GRACE)
             }

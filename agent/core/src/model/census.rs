@@ -26,6 +26,8 @@ pub struct Sums {
     pub suspects: BTreeMap<Evidence, u64>,
     /// ESTABLISHED and idle, by guard.
     pub idle: BTreeMap<Guard, u64>,
+    /// Whose peer is heard and does not acknowledge.
+    pub stalled: u64,
     /// CLOSE_WAIT for longer than the threshold.
     pub stale_close_wait: u64,
     /// Handshakes not complete on our side (SYN_RECV).
@@ -48,6 +50,7 @@ impl Sums {
         add_all(&mut self.states, &other.states);
         add_all(&mut self.suspects, &other.suspects);
         add_all(&mut self.idle, &other.idle);
+        self.stalled += other.stalled;
         self.stale_close_wait += other.stale_close_wait;
         self.embryonic += other.embryonic;
         self.accept_queue.add(&other.accept_queue);
@@ -110,6 +113,7 @@ impl Census {
         match liveness {
             Liveness::Suspect(evidence) => *sums.suspects.entry(evidence).or_default() += count,
             Liveness::Idle(guard) => *sums.idle.entry(guard).or_default() += count,
+            Liveness::Stalled => sums.stalled += count,
             Liveness::StaleCloseWait => sums.stale_close_wait += count,
             Liveness::Listening => {
                 // A walk brings listeners one by one.

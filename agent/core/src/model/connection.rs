@@ -205,14 +205,19 @@ impl Connection {
 
     /// Since any segment of the peer's came: an acceptable ACK, data, or one out of the window that was answered.
     pub fn silence(&self) -> Known<Duration> {
-        let in_window = match (self.last_ack, self.last_received) {
-            (Ok(ack), Ok(data)) => ack.min(data),
-            (Ok(known), _) | (_, Ok(known)) => known,
-            (_, unknown) => return unknown,
-        };
-        match self.last_out_of_window {
-            Ok(Some(answered)) => Ok(in_window.min(answered)),
-            Ok(None) | Err(_) => Ok(in_window),
+        let acceptable = self.acceptable_silence()?;
+        Ok(match self.last_out_of_window {
+            Ok(Some(answered)) => acceptable.min(answered),
+            Ok(None) | Err(_) => acceptable,
+        })
+    }
+
+    /// Since an acceptable ACK or data came: what keepalive goes by (keepalive_time_elapsed() in
+    /// include/net/tcp.h).
+    pub fn acceptable_silence(&self) -> Known<Duration> {
+        match (self.last_ack, self.last_received) {
+            (Ok(ack), Ok(data)) => Ok(ack.min(data)),
+            (known @ Ok(_), _) | (_, known) => known,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use clap::{CommandFactory, Parser};
 
+use std::time::Duration;
+
 use super::*;
 use crate::commands::list::{Chosen, choose};
 use halfopen_core::model::{
@@ -30,6 +32,7 @@ fn connections() -> Vec<Connection> {
         send_window: 1000,
         ..Outstanding::default()
     });
+    let suspect = suspect.with(|connection| connection.last_sent = Ok(Duration::ZERO));
     let unsure = established().silent_for(seconds(900)).with(|connection| {
         connection.keepalive = Err(Unknown::NotInSockDiag);
     });

@@ -217,7 +217,7 @@ fn probes(info: &Info, known: &Connection) -> (u32, Option<Duration>) {
             let rto = Duration::from_micros(info.rto_us.into());
             let pause = window_probe_pause(rto, info.backoff.into());
             match pause.checked_sub(timer.left) {
-                Some(age) if silence < age => (0, None),
+                Some(age) if silence <= age => (0, None),
                 age => (probes, age),
             }
         }

@@ -8,22 +8,16 @@ use std::{
     time::Duration,
 };
 
-use halfopen_common::{
-    AHEAD, Class, EPHEMERAL, Net, Socket, direction, flag,
-    icsk_pending::{LOSS_PROBE, PROBE0, REO_TIMEOUT, RETRANS},
-};
+use halfopen_common::{AHEAD, Class, EPHEMERAL, Net, Socket, direction, flag};
 
 use super::accept;
 use crate::{
     bpf::{Error, address::address},
     host::owners::Owners,
 };
-use halfopen_core::model::{
-    connection::{
-        Acceptance, CarriedBytes, Connection, Direction, Keepalive, Known, Limits, Listeners,
-        Outstanding, Policy, Setting, State, Timer, TimerKind, Unknown,
-    },
-    detection::window_probe_pause,
+use halfopen_core::model::connection::{
+    Acceptance, CarriedBytes, Connection, Direction, Keepalive, Known, Limits, Listeners,
+    Outstanding, Policy, Setting, State, Timer, TimerKind, Unknown,
 };
 
 /// What is needed to understand the sockets of one walk.
@@ -81,7 +75,7 @@ impl Converter {
         u32::try_from(jiffies).unwrap_or(u32::MAX)
     }
 
-    fn span(&self, jiffies: u64) -> Duration {
+    pub(super) fn span(&self, jiffies: u64) -> Duration {
         Duration::from_millis(jiffies.saturating_mul(1000) / self.hz)
     }
 
@@ -91,7 +85,7 @@ impl Converter {
     }
 
     /// Since a moment of the kernel's 32-bit clock, which wraps.
-    fn age(&self, socket: &Socket, then: u32) -> Duration {
+    pub(super) fn age(&self, socket: &Socket, then: u32) -> Duration {
         // The low half is what the time stamps are taken from.
         #[expect(clippy::cast_possible_truncation, reason = "tcp_jiffies32")]
         let age = (socket.jiffies as u32).wrapping_sub(then);
@@ -103,7 +97,7 @@ impl Converter {
     }
 
     /// The same, where 0 is no moment.
-    fn age_if_set(&self, socket: &Socket, then: u32) -> Option<Duration> {
+    pub(super) fn age_if_set(&self, socket: &Socket, then: u32) -> Option<Duration> {
         (then != 0).then(|| self.age(socket, then))
     }
 
@@ -117,7 +111,7 @@ impl Converter {
         }
     }
 
-    fn left(&self, socket: &Socket, expires: u64) -> Duration {
+    pub(super) fn left(&self, socket: &Socket, expires: u64) -> Duration {
         self.span(expires.saturating_sub(socket.jiffies))
     }
 
@@ -268,63 +262,6 @@ impl Converter {
         }
     }
 
-    fn outstanding(&self, socket: &Socket, keepalive: Known<Keepalive>) -> Outstanding {
-        let unsent = socket.write_seq.wrapping_sub(socket.snd_nxt);
-        let latest_probe = if socket.probes_out == 0 {
-            None
-        } else if socket.pending == PROBE0 {
-            let rto = self.span(u64::from(socket.rto));
-            let pause = window_probe_pause(rto, socket.backoff.into());
-            pause.checked_sub(self.left(socket, socket.timer_expires))
-        } else if socket.flags & flag::KEEPALIVE_TIMER != 0 && socket.packets_out | unsent == 0 {
-            let left = self.left(socket, socket.keepalive_expires);
-            keepalive
-                .ok()
-                .and_then(|keepalive| keepalive.interval.checked_sub(left))
-        } else {
-            None
-        };
-        // Data taken by header prediction leaves icsk_probes_out as it was (tcp_rcv_established).
-        let heard = self
-            .age(socket, socket.lrcvtime)
-            .min(self.age(socket, socket.rcv_tstamp));
-        let answered = latest_probe.is_some_and(|probe| heard < probe);
-        Outstanding {
-            packets_out: socket.packets_out,
-            retransmits: socket.retransmits.into(),
-            probes: if answered {
-                0
-            } else {
-                socket.probes_out.into()
-            },
-            latest_probe: latest_probe.filter(|_| !answered),
-            backoff: socket.backoff.into(),
-            retransmitting_for: since_ms(socket.clock_ms, socket.retrans_stamp),
-            probing_for: self.age_if_set(socket, socket.probes_tstamp),
-            unacknowledged: socket.write_seq.wrapping_sub(socket.snd_una).into(),
-            unsent: unsent.into(),
-            unread: socket.rcv_nxt.wrapping_sub(socket.copied_seq).into(),
-            send_window: socket.snd_wnd.into(),
-        }
-    }
-
-    fn timer(&self, socket: &Socket) -> Option<Timer> {
-        let timer = |kind, expires| Timer {
-            kind,
-            left: self.left(socket, expires),
-        };
-        match socket.pending {
-            RETRANS | LOSS_PROBE | REO_TIMEOUT => {
-                Some(timer(TimerKind::Retransmission, socket.timer_expires))
-            }
-            PROBE0 => Some(timer(TimerKind::Persist, socket.timer_expires)),
-            _ if socket.flags & flag::KEEPALIVE_TIMER != 0 => {
-                Some(timer(TimerKind::Keepalive, socket.keepalive_expires))
-            }
-            _ => None,
-        }
-    }
-
     fn direction(&self, socket: &Socket, state: State, local: SocketAddr) -> Direction {
         match socket.direction {
             direction::INBOUND => Direction::Inbound,
@@ -387,14 +324,6 @@ impl Converter {
             ..Connection::bare(class.netns, ends, state, direction, why)
         }
     }
-}
-
-/// Since a moment of a clock of milliseconds, which wraps; 0 is no moment.
-fn since_ms(now: u32, then: u32) -> Option<Duration> {
-    let age = now.wrapping_sub(then);
-    // A moment that seems to be ahead came after the clock was read.
-    let age = if age > u32::MAX / 2 { 0 } else { age };
-    (then != 0).then(|| Duration::from_millis(age.into()))
 }
 
 pub(super) const fn known_cgroup(cgroup: u64) -> Known<u64> {

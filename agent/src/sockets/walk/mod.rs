@@ -5,6 +5,7 @@
 
 mod accept;
 mod convert;
+mod outstanding;
 pub(super) mod ports;
 mod tables;
 

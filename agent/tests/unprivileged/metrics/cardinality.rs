@@ -131,6 +131,7 @@ fn some_sums(random: &mut Random) -> Sums {
         states: some(random, State::ALL),
         suspects: some(random, Evidence::ALL),
         idle: some(random, Guard::ALL),
+        stalled: random.below(3),
         stale_close_wait: random.below(3),
         embryonic: random.below(3),
         accept_queue: AcceptQueue {

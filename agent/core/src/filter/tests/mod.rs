@@ -234,6 +234,11 @@ fn verdicts() {
             vec![assessed(Liveness::Embryonic), assessed(Liveness::Healthy)],
         ),
         (
+            "stalled",
+            vec![assessed(Liveness::Stalled)],
+            vec![suspect(Evidence::Retransmission)],
+        ),
+        (
             "zero-window",
             vec![assessed(Liveness::ZeroWindow)],
             vec![suspect(Evidence::WindowProbe)],

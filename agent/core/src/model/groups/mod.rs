@@ -74,6 +74,7 @@ pub fn add_pending(pending: &mut PendingAnswers, record: &Record) {
     let (answer, recovery) = match record.outstanding {
         Outstanding::KEEPALIVE => (Some(Event::KeepaliveAnswered), Event::KeepaliveRecovery),
         Outstanding::WINDOW => (Some(Event::WindowAnswered), Event::WindowRecovery),
+        Outstanding::CLOSED_WINDOW => (None, Event::WindowRecovery),
         Outstanding::RETRANSMISSION => (None, Event::RetransmissionRecovery),
         _ => return,
     };

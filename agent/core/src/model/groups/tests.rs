@@ -155,11 +155,11 @@ fn a_pending_answer_counts_once_and_stays_when_the_hooks_take_it_over() {
     );
     assert_eq!(pending[&key][Event::KeepaliveRecovery as usize], 0);
     let mut recovered = PendingAnswers::new();
-    for unanswered in [1, 2] {
+    for suspected in [0, 1] {
         let heard = record(|r| {
             r.outstanding = Outstanding::WINDOW;
             r.heard = 1;
-            r.unanswered = unanswered;
+            r.suspected = suspected;
         });
         add_pending(&mut recovered, &heard);
     }

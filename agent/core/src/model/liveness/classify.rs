@@ -6,13 +6,12 @@
 use std::time::Duration;
 
 use super::{
-    Evidence, FIRST_WINDOW_PROBE_GRACE, Guard, KEEPALIVE_GRACE, Liveness, SENDS_BEYOND_DOUBT,
-    Thresholds, Verdict, WINDOW_PROBE_GRACE, WINDOW_PROBES_BEYOND_DOUBT, accept, is_orphan,
+    Guard, Liveness, Thresholds, Verdict, accept, is_orphan,
     span::Span,
+    unanswered::unanswered,
+    words::{count, heard, silence},
 };
-use crate::model::connection::{
-    Acceptance, Connection, Keepalive, Known, Outstanding, State, TimerKind, Unknown,
-};
+use crate::model::connection::{Acceptance, Connection, Known, State, Unknown};
 
 /// Classifies one connection.
 #[must_use]
@@ -61,132 +60,6 @@ fn held(connection: &Connection, settled: Verdict) -> Verdict {
             unknown: Some(unknown),
             ..settled
         },
-    }
-}
-
-/// The taxonomy of half-open connections. One timer serves data in flight and window probes, and
-/// keepalive is silent while either is outstanding (tcp_keepalive_timer() in net/ipv4/tcp_timer.c),
-/// so one of them at most applies.
-fn unanswered(connection: &Connection, outstanding: &Outstanding) -> Option<(Liveness, String)> {
-    if outstanding.packets_out > 0 {
-        retransmissions(connection, outstanding)
-    } else if outstanding.waits_to_be_sent() {
-        failed_sends(outstanding)
-    } else if outstanding.unsent > 0 {
-        Some(window_probes(connection, outstanding))
-    } else {
-        keepalive_probes(connection, outstanding)
-    }
-}
-
-fn retransmissions(
-    connection: &Connection,
-    outstanding: &Outstanding,
-) -> Option<(Liveness, String)> {
-    let times = outstanding.retransmits;
-    let silence = silence(connection);
-    if outstanding.send_window > 0 {
-        let why = || format!("{} unanswered{silence}", count(times, "retransmission"));
-        return (times > 0).then(|| (Liveness::Suspect(Evidence::Retransmission), why()));
-    }
-    // Against a closed window the RTO probes it, and leaves icsk_retransmits alone: the branch
-    // `!tp->snd_wnd` of tcp_retransmit_timer(). Those counted came before the window closed.
-    let answered = latest_timeout_answered(connection);
-    if answered.unwrap_or(times == 0) {
-        return Some(zero_window(connection));
-    }
-    let why = format!("zero window, retransmissions unanswered{silence}");
-    Some((Liveness::Suspect(Evidence::WindowProbe), why))
-}
-
-/// Whether the peer was heard since the latest retransmission timeout; `None` if that cannot be determined,
-/// or not yet.
-fn latest_timeout_answered(connection: &Connection) -> Option<bool> {
-    let timer = connection.timer.ok()??;
-    // TCP_USER_TIMEOUT may cut the timer short (tcp_clamp_rto_to_user_timeout()): when it was armed
-    // cannot be determined then.
-    if timer.kind != TimerKind::Retransmission || connection.user_timeout != Ok(None) {
-        return None;
-    }
-    let rto = connection.rto.ok()?;
-    let silence = connection.silence().ok()?;
-    let since_timeout = rto.saturating_sub(timer.left);
-    if silence < since_timeout {
-        Some(true)
-    } else if since_timeout >= WINDOW_PROBE_GRACE || silence >= since_timeout + rto / 2 {
-        // The RTO has doubled at the latest timeout, so the one before it was half an RTO earlier.
-        Some(false)
-    } else {
-        None
-    }
-}
-
-fn failed_sends(outstanding: &Outstanding) -> Option<(Liveness, String)> {
-    let times = count(outstanding.probes, "time");
-    let why = format!("data could not be sent {times}: this host drops it or has no route");
-    (outstanding.probes >= SENDS_BEYOND_DOUBT)
-        .then_some((Liveness::Suspect(Evidence::LocalSendFailure), why))
-}
-
-fn window_probes(connection: &Connection, outstanding: &Outstanding) -> (Liveness, String) {
-    let due = match (outstanding.probes, outstanding.latest_probe) {
-        (0, _) | (1, None) => false,
-        (1, Some(age)) => age >= FIRST_WINDOW_PROBE_GRACE,
-        (WINDOW_PROBES_BEYOND_DOUBT.., _) | (_, None) => true,
-        (_, Some(age)) => age >= WINDOW_PROBE_GRACE,
-    };
-    if due {
-        let probes = count(outstanding.probes, "window probe");
-        let why = format!("{probes} unanswered{}", silence(connection));
-        (Liveness::Suspect(Evidence::WindowProbe), why)
-    } else {
-        zero_window(connection)
-    }
-}
-
-fn zero_window(connection: &Connection) -> (Liveness, String) {
-    let why = format!("zero window with a living peer, {}", heard(connection));
-    (Liveness::ZeroWindow, why)
-}
-
-fn keepalive_probes(
-    connection: &Connection,
-    outstanding: &Outstanding,
-) -> Option<(Liveness, String)> {
-    // With nothing to send, icsk_probes_out counts keepalive probes: where it is not known whether
-    // keepalive is on, they tell that it was.
-    let on = connection
-        .keepalive
-        .is_ok_and(|keepalive| keepalive.is_on())
-        || connection.keepalive.is_err();
-    let due = match outstanding.latest_probe {
-        Some(age) => {
-            age >= KEEPALIVE_GRACE
-                || (outstanding.probes > 1 && first_probe_is_unanswered(connection))
-        }
-        None => true,
-    };
-    (on && outstanding.probes > 0 && due).then(|| {
-        let probes = count(outstanding.probes, "keepalive probe");
-        let since = match (outstanding.probes, outstanding.latest_probe) {
-            (1, None) => " (since when is unknown)",
-            _ => "",
-        };
-        let why = format!("{probes} unanswered{since}{}", silence(connection));
-        (Liveness::Suspect(Evidence::Keepalive), why)
-    })
-}
-
-/// Whether the first of several probes is older than the grace: it was sent when the peer had been
-/// silent for the idle time. The latest probe's age alone would make a dead peer's connection look
-/// well for a moment after each probe; the number of probes alone may include one that was answered
-/// by data, which does not reset it (kernel: header prediction skips tcp_ack()).
-fn first_probe_is_unanswered(connection: &Connection) -> bool {
-    match (connection.keepalive, connection.silence()) {
-        (Ok(Keepalive { idle, .. }), Ok(silence)) => {
-            silence.saturating_sub(idle) >= KEEPALIVE_GRACE
-        }
-        _ => false,
     }
 }
 
@@ -314,27 +187,8 @@ fn its_end(connection: &Connection) -> String {
     }
 }
 
-fn silence(connection: &Connection) -> String {
-    connection.silence().map_or_else(
-        |_| String::new(),
-        |silence| format!(", silent for {}", Span(silence)),
-    )
-}
-
-fn heard(connection: &Connection) -> String {
-    match connection.silence() {
-        Ok(silence) => format!("heard {} ago", Span(silence)),
-        Err(unknown) => format!("when it was last heard is unknown: {unknown}"),
-    }
-}
-
 fn name(connection: &Connection) -> String {
     connection.state.as_str().to_ascii_uppercase()
-}
-
-fn count(number: u32, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
 }
 
 fn certain(liveness: Liveness, why: impl Into<String>) -> Verdict {

@@ -14,30 +14,11 @@ pub mod fixture;
 pub(crate) mod span;
 #[cfg(test)]
 mod tests;
+mod unanswered;
+mod words;
 
 pub use accept::is_full;
 pub use classify::classify;
-
-/// For how long a keepalive probe may be on its way, and its answer on the way back, before it
-/// counts as unanswered: else each healthy connection would be a suspect for a round trip after each
-/// probe.
-pub const KEEPALIVE_GRACE: Duration = Duration::from_millis(500);
-
-/// The same for a window probe that is not the first since the peer was last heard.
-pub const WINDOW_PROBE_GRACE: Duration = Duration::from_millis(500);
-
-/// The same for the first window probe: a peer sends no two ACKs within 500 ms for segments that it
-/// does not accept (tcp_invalid_ratelimit; tcp_oow_rate_limited() in net/ipv4/tcp_input.c), so the
-/// answer to an early one may never come.
-pub const FIRST_WINDOW_PROBE_GRACE: Duration = Duration::from_secs(1);
-
-/// Data that could not be sent so often was not dropped by a queue that was full for a moment.
-const SENDS_BEYOND_DOUBT: u32 = 2;
-
-/// So many window probes that the age of the latest says nothing: the ones before it are at least
-/// 0.4 s apart (TCP_RTO_MIN, doubled once: tcp_probe0_when() in include/net/tcp.h), and a limit of
-/// 500 ms hides two of them at most.
-pub const WINDOW_PROBES_BEYOND_DOUBT: u32 = 4;
 
 /// A connection that was not accepted for this long is worth worrying about: a server that keeps up empties its
 /// accept queue within milliseconds.
@@ -133,6 +114,8 @@ pub enum Liveness {
     Suspect(Evidence),
     /// The peer's window is closed, and the peer answers probes.
     ZeroWindow,
+    /// The peer is heard and does not acknowledge: segments are lost on the way. Not half-open.
+    Stalled,
     /// One side has ended its half: CLOSE_WAIT, or FIN_WAIT2 held by its application.
     HalfClosed,
     /// CLOSE_WAIT for longer than the threshold: its application has forgotten it.
@@ -152,7 +135,7 @@ pub enum Liveness {
 impl Liveness {
     /// All of them, in label order. The three kinds of suspect share a label: [`Evidence`] has its
     /// own.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Closing,
         Self::Embryonic,
         Self::HalfClosed,
@@ -163,6 +146,7 @@ impl Liveness {
         Self::Listening,
         Self::Orphan,
         Self::StaleCloseWait,
+        Self::Stalled,
         Self::Suspect(Evidence::Keepalive),
         Self::Suspect(Evidence::LocalSendFailure),
         Self::Suspect(Evidence::Retransmission),
@@ -182,6 +166,7 @@ impl Liveness {
             Self::Suspect(_) => "suspect",
             Self::ZeroWindow => "zero_window",
             Self::HalfClosed => "half_closed",
+            Self::Stalled => "stalled",
             Self::Unaccepted => "unaccepted",
             Self::StaleCloseWait => "stale_close_wait",
             Self::Orphan => "orphan",
@@ -197,9 +182,11 @@ impl Liveness {
         match self {
             Self::Suspect(
                 Evidence::Keepalive | Evidence::Retransmission | Evidence::LocalSendFailure,
-            ) => 13,
+            ) => 14,
             // A peer may still be there behind its closed window, slow to answer.
-            Self::Suspect(Evidence::WindowProbe) => 12,
+            Self::Suspect(Evidence::WindowProbe) => 13,
+            // It stands still now, and someone can mend it.
+            Self::Stalled => 12,
             Self::StaleCloseWait => 11,
             Self::Idle(Guard::None) => 10,
             Self::Orphan => 9,
@@ -227,6 +214,7 @@ impl Liveness {
             Self::Healthy
             | Self::Idle(Guard::Keepalive | Guard::Unknown)
             | Self::ZeroWindow
+            | Self::Stalled
             | Self::HalfClosed
             | Self::Unaccepted
             | Self::Embryonic

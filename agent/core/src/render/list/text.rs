@@ -273,7 +273,7 @@ fn color(assessed: &Assessed) -> Option<&'static str> {
     use crate::model::liveness::Liveness;
     match assessed.verdict.liveness {
         Liveness::Suspect(_) => Some("\u{1b}[31m"),
-        Liveness::ZeroWindow => Some("\u{1b}[33m"),
+        Liveness::ZeroWindow | Liveness::Stalled => Some("\u{1b}[33m"),
         liveness if liveness.is_zombie() => Some("\u{1b}[33m"),
         _ => None,
     }

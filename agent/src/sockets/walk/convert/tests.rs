@@ -1,6 +1,6 @@
 //! Hand-made sockets and what they mean.
 
-use halfopen_common::NetKey;
+use halfopen_common::{NetKey, icsk_pending::PROBE0};
 use zerocopy::FromZeros as _;
 
 use super::*;
@@ -97,6 +97,7 @@ fn the_latest_probe_is_found_by_its_timer() {
     let probed = |change: fn(&mut Socket)| {
         converted(|s| {
             s.flags = flag::KEEPALIVE | flag::KEEPALIVE_TIMER;
+            s.keepalive_time = 5 * 250;
             s.keepalive_interval = 3 * 250;
             s.probes_out = 2;
             s.keepalive_expires = s.jiffies + 250;
@@ -112,6 +113,9 @@ fn the_latest_probe_is_found_by_its_timer() {
         (silent.probes, silent.latest_probe),
         (2, Some(Duration::from_secs(2)))
     );
+    // The first probe was due 7 s ago, and was answered by data that left the count as it was.
+    let one = probed(|s| s.lrcvtime = 0_u32.wrapping_sub(7 * 250));
+    assert_eq!(one.probes, 1);
     let heard = probed(|s| s.lrcvtime = 0_u32.wrapping_sub(250));
     assert_eq!((heard.probes, heard.latest_probe), (0, None));
     let window = probed(|s| {

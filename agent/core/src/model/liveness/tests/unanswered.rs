@@ -5,7 +5,7 @@ use super::{
     check, guarded, in_flight, probed, timer, window,
 };
 use crate::model::{
-    connection::{Outstanding, TimerKind, Unknown},
+    connection::{Connection, Limits, Outstanding, TimerKind, Unknown},
     liveness::{
         Liveness,
         fixture::{established, milliseconds, seconds},
@@ -66,18 +66,101 @@ fn a_dead_peer_stays_a_suspect_just_after_each_probe() {
     check(&unheard, Liveness::Healthy, why);
 }
 
+/// The latest timeout was 0.1 s ago and set the timer to 3.2 s: the ones before it came 1.7 s and 2.5 s ago.
+fn retransmitting(times: u32, silent_ms: u64, send_window: u64) -> Connection {
+    established()
+        .silent_for(milliseconds(silent_ms))
+        .with_outstanding(Outstanding {
+            backoff: times,
+            ..in_flight(times, send_window)
+        })
+        .with(|it| {
+            it.rto = Ok(milliseconds(3_200));
+            it.timer = Ok(timer(TimerKind::Retransmission, milliseconds(3_100)));
+            it.last_sent = Ok(milliseconds(100));
+        })
+}
+
 #[test]
 fn retransmitting_into_silence() {
     for state in HELD {
-        let silent = established()
-            .in_state(state)
-            .silent_for(milliseconds(4_100));
         let why = "3 retransmissions unanswered, silent for 4.1 s";
-        let retransmitting = silent.with_outstanding(in_flight(3, 1_000));
-        check(&retransmitting, SUSPECT_RETRANSMISSION, why);
+        let silent = retransmitting(3, 4_100, 1_000).in_state(state);
+        check(&silent, SUSPECT_RETRANSMISSION, why);
+        // When the latest was is unknown, and when the peer was heard.
+        let why = "3 retransmissions unanswered";
+        let unknown = silent.with(|it| {
+            it.last_ack = Err(Unknown::NotOnThisKernel);
+            it.last_received = Err(Unknown::NotOnThisKernel);
+        });
+        check(&unknown, SUSPECT_RETRANSMISSION, why);
     }
-    let first = established().with_outstanding(in_flight(0, 1_000));
-    check(&first, Liveness::Healthy, "data under way, heard 1 s ago");
+    // Everyday losses.
+    for times in 0..3 {
+        let lossy = retransmitting(times, 4_100, 1_000);
+        check(&lossy, Liveness::Healthy, "data under way, heard 4.1 s ago");
+    }
+}
+
+#[test]
+fn heard_and_not_acknowledging() {
+    let stalled = |times, heard: &str| {
+        format!(
+            "{times} retransmissions not acknowledged though the peer is there, heard {heard} ago: segments are lost on the way (MTU, one-way path)"
+        )
+    };
+    for state in HELD {
+        let talking = retransmitting(7, 400, 1_000).in_state(state);
+        check(&talking, Liveness::Stalled, &stalled(7, "400 ms"));
+    }
+    // Heard before the second timeout from the last, and in the same jiffy as the third: not three in silence.
+    check(
+        &retransmitting(7, 2_510, 1_000),
+        Liveness::Stalled,
+        &stalled(7, "2.5 s"),
+    );
+    let why = "7 retransmissions unanswered, silent for 2.5 s";
+    check(
+        &retransmitting(7, 2_511, 1_000),
+        SUSPECT_RETRANSMISSION,
+        why,
+    );
+    // A segment out of the window is a sound of life.
+    let probing = retransmitting(7, 60_000, 1_000)
+        .with(|it| it.last_out_of_window = Ok(Some(milliseconds(900))));
+    check(&probing, Liveness::Stalled, &stalled(7, "900 ms"));
+    // TCP_USER_TIMEOUT has cut the timer short: the latest was when data was last sent.
+    let short = retransmitting(4, 2_450, 1_000).with(|it| {
+        it.user_timeout = Ok(Some(seconds(9)));
+        it.timer = Ok(timer(TimerKind::Retransmission, milliseconds(10)));
+    });
+    check(&short, Liveness::Stalled, &stalled(4, "2.4 s"));
+    // At its longest the RTO does not double.
+    let longest = retransmitting(9, 6_500, 1_000).with(|it| {
+        it.limits = Ok(Limits {
+            rto_max: milliseconds(3_200),
+            ..Limits::default()
+        });
+    });
+    check(&longest, Liveness::Stalled, &stalled(9, "6.5 s"));
+}
+
+#[test]
+fn keepalive_unanswered_by_a_peer_that_is_heard() {
+    let one_way = guarded()
+        .silent_for(seconds(11))
+        .with_outstanding(probed(2, Some(3000)))
+        .with(|it| it.last_out_of_window = Ok(Some(milliseconds(700))));
+    let why = "2 keepalive probes unanswered though the peer is there, heard 700 ms ago: segments are lost on the way (one-way path)";
+    check(&one_way, Liveness::Stalled, why);
+    // On a long path the answer takes an RTO.
+    let far = guarded()
+        .silent_for(milliseconds(6_100))
+        .with_outstanding(probed(1, Some(1_100)));
+    let why = "1 keepalive probe unanswered, silent for 6.1 s";
+    check(&far, SUSPECT_KEEPALIVE, why);
+    let far = far.with(|it| it.rto = Ok(milliseconds(1_200)));
+    check(&far, Liveness::Healthy, "heard 6.1 s ago");
 }
 
 #[test]
@@ -89,23 +172,35 @@ fn closed_window_with_data_waiting() {
         let why = "zero window with a living peer, heard 1 s ago";
         check(&living, Liveness::ZeroWindow, why);
     }
+    // 1 s and an RTO of 204 ms after the first: the one before the latest came 408 ms before it, the one before
+    // that 204 ms.
     let cases = [
-        (1, Some(999), Liveness::ZeroWindow),
+        (1, Some(1_203), Liveness::ZeroWindow),
         (1, None, Liveness::ZeroWindow),
-        (1, Some(1_000), SUSPECT_WINDOW_PROBE),
-        (2, Some(499), Liveness::ZeroWindow),
-        (2, Some(500), SUSPECT_WINDOW_PROBE),
+        (1, Some(1_204), SUSPECT_WINDOW_PROBE),
+        (2, Some(795), Liveness::ZeroWindow),
+        (2, Some(796), SUSPECT_WINDOW_PROBE),
         (2, None, SUSPECT_WINDOW_PROBE),
-        (3, Some(100), Liveness::ZeroWindow),
-        (4, Some(1), SUSPECT_WINDOW_PROBE),
+        (3, Some(591), Liveness::ZeroWindow),
+        (3, Some(592), SUSPECT_WINDOW_PROBE),
     ];
     for (probes, latest, expected) in cases {
         let plural = if probes == 1 { "" } else { "s" };
         let why = match expected {
             Liveness::ZeroWindow => "zero window with a living peer, heard 1 s ago".to_owned(),
-            _ => format!("{probes} window probe{plural} unanswered, silent for 1 s"),
+            _ => format!("{probes} window probe{plural} unanswered, silent for 1m"),
         };
-        let connection = established().with_outstanding(window(probes, latest));
+        let heard = if expected == Liveness::ZeroWindow {
+            1
+        } else {
+            60
+        };
+        let connection = established()
+            .silent_for(seconds(heard))
+            .with_outstanding(Outstanding {
+                backoff: 2,
+                ..window(probes, latest)
+            });
         check(&connection, expected, &why);
     }
     // The window is open, if narrow: what the timer sends is data, and what it counts are failures to send.
@@ -127,48 +222,47 @@ fn closed_window_with_data_waiting() {
 
 #[test]
 fn closed_window_with_data_in_flight() {
-    let closed = |retransmits, silent_ms, left_ms| {
-        established()
-            .silent_for(milliseconds(silent_ms))
-            .with_outstanding(in_flight(retransmits, 0))
-            .with(|it| {
-                it.rto = Ok(milliseconds(3_200));
-                it.timer = Ok(timer(TimerKind::Retransmission, milliseconds(left_ms)));
-            })
+    let dead = |times, silent: &str| {
+        format!("zero window, {times} retransmissions unanswered, silent for {silent}")
     };
-    let dead = |silent| format!("zero window, retransmissions unanswered, silent for {silent}");
-    let alive = |heard| format!("zero window with a living peer, heard {heard} ago");
-    // The taxonomy's row, nothing else known: retransmissions, and a window closed since.
-    let bare = established().with_outstanding(in_flight(2, 0));
-    check(&bare, SUSPECT_WINDOW_PROBE, &dead("1 s"));
-    // The timeouts against a closed window are not counted: what was heard since decides.
+    let alive = |heard: &str| format!("zero window with a living peer, heard {heard} ago");
+    // Nothing else known: retransmissions, and a window closed since.
+    let bare = established().with_outstanding(in_flight(3, 0));
+    let unheard = bare.with(|it| {
+        it.last_ack = Err(Unknown::NotOnThisKernel);
+        it.last_received = Err(Unknown::NotOnThisKernel);
+    });
+    let why = "zero window, 3 retransmissions unanswered";
+    check(&unheard, SUSPECT_WINDOW_PROBE, why);
+    // Each timeout was answered, the latest in its own jiffy.
+    for silent_ms in [0, 100, 110] {
+        let living = retransmitting(5, silent_ms, 0);
+        let heard = match silent_ms {
+            0 => "0 s".to_owned(),
+            ms => format!("{ms} ms"),
+        };
+        check(&living, Liveness::ZeroWindow, &alive(&heard));
+    }
+    // One or two answers may be lost, or on their way.
+    for (silent_ms, times, heard) in [
+        (111, "1 retransmission", "111 ms"),
+        (2_500, "2 retransmissions", "2.5 s"),
+    ] {
+        let why = format!("zero window, {times} unanswered, heard {heard} ago");
+        check(&retransmitting(5, silent_ms, 0), Liveness::ZeroWindow, &why);
+    }
     check(
-        &closed(0, 1_000, 2_000),
-        Liveness::ZeroWindow,
-        &alive("1 s"),
-    );
-    check(
-        &closed(2, 1_000, 2_000),
-        Liveness::ZeroWindow,
-        &alive("1 s"),
-    );
-    check(
-        &closed(0, 1_300, 2_000),
+        &retransmitting(5, 2_511, 0),
         SUSPECT_WINDOW_PROBE,
-        &dead("1.3 s"),
+        &dead(3, "2.5 s"),
     );
-    // Too early to tell, unless the timeout before was unanswered too.
-    check(
-        &closed(0, 1_700, 3_100),
-        SUSPECT_WINDOW_PROBE,
-        &dead("1.7 s"),
-    );
-    check(
-        &closed(0, 1_500, 3_100),
-        Liveness::ZeroWindow,
-        &alive("1.5 s"),
-    );
-    // TCP_USER_TIMEOUT may have cut the timer short.
-    let short = closed(0, 1_300, 2_000).with(|it| it.user_timeout = Ok(Some(seconds(9))));
-    check(&short, Liveness::ZeroWindow, &alive("1.3 s"));
+    // TCP_USER_TIMEOUT may have cut the timer short: the latest was when data was last sent.
+    let short = |silent_ms| {
+        retransmitting(5, silent_ms, 0).with(|it| {
+            it.user_timeout = Ok(Some(seconds(20)));
+            it.timer = Ok(timer(TimerKind::Retransmission, milliseconds(10)));
+        })
+    };
+    check(&short(100), Liveness::ZeroWindow, &alive("100 ms"));
+    check(&short(16_000), SUSPECT_WINDOW_PROBE, &dead(5, "16 s"));
 }
