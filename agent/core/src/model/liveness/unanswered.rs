@@ -45,7 +45,7 @@ pub(super) fn unanswered(
     } else if outstanding.packets_out > 0 {
         Some(closed_window(connection, outstanding))
     } else if outstanding.waits_to_be_sent() {
-        failed_sends(outstanding)
+        failed_sends(connection, outstanding)
     } else if outstanding.unsent > 0 {
         Some(window_probes(connection, outstanding))
     } else {
@@ -137,11 +137,26 @@ fn since_timeout(connection: &Connection, rto: Duration) -> Known<Duration> {
     }
 }
 
-fn failed_sends(outstanding: &Outstanding) -> Option<(Liveness, String)> {
-    let times = count(outstanding.probes, "time");
-    let why = format!("data could not be sent {times}: this host drops it or has no route");
-    (outstanding.probes >= SENDS_BEYOND_DOUBT)
-        .then_some((Liveness::Suspect(Evidence::LocalSendFailure), why))
+/// The back-off counts them all; an ACK of the peer's resets the number of probes alone (tcp_ack() in
+/// net/ipv4/tcp_input.c).
+fn failed_sends(connection: &Connection, outstanding: &Outstanding) -> Option<(Liveness, String)> {
+    let times = outstanding.backoff.max(outstanding.probes);
+    if times < SENDS_BEYOND_DOUBT {
+        return None;
+    }
+    let why = format!(
+        "data could not be sent {}: this host drops it or has no route",
+        count(times, "time")
+    );
+    let is_heard = match (outstanding.probing_for, connection.silence()) {
+        (Some(since), Ok(silence)) => silence < since,
+        _ => false,
+    };
+    Some(if is_heard {
+        (Liveness::Stalled, format!("{why}, {}", heard(connection)))
+    } else {
+        (Liveness::Suspect(Evidence::LocalSendFailure), why)
+    })
 }
 
 fn window_probes(connection: &Connection, outstanding: &Outstanding) -> (Liveness, String) {

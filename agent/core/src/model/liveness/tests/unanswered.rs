@@ -218,6 +218,18 @@ fn closed_window_with_data_waiting() {
         SUSPECT_LOCAL_SEND,
         why,
     );
+    // What the peer sends has reset the number of probes, not the back-off.
+    let failing = |since| Outstanding {
+        backoff: 4,
+        probing_for: Some(seconds(since)),
+        ..narrow(0)
+    };
+    let why = "data could not be sent 4 times: this host drops it or has no route, heard 1 s ago";
+    let talking = established().with_outstanding(failing(2));
+    check(&talking, Liveness::Stalled, why);
+    let why = "data could not be sent 4 times: this host drops it or has no route";
+    let silent = established().with_outstanding(failing(1));
+    check(&silent, SUSPECT_LOCAL_SEND, why);
 }
 
 #[test]
