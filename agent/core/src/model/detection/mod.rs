@@ -18,7 +18,7 @@ mod retries;
 #[cfg(test)]
 mod tests;
 
-pub use backoff::window_probe_pause;
+pub use backoff::{RTO_MIN, window_probe_pause};
 
 /// TCP_TIMEWAIT_LEN (include/net/tcp.h).
 const TIME_WAIT: Duration = Duration::from_secs(60);

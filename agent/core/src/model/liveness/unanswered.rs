@@ -15,7 +15,7 @@ use super::{
 };
 use crate::model::{
     connection::{Connection, Known, Outstanding, TimerKind},
-    detection::window_probe_pause,
+    detection::{RTO_MIN, window_probe_pause},
 };
 
 /// The longest jiffy that Linux has (HZ=100): times this close are not told apart.
@@ -101,23 +101,28 @@ fn closed_window(connection: &Connection, outstanding: &Outstanding) -> (Livenes
 }
 
 /// How many of the latest retransmission timeouts, of this many in a row, came after the peer was last heard. Each
-/// has doubled the RTO, so that the one before the latest came half an RTO before it.
+/// has doubled the RTO, so that the one before the latest came half an RTO before it; at its longest it began no
+/// shorter than TCP_RTO_MIN and the round trip.
 ///
 /// # Errors
 /// When the peer's silence is unknown, or when the latest timeout came.
 fn timeouts_unheard(connection: &Connection, times: u32) -> Known<u32> {
     let silence = connection.silence()?;
     let rto = connection.rto?;
+    let limits = connection.limits.unwrap_or_default();
+    let first = RTO_MIN + connection.rtt.unwrap_or_default();
+    // At its longest the RTO may have stopped doubling long ago, or just now.
+    let pause = |back: u32| match 2_u32.checked_pow(back) {
+        Some(factor) if rto < limits.rto_max => rto / factor,
+        _ => first
+            .saturating_mul(2_u32.saturating_pow(times - back))
+            .min(limits.rto_max),
+    };
     let mut age = since_timeout(connection, rto)?;
-    let is_longest = connection.limits.is_ok_and(|limits| rto >= limits.rto_max);
-    let mut pause = if is_longest { rto } else { rto / 2 };
     let mut unheard = 0;
     while unheard < times && silence > age + JIFFY {
         unheard += 1;
-        age += pause;
-        if !is_longest {
-            pause /= 2;
-        }
+        age += pause(unheard);
     }
     Ok(unheard)
 }

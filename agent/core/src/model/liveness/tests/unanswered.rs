@@ -136,13 +136,18 @@ fn heard_and_not_acknowledging() {
     });
     check(&short, Liveness::Stalled, &stalled(4, "2.4 s"));
     // At its longest the RTO does not double.
-    let longest = retransmitting(9, 6_500, 1_000).with(|it| {
-        it.limits = Ok(Limits {
-            rto_max: milliseconds(3_200),
-            ..Limits::default()
-        });
-    });
-    check(&longest, Liveness::Stalled, &stalled(9, "6.5 s"));
+    let longest = |times, silent_ms| {
+        retransmitting(times, silent_ms, 1_000).with(|it| {
+            it.limits = Ok(Limits {
+                rto_max: milliseconds(3_200),
+                ..Limits::default()
+            });
+        })
+    };
+    check(&longest(9, 6_500), Liveness::Stalled, &stalled(9, "6.5 s"));
+    // It has only just reached that: the fourth came 1.6 s after the third, that 0.8 s after the second.
+    let why = "4 retransmissions unanswered, silent for 2.6 s";
+    check(&longest(4, 2_600), SUSPECT_RETRANSMISSION, why);
 }
 
 #[test]
