@@ -1,13 +1,13 @@
 //! docs/api.md is what the programs write; BLESS=1 regenerates its examples.
 
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeSet, fs, path::Path, sync::Arc};
 
 use crate::fixtures::{connections, events};
 use halfopen_core::{
     model::{
         assessed::{Assessed, ReadMethod},
         deaths::Deaths as Kept,
-        liveness::Thresholds,
+        liveness::{Evidence, Liveness, Thresholds},
     },
     render::{
         events::{Deaths, Form, deaths_json, dropped_json},
@@ -171,4 +171,24 @@ fn every_key_is_documented_and_no_other() {
     real.extend(of_connection);
     let stale: Vec<_> = documented.difference(&real).collect();
     assert!(stale.is_empty(), "documented, but not there: {stale:?}");
+}
+
+/// The table of verdicts has each of them, the worst first.
+#[test]
+fn verdicts_are_explained() {
+    let page = page();
+    let (_, table) = page
+        .split_once("| verdict | meaning |\n|---|---|\n")
+        .unwrap();
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    let documented: Vec<_> = rows.map(|row| row.split('`').nth(1).unwrap()).collect();
+    let mut all = Liveness::ALL;
+    all.sort_by_key(|verdict| Reverse(verdict.severity()));
+    let mut expected = all.map(Liveness::as_str).to_vec();
+    expected.dedup();
+    assert_eq!(documented, expected);
+    for evidence in Evidence::ALL {
+        let suspects = table.lines().next().unwrap();
+        assert!(suspects.contains(&format!("`{}`", evidence.as_str())));
+    }
 }
