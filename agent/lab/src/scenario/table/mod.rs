@@ -6,17 +6,15 @@
 //! kernels, and from the kernel's own counters.
 
 mod accepts;
-mod alive;
-mod closed_windows;
 mod closes;
 mod connects;
 mod halves;
 mod handshakes;
 mod idle;
+mod living;
 mod pressure;
 pub(super) mod rejects;
 pub(super) mod resets;
-mod revivals;
 mod unanswered;
 mod unframed;
 
@@ -28,16 +26,16 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         handshakes::SCENARIOS,
         idle::SCENARIOS,
         unanswered::SCENARIOS,
-        alive::SCENARIOS,
+        living::alive::SCENARIOS,
         halves::SCENARIOS,
         resets::SCENARIOS,
-        revivals::SCENARIOS,
+        living::revivals::SCENARIOS,
         unframed::SCENARIOS,
         connects::SCENARIOS,
         closes::SCENARIOS,
         accepts::SCENARIOS,
         rejects::SCENARIOS,
-        closed_windows::SCENARIOS,
+        living::closed_windows::SCENARIOS,
         pressure::SCENARIOS,
     ];
     let mut scenarios: Vec<&Scenario> = groups.into_iter().flatten().collect();

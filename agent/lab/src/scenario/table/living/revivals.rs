@@ -21,7 +21,7 @@ const ONE: AgentFigure = AgentFigure::Exactly(1);
 /// Probes, or timeouts, without an answer before the peer answers again.
 const UNANSWERED: u64 = 2;
 
-pub(super) const SCENARIOS: &[Scenario] = &[
+pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
     // Beyond the table: a glitch that is shorter than what keepalive allows.
     Scenario {
         number: 24,

@@ -19,7 +19,7 @@ const PROBES: u64 = 8;
 /// How many looks of an agent must find nothing wrong, after those that watch the probes.
 const LOOKS: u64 = 10;
 
-pub(super) const SCENARIOS: &[Scenario] = &[
+pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
     Scenario {
         number: 13,
         variant: "",

@@ -28,7 +28,7 @@ const TIMEOUTS_TO_DEATH: (&str, AgentFigure) = (
     AgentFigure::KernelAnd("RetransSegs", 1),
 );
 
-pub(super) const SCENARIOS: &[Scenario] = &[
+pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
     Scenario {
         number: 55,
         variant: "",
