@@ -293,6 +293,7 @@ mod tests {
                     Some(DetectionTime::Never),
                     None,
                 ],
+                silence_ms: Some(100),
                 looks: 2,
                 why: "it is so".to_owned(),
             })
@@ -344,8 +345,8 @@ hooks: tcp_xmit_probe_skb kprobe
         assert_eq!(lines[0]["counted"]["outbound keepalive_probes"], 3);
         let judged = json!({
             "end": "client", "liveness": "suspect", "evidence": "keepalive",
-            "direction": "outbound", "detect_idle_ms": [14000, "never", null], "looks": 2,
-            "why": "it is so",
+            "direction": "outbound", "detect_idle_ms": [14000, "never", null], "silence_ms": 100,
+            "looks": 2, "why": "it is so",
         });
         assert_eq!(lines[0]["judged"][1], judged);
         assert_eq!(lines[1]["passed"], 1);

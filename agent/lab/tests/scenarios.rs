@@ -24,6 +24,7 @@ fn the_kernel_does_what_the_table_says() {
             assessment
                 .wrong
                 .into_iter()
+                .chain(run.faults())
                 .map(|why| format!("{label}: {why}")),
         );
     }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 
 /// What the scenarios use; a name that is built into the kernel is passed over.
-const REQUIRED: [&str; 3] = ["ipv6", "veth", "nf_tables"];
+const REQUIRED: [&str; 4] = ["ipv6", "veth", "nf_tables", "nft_numgen"];
 
 /// What they may use, or what another module asks for only when it runs.
 const OPTIONAL: [&str; 6] = [

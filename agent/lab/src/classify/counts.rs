@@ -12,7 +12,8 @@ use crate::{
     classify::{
         assessment::{Assessment, Exactness},
         expectations::{
-            AgentFigure, CAPTURED, COMPARED, Expectations, KernelFigure, OPEN, SideExpectation,
+            AgentFigure, CAPTURED, COMPARED, Expectations, KernelFigure, OPEN, RecordExpectation,
+            SideExpectation,
         },
     },
     observe::{deaths::DeathRecord, exposition::AgentCounts, snmp::Counters},
@@ -180,13 +181,41 @@ fn check_deaths(
             assessment.compare(&key, counts.kernel.get(counter), recorded, exactness);
         }
     }
-    let least = expected.silence_s * 1000;
-    let silent = record.silence_ms.unwrap_or(0);
+    if name == "outbound" {
+        check_client_record(assessment, expected.record, record, counts, exactness);
+    }
+}
+
+fn check_client_record(
+    assessment: &mut Assessment,
+    expected: RecordExpectation,
+    record: &DeathRecord,
+    counts: &SideCounts,
+    exactness: Exactness,
+) {
+    let (least, most) = expected.silence_ms;
     let age = record.age_ms.unwrap_or(u64::MAX - COARSE_MS);
-    if name == "outbound" && (silent < least || age + COARSE_MS < silent) {
+    let is_right = match record.silence_ms {
+        Some(silent) => (least..=most).contains(&silent) && silent <= age + COARSE_MS,
+        // What is unknown is within no limits.
+        None => (least, most) == (0, u64::MAX),
+    };
+    if !is_right {
+        let silent = record.silence_ms;
         assessment.wrong.push(format!(
-            "{name} certificate: silent for {silent} ms at an age of {age} ms, {least} ms at least expected"
+            "outbound certificate: silent for {silent:?} ms at an age of {age} ms, {least} ms at least and {most} ms \
+             at most expected"
         ));
+    }
+    let Some(timeouts) = expected.timeouts.and_then(|it| exact(it, counts)) else {
+        return;
+    };
+    for (what, recorded) in [
+        ("retransmission timeouts", record.retransmission_timeouts),
+        ("unanswered", record.unanswered),
+    ] {
+        let key = format!("outbound certified {what}");
+        assessment.compare(&key, timeouts, recorded.unwrap_or(0), exactness);
     }
 }
 

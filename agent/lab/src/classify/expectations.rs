@@ -63,8 +63,28 @@ pub struct Expectations {
     pub server: SideExpectation,
     /// The agent's verdicts meanwhile; no end may have another.
     pub liveness: &'static [LivenessRule],
-    /// Silence before the client's death at least, in whole seconds.
-    pub silence_s: u64,
+    /// The client's death record, where it has one.
+    pub record: RecordExpectation,
+}
+
+/// What the death record of the client's end must show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordExpectation {
+    /// Silence of its peer before, in milliseconds: at least, and at most.
+    pub silence_ms: (u64, u64),
+    /// Retransmission timeouts, none of which was answered.
+    pub timeouts: Option<AgentFigure>,
+}
+
+impl RecordExpectation {
+    /// Any, if its peer was silent for so many seconds at least.
+    #[must_use]
+    pub const fn silent_for(seconds: u64) -> Self {
+        Self {
+            silence_ms: (1000 * seconds, u64::MAX),
+            timeouts: None,
+        }
+    }
 }
 
 /// What of the capture every scenario fixes.

@@ -19,6 +19,8 @@ pub(crate) const EMBRYONIC: ExpectedLiveness = any_of(&["embryonic"]);
 pub(crate) const ZERO_WINDOW: ExpectedLiveness = any_of(&["zero_window"]);
 pub(crate) const HALF_CLOSED: ExpectedLiveness = any_of(&["half_closed"]);
 pub(crate) const UNACCEPTED: ExpectedLiveness = any_of(&["unaccepted"]);
+/// The peer is heard and does not acknowledge.
+pub(crate) const STALLED: ExpectedLiveness = any_of(&["stalled"]);
 pub(crate) const STALE: ExpectedLiveness = any_of(&["stale_close_wait"]);
 
 /// A verdict on a connection: any of some words, and the evidence of a suspect.
@@ -85,6 +87,8 @@ pub struct LivenessRule {
     end: End,
     expected: ExpectedLiveness,
     detect: Option<DetectionTime>,
+    /// The peer's silence at most, at every look.
+    silent_ms: Option<u64>,
     /// How many looks must have found it; 0 where none has to.
     looks: u64,
 }
@@ -97,6 +101,7 @@ impl End {
             end: self,
             expected,
             detect: None,
+            silent_ms: None,
             looks: 1,
         }
     }
@@ -122,6 +127,13 @@ impl LivenessRule {
     #[must_use]
     pub const fn never_found(mut self) -> Self {
         self.detect = Some(DetectionTime::Never);
+        self
+    }
+
+    /// The peer is never reported silent for longer than so many milliseconds.
+    #[must_use]
+    pub const fn silent_within(mut self, ms: u64) -> Self {
+        self.silent_ms = Some(ms);
         self
     }
 

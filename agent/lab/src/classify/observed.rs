@@ -21,6 +21,8 @@ pub struct ObservedLiveness {
     /// Time to detect while idle, each that was reported.
     #[serde(rename = "detect_idle_ms", serialize_with = "in_words")]
     pub detect: Vec<Option<DetectionTime>>,
+    /// The longest silence of the peer that was reported; `None` where it was unknown once.
+    pub silence_ms: Option<u64>,
     /// How many looks found it.
     pub looks: u64,
     /// The agent's reason, the latest.
@@ -37,6 +39,7 @@ impl ObservedLiveness {
         Self {
             end,
             detect: vec![connection.detect()],
+            silence_ms: connection.silence_ms,
             liveness: connection.liveness,
             evidence: connection.evidence,
             direction: connection.direction,
@@ -61,6 +64,8 @@ impl ObservedLiveness {
         };
         before.looks += self.looks;
         before.why = self.why;
+        let silences = before.silence_ms.zip(self.silence_ms);
+        before.silence_ms = silences.map(|(before, now)| before.max(now));
         for detect in self.detect {
             if before.detect.len() < DETECTS_KEPT && !before.detect.contains(&detect) {
                 before.detect.push(detect);
@@ -98,6 +103,7 @@ mod tests {
             evidence: Some("keepalive".to_owned()),
             direction: "outbound".to_owned(),
             detect: vec![detect],
+            silence_ms: Some(100),
             looks: 1,
             why: "it is so".to_owned(),
         }
@@ -114,5 +120,22 @@ mod tests {
         assert_eq!(all.len(), 2);
         assert_eq!((all[0].looks, all[1].looks), (5, 5));
         assert_eq!(all[0].detect, [SOON, Some(DetectionTime::Never), None]);
+    }
+
+    #[test]
+    fn the_longest_silence_counts_and_the_unknown_is_no_silence() {
+        let mut all = Vec::new();
+        for (silence_ms, expected) in [
+            (Some(3), Some(3)),
+            (Some(7), Some(7)),
+            (Some(1), Some(7)),
+            (None, None),
+            (Some(9), None),
+        ] {
+            let mut one = seen(End::Client, None);
+            one.silence_ms = silence_ms;
+            one.add(&mut all);
+            assert_eq!(all[0].silence_ms, expected);
+        }
     }
 }

@@ -175,6 +175,12 @@ impl Host {
         })?
     }
 
+    /// Whether the kernel has a sysctl of namespaces, by its path below /proc/sys/net.
+    #[must_use]
+    pub fn has_sysctl(name: &str) -> bool {
+        Path::new("/proc/sys/net").join(name).exists()
+    }
+
     /// Runs `ip` with these commands.
     ///
     /// # Errors

@@ -10,5 +10,6 @@ pub mod open;
 pub mod pair;
 mod private;
 pub mod send_window;
+pub(crate) mod tcp_info;
 
 pub use private::enter_private;

@@ -14,6 +14,8 @@ pub struct Timeouts {
     pub keepalive: Option<(u64, u64, u32)>,
     /// TCP_USER_TIMEOUT.
     pub user_timeout: Option<Duration>,
+    /// TCP_SYNCNT.
+    pub syn_count: Option<libc::c_int>,
 }
 
 /// Keepalive with these settings.
@@ -22,6 +24,7 @@ pub const fn keepalive(idle: u64, interval: u64, count: u32) -> Timeouts {
     Timeouts {
         keepalive: Some((idle, interval, count)),
         user_timeout: None,
+        syn_count: None,
     }
 }
 
@@ -33,6 +36,13 @@ impl Timeouts {
         self
     }
 
+    /// The same with TCP_SYNCNT: SYNs are sent again so often at most.
+    #[must_use]
+    pub const fn syn_count(mut self, times: i32) -> Self {
+        self.syn_count = Some(times);
+        self
+    }
+
     /// Settings alone: keepalive itself stays off.
     pub(crate) fn prepare(self, socket: &Socket) -> io::Result<()> {
         if let Some((idle, interval, count)) = self.keepalive {
@@ -41,6 +51,9 @@ impl Timeouts {
                 .with_interval(Duration::from_secs(interval))
                 .with_retries(count);
             socket.set_tcp_keepalive(&settings)?;
+        }
+        if let Some(times) = self.syn_count {
+            set_option(socket, libc::TCP_SYNCNT, times)?;
         }
         socket.set_keepalive(false)
     }

@@ -54,6 +54,13 @@ const ONLY_SYN: &str = "policy accept; tcp flags & syn == 0 drop;";
 /// Drops what ends one direction of a connection.
 const NO_FIN: &str = "policy accept; tcp flags & fin != 0 drop;";
 
+/// Drops long packets, as a path with a small MTU does whose ICMP is lost.
+const NO_LONG: &str = "policy accept; meta l4proto tcp meta length >= 1200 drop;";
+
+/// Drops all of TCP with more than 100 bytes but the first.
+const ONE_LONG: &str =
+    "policy accept; meta l4proto tcp meta length > 100 numgen inc mod 1000000 > 0 drop;";
+
 /// Drops all of TCP but what a sender pushes: its last byte for now.
 const ONLY_DATA: &str = "policy accept; tcp flags & psh == 0 drop;";
 
@@ -228,6 +235,40 @@ impl Pair {
     /// When `nft` refuses.
     pub fn only_data_at_server(&self) -> Result<(), Error> {
         self.server.nft(&filter("input", ONLY_DATA))
+    }
+
+    /// The server's firewall swallows long packets.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn drop_long_at_server(&self) -> Result<(), Error> {
+        self.server.nft(&filter("input", NO_LONG))
+    }
+
+    /// The server's firewall lets one segment with some data pass, and what has none: it swallows the rest.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn only_one_long_at_server(&self) -> Result<(), Error> {
+        self.server.nft(&filter("input", ONE_LONG))
+    }
+
+    /// Both firewalls swallow every tenth packet of each connection from one of these ports of the client. Each
+    /// connection and direction has a counter of its own (`nft_ng_inc_gen`, net/netfilter/nft_numgen.c): by
+    /// chance, or by one counter for all, a connection might lose as many in a row as make it a suspect. This way
+    /// the ninth after a loss is the next: of data that is sent again and again at most two are unanswered in a
+    /// row, the one that is lost, and the one whose acknowledgement is.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn drop_every_tenth(&self, ports: &[u16]) -> Result<(), Error> {
+        let rules = |side: &str| {
+            let rule = |port| format!("tcp {side} {port} numgen inc mod 10 == 9 drop; ");
+            let rules: String = ports.iter().map(rule).collect();
+            filter("input", &format!("policy accept; {rules}"))
+        };
+        self.server.nft(&rules("sport"))?;
+        self.client.nft(&rules("dport"))
     }
 
     /// The client's own firewall swallows the server's FIN.

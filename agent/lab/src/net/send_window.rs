@@ -30,16 +30,29 @@ struct RepairWindow {
 /// # Errors
 /// Without CAP_NET_ADMIN.
 pub fn close(socket: &Socket) -> Result<(), Error> {
-    let closed = || {
-        set_option(socket, libc::TCP_REPAIR, ON)?;
+    set(socket, 0).map_err(|source| Error::needs_root("close a window by TCP_REPAIR", source))
+}
+
+/// Opens a closed one by so many bytes, of which its peer knows nothing: what is sent next is beyond what the peer
+/// takes, which acknowledges none of it.
+///
+/// # Errors
+/// Without CAP_NET_ADMIN.
+pub fn open(socket: &Socket, bytes: u32) -> Result<(), Error> {
+    set(socket, bytes).map_err(|source| Error::needs_root("open a window by TCP_REPAIR", source))
+}
+
+fn set(socket: &Socket, bytes: u32) -> io::Result<()> {
+    let set = || {
         let window = RepairWindow {
-            snd_wnd: 0,
+            snd_wnd: bytes,
             ..window(socket)?
         };
-        set_option(socket, TCP_REPAIR_WINDOW, window)?;
-        set_option(socket, libc::TCP_REPAIR, OFF_UNPROBED)
+        set_option(socket, TCP_REPAIR_WINDOW, window)
     };
-    closed().map_err(|source| Error::needs_root("close a window by TCP_REPAIR", source))
+    set_option(socket, libc::TCP_REPAIR, ON)?;
+    set()?;
+    set_option(socket, libc::TCP_REPAIR, OFF_UNPROBED)
 }
 
 fn window(socket: &Socket) -> io::Result<RepairWindow> {

@@ -33,12 +33,15 @@ pub struct ListedConnection {
     pub evidence: Option<String>,
     /// The verdict's reason, for people.
     pub why: String,
+    /// Since the peer was last heard, where that is known.
+    pub silence_ms: Option<u64>,
     detect: DetectionLimits,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct DetectionLimits {
     idle_ms: Option<DetectionLimit>,
+    now_ms: Option<DetectionLimit>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -54,7 +57,7 @@ enum NeverWord {
     Never,
 }
 
-/// How long an idle connection would take to find its peer dead.
+/// How long a connection would take to find its peer dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DetectionTime {
     /// So many milliseconds.
@@ -79,10 +82,22 @@ impl ListedConnection {
     /// How long it would take to find its peer dead as long as nobody writes, where that is known.
     #[must_use]
     pub fn detect(&self) -> Option<DetectionTime> {
-        self.detect.idle_ms.as_ref().map(|limit| match limit {
-            DetectionLimit::Within(ms) => DetectionTime::Millis(*ms),
-            DetectionLimit::NeverWord(NeverWord::Never) => DetectionTime::Never,
-        })
+        self.detect.idle_ms.as_ref().map(DetectionLimit::time)
+    }
+
+    /// How long it takes on the path of the moment, where that is known.
+    #[must_use]
+    pub fn detect_now(&self) -> Option<DetectionTime> {
+        self.detect.now_ms.as_ref().map(DetectionLimit::time)
+    }
+}
+
+impl DetectionLimit {
+    const fn time(&self) -> DetectionTime {
+        match self {
+            Self::Within(ms) => DetectionTime::Millis(*ms),
+            Self::NeverWord(NeverWord::Never) => DetectionTime::Never,
+        }
     }
 }
 
@@ -108,7 +123,7 @@ mod tests {
         "netns":4026531840,"local":{"address":"::ffff:192.0.2.1","port":27073},
         "remote":{"address":"192.0.2.2","port":7073},"state":"established","direction":"outbound",
         "liveness":"suspect","evidence":"keepalive","guard":null,"why":"silent",
-        "detect":{"idle_ms":14000,"data_ms":null},"cookie":7}]}"#;
+        "silence_ms":11400,"detect":{"idle_ms":14000,"data_ms":null,"now_ms":2600},"cookie":7}]}"#;
 
     #[test]
     fn reads_what_matters() {
@@ -119,6 +134,8 @@ mod tests {
         assert_eq!(one.remote(), "192.0.2.2:7073".parse().unwrap());
         assert_eq!(one.evidence.as_deref(), Some("keepalive"));
         assert_eq!(one.detect(), Some(DetectionTime::Millis(14_000)));
+        assert_eq!(one.detect_now(), Some(DetectionTime::Millis(2_600)));
+        assert_eq!(one.silence_ms, Some(11_400));
         let with = |limit: &str| parse(&ONE.replace("14000", limit)).unwrap()[0].detect();
         assert_eq!(with("\"never\""), Some(DetectionTime::Never));
         assert_eq!(with("null"), None);

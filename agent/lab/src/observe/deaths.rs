@@ -54,6 +54,8 @@ pub struct DeathRecord {
     pub window_probes: Option<u64>,
     /// Retransmission timeouts.
     pub retransmission_timeouts: Option<u64>,
+    /// Probes and retransmission timeouts since the peer was last heard.
+    pub unanswered: Option<u64>,
 }
 
 /// Keepalive as it was set.
@@ -90,6 +92,7 @@ impl DeathRecord {
             keepalive_probes: Some(keepalive_probes),
             window_probes: Some(0),
             retransmission_timeouts: Some(0),
+            unanswered: Some(keepalive_probes),
         }
     }
 

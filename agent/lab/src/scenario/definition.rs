@@ -3,7 +3,7 @@
 use crate::{
     Error,
     classify::{
-        expectations::{Expectations, QUIET, SideExpectation},
+        expectations::{AgentFigure, Expectations, QUIET, RecordExpectation, SideExpectation},
         liveness::LivenessRule,
     },
     net::family::Family,
@@ -104,23 +104,33 @@ impl Scenario {
             client: self.client,
             server: self.server,
             liveness: self.liveness,
-            silence_s: self.silence_s(),
+            record: self.record(),
         }
     }
 
-    /// Silence before the client's death at least, in whole seconds, from its settings: nothing is
-    /// heard after the handshake where it has any.
-    const fn silence_s(&self) -> u64 {
+    /// What its client's death record must show. Silence is that of its settings: nothing is heard after the
+    /// handshake where it has any.
+    const fn record(&self) -> RecordExpectation {
         match self.number {
-            7 => 5 + 3 * 3,
-            8 => 1 + 11,
-            9 => 1 + 2 * 11,
-            10 => 1 + 3 * 11,
+            7 => RecordExpectation::silent_for(5 + 3 * 3),
+            8 => RecordExpectation::silent_for(1 + 11),
+            9 => RecordExpectation::silent_for(1 + 2 * 11),
+            10 => RecordExpectation::silent_for(1 + 3 * 11),
             // 0.2 s, doubled five times: 200 ms + 400 + 800 + 1,600 + 3,200 + 6,400.
-            11 => 12,
-            12 => 10,
-            20 => 1 + 3 * 4,
-            _ => 0,
+            11 => RecordExpectation::silent_for(12),
+            12 => RecordExpectation::silent_for(10),
+            20 => RecordExpectation::silent_for(1 + 3 * 4),
+            // Its peer's probes came each second until the end.
+            41 => RecordExpectation {
+                silence_ms: (0, 2500),
+                timeouts: None,
+            },
+            // The timeout that finds the connection dead sends nothing.
+            66 => RecordExpectation {
+                silence_ms: (1000 * 12, u64::MAX),
+                timeouts: Some(AgentFigure::KernelAnd("RetransSegs", 1)),
+            },
+            _ => RecordExpectation::silent_for(0),
         }
     }
 

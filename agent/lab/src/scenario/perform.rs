@@ -48,6 +48,12 @@ impl ScenarioRun {
         self.stage.iter().flat_map(Stage::hosts)
     }
 
+    /// What is wrong with it beside the figures of the table.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        self.stage.as_ref().map(Stage::faults).unwrap_or_default()
+    }
+
     /// What the agent reported of it, where one did.
     #[must_use]
     pub fn observed(&self) -> Vec<ObservedLiveness> {

@@ -176,6 +176,7 @@ fn assess(
         let observed = run.observed();
         let wrong = liveness::compare(expected.liveness, &observed, terms.thresholds);
         assessment.wrong.extend(wrong);
+        assessment.wrong.extend(run.faults());
         assessment.judged = observed;
         assessments.push(assessment);
     }

@@ -1,8 +1,10 @@
 //! Where one scenario is played: a pair of hosts, real connections between them, and waiting.
 
 mod connection;
+mod counters;
 mod observe;
 mod ports;
+mod prediction;
 mod router;
 
 use std::{
@@ -27,8 +29,7 @@ use crate::{
         open::{self, Accept, Timeouts},
         pair::Pair,
     },
-    observe::{agent_client::AgentClient, snmp::Counters},
-    wait::{self, Awaited, LIMIT},
+    observe::agent_client::AgentClient,
 };
 
 /// Where the client sits.
@@ -53,6 +54,8 @@ pub struct Stage {
     agent_client: Option<Arc<AgentClient>>,
     /// What the agent reported, in the order of first sight.
     observed: Mutex<Vec<ObservedLiveness>>,
+    /// What the kernel or the agent did otherwise than the scenario says, where no figure of the table tells it.
+    faults: Mutex<Vec<String>>,
     /// What stays open until the counts are compared: closing it would add to them.
     kept: Mutex<Vec<Socket>>,
 }
@@ -86,6 +89,7 @@ impl Stage {
             family,
             agent_client: None,
             observed: Mutex::default(),
+            faults: Mutex::default(),
             kept: Mutex::default(),
         };
         if let Some(twin) = &stage.twin {
@@ -114,6 +118,27 @@ impl Stage {
             .into_iter()
             .flatten()
             .flat_map(|pair| [&pair.client, &pair.server])
+    }
+
+    /// The host of one end.
+    pub(super) const fn host(&self, end: End) -> &Host {
+        match end {
+            End::Client => &self.pair.client,
+            End::Server => &self.pair.server,
+        }
+    }
+
+    /// Notes that something is wrong which no figure of the table tells.
+    pub fn fault(&self, what: String) {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.push(what);
+    }
+
+    /// Everything that was noted.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.clone()
     }
 
     /// Connects the client with the server. Keepalive is prepared, but off.
@@ -304,57 +329,6 @@ impl Stage {
         self.keep([connection.client, connection.server]);
         self.client_counts("EstabResets", 1).map(drop)
     }
-
-    /// Waits until the client's counter has reached a number.
-    ///
-    /// # Errors
-    /// When it never does.
-    pub fn client_counts(&self, counter: &str, least: u64) -> Result<Counters, Error> {
-        reach(&self.pair.client, "client", counter, least, || Ok(()))
-    }
-
-    /// The same while an agent looks at the client again and again.
-    ///
-    /// # Errors
-    /// When it never does.
-    pub fn client_counts_while_observed(
-        &self,
-        counter: &str,
-        least: u64,
-    ) -> Result<Counters, Error> {
-        reach(&self.pair.client, "client", counter, least, || {
-            self.look(End::Client).map(drop)
-        })
-    }
-
-    /// Waits until the server's counter has reached a number.
-    ///
-    /// # Errors
-    /// When it never does.
-    pub fn server_counts(&self, counter: &str, least: u64) -> Result<Counters, Error> {
-        reach(&self.pair.server, "server", counter, least, || Ok(()))
-    }
-
-    /// Writes until the server's window is closed and this many window probes went out, while an agent
-    /// looks at the client again and again. It looks from the window's closing on: where time stands
-    /// still for seconds, a client with no data left to send is idle, as any other.
-    ///
-    /// # Errors
-    /// When they never do.
-    pub fn close_window(&self, connection: &SocketPair, probes: u64) -> Result<(), Error> {
-        connection
-            .client
-            .set_nonblocking(true)
-            .map_err(|e| Error::socket("set O_NONBLOCK", e))?;
-        reach(&self.pair.client, "client", "TCPWinProbe", probes, || {
-            connection.fill_window()?;
-            if self.is_persisting(End::Client)? {
-                self.look(End::Client)?;
-            }
-            Ok(())
-        })?;
-        Ok(())
-    }
 }
 
 impl Drop for Stage {
@@ -372,23 +346,4 @@ impl Drop for Stage {
             let _ = self.kill(end);
         }
     }
-}
-
-fn reach(
-    host: &Host,
-    side: &str,
-    counter: &str,
-    least: u64,
-    mut meanwhile: impl FnMut() -> Result<(), Error>,
-) -> Result<Counters, Error> {
-    wait::until(&format!("{counter} = {least} at the {side}"), LIMIT, || {
-        meanwhile()?;
-        let counters = host.counters()?;
-        let count = counters.get(counter);
-        Ok(if count >= least {
-            Awaited::Done(counters)
-        } else {
-            Awaited::NotYet(format!("it is {count}"))
-        })
-    })
 }

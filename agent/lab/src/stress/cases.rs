@@ -17,6 +17,7 @@ use crate::{
 const UNGUARDED: Timeouts = Timeouts {
     keepalive: None,
     user_timeout: None,
+    syn_count: None,
 };
 
 const ONE: KernelFigure = KernelFigure::Exactly(1);

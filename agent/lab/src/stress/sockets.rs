@@ -1,12 +1,14 @@
 //! How the stress test's sockets are opened, and what is asked of them.
 
-use std::{io, net::SocketAddr, os::fd::AsRawFd};
+use std::{io, net::SocketAddr};
 
-use nix::{errno::Errno, libc};
 use socket2::Socket;
 
 use crate::{
-    net::open::{limit_reads, stream},
+    net::{
+        open::{limit_reads, stream},
+        tcp_info,
+    },
     wait::LIMIT,
 };
 
@@ -69,15 +71,11 @@ pub(super) fn send_state(socket: &Socket) -> io::Result<SendState> {
     const IN_FLIGHT: usize = 24;
     const UNSENT: usize = 144;
     const WINDOW: usize = 228;
-    let info = info(socket)?;
-    let at = |offset: usize| {
-        let bytes = [0, 1, 2, 3].map(|byte| info[offset + byte]);
-        u32::from_ne_bytes(bytes)
-    };
+    let info = tcp_info::read(socket)?;
     Ok(SendState {
-        in_flight: at(IN_FLIGHT),
-        unsent: at(UNSENT),
-        window: at(WINDOW),
+        in_flight: info.word(IN_FLIGHT),
+        unsent: info.word(UNSENT),
+        window: info.word(WINDOW),
     })
 }
 
@@ -85,32 +83,13 @@ pub(super) fn send_state(socket: &Socket) -> io::Result<SendState> {
 pub(super) fn has_ended(socket: &Socket) -> io::Result<bool> {
     const STATE: usize = 0;
     const TCP_CLOSE: u8 = 7;
-    Ok(info(socket)?[STATE] == TCP_CLOSE)
+    Ok(tcp_info::read(socket)?.byte(STATE) == TCP_CLOSE)
 }
 
 /// Whether the latest segment had to be sent again and is unanswered (`tcpi_retransmits`).
 pub(super) fn is_unanswered(socket: &Socket) -> io::Result<bool> {
     const RETRANSMITS: usize = 2;
-    Ok(info(socket)?[RETRANSMITS] != 0)
-}
-
-/// TCP_INFO; what a kernel does not have stays 0.
-fn info(socket: &Socket) -> io::Result<[u8; 512]> {
-    let mut info = [0_u8; 512];
-    let mut length = libc::socklen_t::try_from(info.len()).unwrap_or_default();
-    // SAFETY: the descriptor is open as long as the socket; the kernel writes at most `length` bytes
-    // into the buffer, which is that long, and both outlive the call.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            info.as_mut_ptr().cast(),
-            &raw mut length,
-        )
-    };
-    Errno::result(result)?;
-    Ok(info)
+    Ok(tcp_info::read(socket)?.byte(RETRANSMITS) != 0)
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ fn what_no_hook_sees_is_not_counted() {
         },
         server: QUIET,
         liveness: &[],
-        silence_s: 0,
+        record: RecordExpectation::silent_for(0),
     };
     let wrong = |hooks: &[&str], counted| {
         let client = SideCounts {

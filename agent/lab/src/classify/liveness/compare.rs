@@ -42,6 +42,18 @@ pub fn compare(
                     rule.detect
                 ));
             }
+            if let Some(most) = rule.silent_ms
+                && seen.silence_ms.is_none_or(|silence| silence > most)
+            {
+                let silence = seen
+                    .silence_ms
+                    .map_or_else(|| "unknown".to_owned(), |silence| format!("{silence} ms"));
+                wrong.push(format!(
+                    "{}: {}, silence {silence} at one look, {most} ms at most",
+                    end.as_str(),
+                    seen.word()
+                ));
+            }
         }
     }
     for seen in seen {

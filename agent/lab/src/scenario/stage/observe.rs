@@ -10,6 +10,7 @@ use crate::{
     net::end::End,
     observe::{
         agent_client::AgentThresholds,
+        connections::ListedConnection,
         sockets::{self, SocketRow},
     },
     wait::{self, Awaited, LIMIT},
@@ -76,6 +77,40 @@ impl Stage {
     /// # Errors
     /// When it does not answer as it should.
     pub fn look(&self, end: End) -> Result<Option<ObservedLiveness>, Error> {
+        let seen = self.listed(end)?;
+        let seen = seen.map(|connection| ObservedLiveness::of(end, connection));
+        self.note(seen.clone());
+        Ok(seen)
+    }
+
+    /// The same of every connection with the server's port.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn look_at_all(&self, end: End) -> Result<(), Error> {
+        let Some(agent_client) = &self.agent_client else {
+            return Ok(());
+        };
+        let port = self.server.port();
+        let is_mine = |one: &ListedConnection| match end {
+            End::Client => one.remote().port() == port,
+            End::Server => one.local().port() == port && one.state != "listen",
+        };
+        let listed = agent_client.connections(self.host(end).inum()?)?;
+        let mine = listed.unwrap_or_default().into_iter().filter(is_mine);
+        self.note(mine.map(|connection| ObservedLiveness::of(end, connection)));
+        Ok(())
+    }
+
+    pub(super) fn note(&self, seen: impl IntoIterator<Item = ObservedLiveness>) {
+        let mut all = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        for seen in seen {
+            seen.add(&mut all);
+        }
+    }
+
+    /// The connection's one end as the agent lists it now.
+    pub(super) fn listed(&self, end: End) -> Result<Option<ListedConnection>, Error> {
         let Some(agent_client) = &self.agent_client else {
             return Ok(None);
         };
@@ -85,13 +120,7 @@ impl Stage {
         };
         let listed = agent_client.connections(host.inum()?)?.unwrap_or_default();
         let mut listed = listed.into_iter();
-        let found = listed.find(|one| (one.local(), one.remote()) == (local, remote));
-        let seen = found.map(|connection| ObservedLiveness::of(end, connection));
-        if let Some(seen) = seen.clone() {
-            let mut all = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.add(&mut all);
-        }
-        Ok(seen)
+        Ok(listed.find(|one| (one.local(), one.remote()) == (local, remote)))
     }
 
     /// All that the agent reported so far.

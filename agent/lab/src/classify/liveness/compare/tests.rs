@@ -17,6 +17,7 @@ fn seen(end: End, word: &str, detect: Option<DetectionTime>) -> ObservedLiveness
         evidence,
         direction: end.direction().to_owned(),
         detect: vec![detect],
+        silence_ms: Some(100),
         looks: 1,
         why: "it is so".to_owned(),
     }
@@ -124,4 +125,14 @@ fn the_opener_is_told_from_the_other() {
     let mut all = right();
     all[1].direction = "inbound".to_owned();
     check(rules(7), &all, AgentThresholds::Ours, 1);
+}
+
+#[test]
+fn silence_is_limited_where_the_table_says_so() {
+    let table = [End::Client.is(any_of(&["healthy"])).silent_within(2000)];
+    for (silence_ms, expected) in [(Some(2000), 0), (Some(2001), 1), (None, 1)] {
+        let mut one = seen(End::Client, "healthy", None);
+        one.silence_ms = silence_ms;
+        check(&table, &[one], AgentThresholds::Ours, expected);
+    }
 }
