@@ -3,4 +3,7 @@
 
 pub(super) mod alive;
 pub(super) mod closed_windows;
+pub(super) mod paths;
+pub(super) mod pauses;
+pub(super) mod probed;
 pub(super) mod revivals;

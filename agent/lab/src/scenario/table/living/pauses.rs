@@ -1,0 +1,146 @@
+//! Readers that pause and are alive. They answer a window probe with a duplicate ACK, of which Linux sends one in
+//! 500 ms (`tcp_invalid_ratelimit`): the second probe comes 0.4 s after the first, and is not answered.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Error,
+    classify::{
+        expectations::{AgentFigure, KernelFigure, SideExpectation},
+        liveness::{HEALTHY, ZERO_WINDOW},
+    },
+    net::{end::End, open::Accept},
+    scenario::{
+        definition::Scenario,
+        stage::{SocketPair, Stage},
+    },
+    wait::{self, Awaited, LIMIT},
+};
+
+const READERS: u64 = 8;
+const PAUSES: u64 = 2;
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// Of each reader in each pause: at 0.2, 0.6 and 1.4 s; the one at 3.0 s may come after it.
+const PROBES: u64 = 3;
+
+/// A look shows each reader.
+const LOOKS: u64 = READERS * PAUSES;
+
+pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[Scenario {
+    client: SideExpectation {
+        kernel: &[(
+            "TCPWinProbe",
+            KernelFigure::AtLeast(READERS * PAUSES * PROBES),
+        )],
+        agent: &[
+            ("window_probes", AgentFigure::Kernel("TCPWinProbe")),
+            ("window_probes_answered", AgentFigure::Open),
+            ("retransmission_timeouts", AgentFigure::Open),
+            ("recoveries{window_probe}", AgentFigure::Exactly(0)),
+            ("recoveries{retransmission}", AgentFigure::Exactly(0)),
+        ],
+    },
+    server: SideExpectation {
+        // Probes that were not answered.
+        kernel: &[("TCPACKSkippedSeq", KernelFigure::AtLeast(1))],
+        agent: &[],
+    },
+    liveness: &[
+        End::Client.is(ZERO_WINDOW).looks(LOOKS),
+        End::Client.may_be(HEALTHY),
+    ],
+    ..Scenario::new(
+        42,
+        "",
+        0,
+        "eight readers pause for 3 s behind zero windows, twice, and read all",
+        pausing,
+    )
+}];
+
+/// One connection, and what it has carried.
+struct PausedReader {
+    connection: SocketPair,
+    written: u64,
+    read: u64,
+}
+
+fn pausing(stage: &Stage) -> Result<(), Error> {
+    let listener = stage.listen(Accept::AtOnce)?;
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        let connection = stage.connect_from_any_port(&listener)?;
+        for end in [&connection.client, &connection.server] {
+            end.set_nonblocking(true)
+                .map_err(|source| Error::socket("set O_NONBLOCK", source))?;
+        }
+        readers.push(PausedReader {
+            connection,
+            written: 0,
+            read: 0,
+        });
+    }
+    let mut probes = 0;
+    for _ in 0..PAUSES {
+        let begun = Instant::now();
+        probes += READERS * PROBES;
+        // Each has its probes: some have more than others.
+        stage.counts_while(End::Client, "TCPWinProbe", probes, || {
+            readers.iter_mut().try_for_each(PausedReader::write)?;
+            stage.look_at_all(End::Client)
+        })?;
+        wait::until("the end of a pause", LIMIT, || {
+            stage.look_at_all(End::Client)?;
+            Ok(if begun.elapsed() >= PAUSE {
+                Awaited::Done(())
+            } else {
+                Awaited::NotYet(String::new())
+            })
+        })?;
+        wait::until("readers to read all", LIMIT, || {
+            readers.iter_mut().try_for_each(PausedReader::read)?;
+            stage.look_at_all(End::Client)?;
+            let left: u64 = readers.iter().map(|it| it.written - it.read).sum();
+            Ok(match left {
+                0 => Awaited::Done(()),
+                left => Awaited::NotYet(format!("{left} bytes are left")),
+            })
+        })?;
+    }
+    stage.keep([listener]);
+    for PausedReader { connection, .. } in readers {
+        stage.keep([connection.client, connection.server]);
+    }
+    Ok(())
+}
+
+impl PausedReader {
+    /// Writes as much as there is room for.
+    fn write(&mut self) -> Result<(), Error> {
+        let chunk = [0; 4096];
+        loop {
+            match (&self.connection.client).write(&chunk) {
+                Ok(written) => self.written += written as u64,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(Error::socket("write to the client's socket", error)),
+            }
+        }
+    }
+
+    /// Reads what is there.
+    fn read(&mut self) -> Result<(), Error> {
+        let mut chunk = [0; 64 << 10];
+        loop {
+            match (&self.connection.server).read(&mut chunk) {
+                Ok(0) => return Ok(()),
+                Ok(read) => self.read += read as u64,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(Error::socket("read the server's socket", error)),
+            }
+        }
+    }
+}
