@@ -12,8 +12,8 @@ use std::{
 use super::message::{Answer, Endpoints, Info, Memory};
 use halfopen_core::model::{
     connection::{
-        AcceptQueue, Acceptance, Connection, Direction, Known, Outstanding, Policy, State, Timer,
-        TimerKind, Unknown,
+        AcceptQueue, Acceptance, Connection, Direction, Known, Limits, Outstanding, Policy, State,
+        Timer, TimerKind, Unknown,
     },
     detection::window_probe_pause,
 };
@@ -212,10 +212,10 @@ fn probes(info: &Info, known: &Connection) -> (u32, Option<Duration>) {
     match timer.kind {
         _ if probes == 0 => (0, None),
         TimerKind::Persist => {
-            // TCP_USER_TIMEOUT, which is not known, may cut the pause short: the probe is then
-            // younger than it seems.
+            // TCP_USER_TIMEOUT and TCP_RTO_MAX_MS, which are not known, may cut the pause short: the
+            // probe is then younger than it seems.
             let rto = Duration::from_micros(info.rto_us.into());
-            let pause = window_probe_pause(rto, info.backoff.into());
+            let pause = window_probe_pause(rto, info.backoff.into(), Limits::RTO_MAX);
             match pause.checked_sub(timer.left) {
                 Some(age) if silence <= age => (0, None),
                 age => (probes, age),

@@ -101,7 +101,7 @@ impl Converter {
         (then != 0).then(|| self.age(socket, then))
     }
 
-    fn limits(&self, socket: &Socket) -> Limits {
+    pub(super) fn limits(&self, socket: &Socket) -> Limits {
         Limits {
             rto_max: match socket.rto_max {
                 0 => Limits::RTO_MAX,

@@ -20,7 +20,7 @@ impl Converter {
             None
         } else if socket.pending == PROBE0 {
             let rto = self.span(u64::from(socket.rto));
-            let pause = window_probe_pause(rto, socket.backoff.into());
+            let pause = window_probe_pause(rto, socket.backoff.into(), self.limits(socket).rto_max);
             pause.checked_sub(self.left(socket, socket.timer_expires))
         } else if socket.flags & flag::KEEPALIVE_TIMER != 0 && socket.packets_out | unsent == 0 {
             let left = self.left(socket, socket.keepalive_expires);

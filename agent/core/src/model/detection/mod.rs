@@ -1,4 +1,5 @@
-//! Time to detect: how long a connection would take to notice a peer that vanished now.
+//! Time to detect: how long a connection would take to notice a peer that vanished now. Where timers already run
+//! against it, what they have spent is off: the figure is what is left.
 //!
 //! Kernel timers may fire late, by an eighth of their length at most (the granularity of
 //! kernel/time/timer.c), and that much later a connection may die.
@@ -14,7 +15,9 @@ use super::{
 };
 
 mod backoff;
-mod retries;
+mod handshake;
+mod probes;
+mod retransmission;
 #[cfg(test)]
 mod tests;
 
@@ -157,18 +160,20 @@ pub fn detect(connection: &Connection) -> Paths {
     match connection.state {
         State::Listen | State::Close => Paths::both(Err(Unknown::NotOfThisKind)),
         State::TimeWait => Paths::idle_only(Ok(time_wait(connection))),
-        State::SynSent => Paths::both(retries::connect(connection)),
-        State::SynRecv => Paths::both(retries::accept(connection)),
+        State::SynSent => Paths::both(handshake::connect(connection)),
+        State::SynRecv => Paths::both(handshake::accept(connection)),
         // Our FIN is acknowledged: nothing can be in flight any more.
         State::FinWait2 if is_orphan(connection) => {
             Paths::idle_only(orphaned_fin_wait2(connection))
         }
         State::FinWait2 => Paths::idle_only(keepalive(connection)),
         // Our FIN is in flight, or waits for a window, and counts as data does.
-        State::FinWait1 | State::Closing | State::LastAck => Paths::both(retries::data(connection)),
+        State::FinWait1 | State::Closing | State::LastAck => {
+            Paths::both(retransmission::data(connection))
+        }
         State::Established | State::CloseWait => Paths {
             idle: keepalive(connection),
-            data: retries::data(connection),
+            data: retransmission::data(connection),
         },
     }
 }
@@ -183,25 +188,55 @@ fn user_timeout(connection: &Connection) -> Known<Option<Duration>> {
 /// idle time, then at each interval: probes until as many are out as may be, and at the next firing
 /// declares the peer dead. TCP_USER_TIMEOUT stands in for the number of probes: at the first firing
 /// with a probe out at which the silence has reached it, the peer is dead.
+///
+/// Until the first probe the figure is that of the settings, however long the connection has been idle: its peer is
+/// taken to have been heard now. With probes out it is what is left.
 fn keepalive(connection: &Connection) -> Known<Detection> {
     let keepalive = connection.keepalive?;
     if !keepalive.is_on() {
         return Ok(Detection::Never);
     }
-    let intervals = match user_timeout(connection)? {
-        None => keepalive.probes,
+    let user_timeout = user_timeout(connection)?;
+    // Until the next firing that may be the last, the silence then, and the probes out.
+    let (left, silence, probes) =
+        probing(connection).unwrap_or((keepalive.idle, keepalive.idle, 0));
+    let intervals = match user_timeout {
+        None => keepalive.probes.saturating_sub(probes),
         // Every jiffy, then: as good as at once.
         Some(user_timeout) if keepalive.interval.is_zero() => {
-            return Ok(Detection::Within(user_timeout.max(keepalive.idle)));
+            let rest = user_timeout.saturating_sub(silence);
+            return Ok(Detection::Within(left.saturating_add(rest)));
         }
         Some(user_timeout) => {
-            let rest = user_timeout.saturating_sub(keepalive.idle).as_nanos();
-            let intervals = rest.div_ceil(keepalive.interval.as_nanos()).max(1);
-            u32::try_from(intervals).unwrap_or(u32::MAX)
+            let rest = user_timeout.saturating_sub(silence).as_nanos();
+            let intervals = rest.div_ceil(keepalive.interval.as_nanos());
+            // None is out at the first firing.
+            let least = u128::from(probes == 0);
+            u32::try_from(intervals.max(least)).unwrap_or(u32::MAX)
         }
     };
     let probing = keepalive.interval.saturating_mul(intervals);
-    Ok(Detection::Within(keepalive.idle.saturating_add(probing)))
+    Ok(Detection::Within(left.saturating_add(probing)))
+}
+
+/// With keepalive probes out and nothing else outstanding: until the keepalive timer fires, how long the peer will have
+/// been silent then (keepalive_time_elapsed() in include/net/tcp.h), and how many probes are out.
+fn probing(connection: &Connection) -> Option<(Duration, Duration, u32)> {
+    let outstanding = connection.outstanding.ok()?;
+    let timer = connection.timer.ok().flatten()?;
+    let is_idle = outstanding.packets_out == 0 && outstanding.unsent == 0;
+    if !is_idle || outstanding.probes == 0 || timer.kind != TimerKind::Keepalive {
+        return None;
+    }
+    let silence = connection
+        .last_ack
+        .ok()?
+        .min(connection.last_received.ok()?);
+    Some((
+        timer.left,
+        silence.saturating_add(timer.left),
+        outstanding.probes,
+    ))
 }
 
 /// inet_twsk_schedule(): one timer, which nothing prolongs but segments of the peer.
@@ -220,7 +255,7 @@ fn orphaned_fin_wait2(connection: &Connection) -> Known<Detection> {
     if let Some(timer) = timer.filter(|timer| timer.kind == TimerKind::TimeWait) {
         return Ok(Detection::Within(timer.left));
     }
-    let fin_timeout = retries::policy(connection)?.fin_timeout;
+    let fin_timeout = retransmission::policy(connection)?.fin_timeout;
     let excess = fin_timeout.saturating_sub(TIME_WAIT);
     Ok(Detection::Within(match timer {
         Some(timer) => timer.left.saturating_add(excess),

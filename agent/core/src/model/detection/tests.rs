@@ -2,13 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Bucket, Detection, Detection::Never, Detection::Within, Paths, detect};
+use super::{
+    Bucket, Detection, Detection::Never, Detection::Within, Paths, backoff::backed_off, detect,
+};
 use crate::model::{
-    connection::{Connection, Known, Outstanding, Policy, State, Timer, TimerKind, Unknown},
+    connection::{
+        Connection, Known, Limits, Outstanding, Policy, State, Timer, TimerKind, Unknown,
+    },
     liveness::fixture::{established, keepalive, milliseconds, seconds},
 };
 
 mod data;
+mod handshake;
 
 const NOT_OF_THIS_KIND: Known<Detection> = Err(Unknown::NotOfThisKind);
 
@@ -54,59 +59,25 @@ impl Connection {
         })
     }
 
-    /// The peer's window is closed, and its latest answer set a timer as long as this.
-    fn window_closed(self, timer: Duration) -> Self {
+    /// The peer's window is closed; the timer, at this back-off, was set by the peer's latest answer just now.
+    fn window_closed(self, backoff: u32) -> Self {
+        let pause = backed_off(self.rto.unwrap(), backoff, Limits::RTO_MAX);
         self.with_outstanding(Outstanding {
             unsent: 300_000,
+            backoff,
             ..Outstanding::default()
         })
-        .with(|it| {
-            it.last_ack = Ok(timer / 4);
-            it.timer = timer_of(TimerKind::Persist, timer - timer / 4);
-        })
+        .with(|it| it.timer = timer_of(TimerKind::Persist, pause))
+    }
+
+    /// With a timer of this kind that has so much left.
+    fn timer(self, kind: TimerKind, left: Duration) -> Self {
+        self.with(|it| it.timer = timer_of(kind, left))
     }
 }
 
 fn timer_of(kind: TimerKind, left: Duration) -> Known<Option<Timer>> {
     Ok(Some(Timer { kind, left }))
-}
-
-#[test]
-fn scenario_1_and_2_no_answer_to_a_syn() {
-    let syn_sent = established().in_state(State::SynSent).with(|it| {
-        it.rto = Ok(seconds(1));
-    });
-    check_observed(detect(&syn_sent).idle, seconds(134));
-    check_observed(detect(&syn_sent).data, seconds(134));
-    let with_user_timeout = syn_sent.clone().user_timeout(seconds(5));
-    check(
-        &with_user_timeout,
-        Ok(Within(seconds(5))),
-        Ok(Within(seconds(5))),
-    );
-    // Backed off already: 16 s after four doublings.
-    let later = syn_sent.with(|it| {
-        it.rto = Ok(seconds(16));
-        it.outstanding = Ok(Outstanding {
-            packets_out: 1,
-            retransmits: 4,
-            ..Outstanding::default()
-        });
-    });
-    check_observed(detect(&later).data, seconds(134));
-}
-
-#[test]
-fn scenario_3_no_answer_to_a_syn_ack() {
-    let request = guarded(1, 1, 1).in_state(State::SynRecv).with(|it| {
-        it.user_timeout = Ok(Some(seconds(5)));
-        it.rto = Err(Unknown::NotOfThisKind);
-    });
-    check_observed(detect(&request).idle, seconds(65));
-    check_observed(detect(&request).data, seconds(65));
-    // A Fast Open child has one retry more: 1 + 2 + … + 64 s.
-    let child = request.with(|it| it.rto = Ok(seconds(1)));
-    check(&child, Ok(Within(seconds(127))), Ok(Within(seconds(127))));
 }
 
 #[test]
@@ -165,6 +136,48 @@ fn scenarios_7_to_10_keepalive() {
     ];
     for (connection, observed) in observed {
         check_observed(detect(&connection).idle, observed);
+    }
+}
+
+#[test]
+fn keepalive_with_probes_out_has_what_is_left() {
+    // 5 s, then each 3 s: two probes are out, the silence was 8 s when the second was sent.
+    let probed = |probes, left| {
+        let connection = guarded(5, 3, 3).timer(TimerKind::Keepalive, milliseconds(left));
+        let outstanding = Outstanding {
+            probes,
+            ..Outstanding::default()
+        };
+        let silence = seconds(5 + 3 * u64::from(probes)) - milliseconds(left);
+        connection.with_outstanding(outstanding).silent_for(silence)
+    };
+    let cases = [
+        (probed(1, 2_900), 0, 2_900 + 2 * 3_000),
+        (probed(2, 1_000), 0, 1_000 + 3_000),
+        (probed(3, 1), 0, 1),
+        // More than now allowed: the settings were changed meanwhile.
+        (probed(9, 700), 0, 700),
+        // TCP_USER_TIMEOUT: at the firing that finds it reached, 8 s, 11 s or 14 s after the peer was heard.
+        (probed(1, 500), 7_000, 500),
+        (probed(1, 500), 8_000, 500),
+        (probed(1, 500), 8_001, 3_500),
+        (probed(2, 500), 13_000, 3_500),
+    ];
+    for (connection, user_timeout, expected) in cases {
+        let connection = connection.user_timeout(milliseconds(user_timeout));
+        let expected = Ok(Within(milliseconds(expected)));
+        assert_eq!(detect(&connection).idle, expected, "{connection:#?}");
+    }
+}
+
+/// Buckets rest on it: however long a connection has been idle, the figure is that of its settings.
+#[test]
+fn keepalive_before_the_first_probe_does_not_wobble() {
+    for idle in [0, 1_000, 4_999] {
+        let connection = guarded(5, 3, 3)
+            .silent_for(milliseconds(idle))
+            .timer(TimerKind::Keepalive, milliseconds(5_000 - idle));
+        assert_eq!(detect(&connection).idle, Ok(Within(seconds(14))));
     }
 }
 
@@ -235,7 +248,7 @@ fn what_is_unknown_is_no_figure() {
         Ok(Within(seconds(20))),
         Ok(Within(milliseconds(20_408))),
     );
-    let window = bounded.window_closed(milliseconds(204));
+    let window = bounded.window_closed(0);
     assert_eq!(detect(&window).data, Ok(Within(milliseconds(20_204))));
     for state in [State::SynSent, State::SynRecv] {
         let handshake = established().in_state(state);
@@ -260,7 +273,7 @@ fn extremes_do_not_panic() {
     for state in State::ALL {
         for rto in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
             for orphaned in [false, true] {
-                for unsent in [0, 1] {
+                for unsent in [0_u32, 1] {
                     let connection = guarded(u64::MAX, u64::MAX, u32::MAX).in_state(state);
                     let connection = connection.with(|it| {
                         it.orphaned = orphaned;
@@ -269,9 +282,18 @@ fn extremes_do_not_panic() {
                         it.last_ack = Ok(rto);
                         it.timer = timer_of(TimerKind::Persist, rto);
                         it.policy = Ok(Arc::new(extreme));
+                        it.limits = Ok(Limits {
+                            rto_max: rto,
+                            syn_retries: Some(u32::MAX),
+                        });
                         it.outstanding = Ok(Outstanding {
-                            unsent,
+                            packets_out: 1 - unsent,
+                            unsent: unsent.into(),
                             retransmits: u32::MAX,
+                            backoff: u32::MAX,
+                            probes: u32::MAX,
+                            retransmitting_for: Some(rto),
+                            probing_for: Some(rto),
                             ..Outstanding::default()
                         });
                     });

@@ -172,9 +172,10 @@ fn window_probes(connection: &Connection, outstanding: &Outstanding) -> (Livenes
         (_, None) => Duration::MAX,
         (probes, Some(latest)) => {
             let rto = connection.rto.unwrap_or_default();
+            let rto_max = connection.limits.unwrap_or_default().rto_max;
             let backoff = outstanding.backoff;
             (1..probes)
-                .map(|back| window_probe_pause(rto, backoff.saturating_sub(back)))
+                .map(|back| window_probe_pause(rto, backoff.saturating_sub(back), rto_max))
                 .fold(latest, Duration::saturating_add)
         }
     };
