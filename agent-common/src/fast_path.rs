@@ -82,9 +82,11 @@ define! {
         max_ack_backlog,
         sk_socket,
         cgroup,
+        rto,
+        rto_max,
+        user_timeout,
     }
     keepalive {
-        user_timeout,
         keepalive_time,
         keepalive_intvl,
         keepalive_probes,
@@ -99,7 +101,7 @@ impl FastPathLayout {
     /// Ranges of every socket.
     pub const ALWAYS: usize = 6;
     /// Ranges of one with keepalive.
-    pub const KEEPALIVE: usize = 4;
+    pub const KEEPALIVE: usize = 3;
     /// Room for the head and all copies, bytes.
     pub const ROOM: usize =
         Self::HEAD as usize + (Self::ALWAYS + Self::KEEPALIVE) * Self::PLACE as usize;

@@ -33,5 +33,5 @@ pub use socket_holder::SocketHolder;
 pub use timer_context::{RequestTimer, TimerContext, icsk_pending, timer_kind};
 pub use walk::{
     AHEAD, Class, ClassSum, DUMP_STOPPED, Destination, EPHEMERAL, Net, PortsInUse, Socket,
-    WalkProgress, flag, table,
+    WalkProgress, flag, round_up_rto, rtos_rounded_to, table,
 };

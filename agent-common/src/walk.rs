@@ -154,8 +154,12 @@ pub struct Class {
     pub keepalive_time: u32,
     /// [`Socket::keepalive_interval`].
     pub keepalive_interval: u32,
-    /// [`Socket::user_timeout_ms`], where keepalive is on: without, it has no part while idle.
+    /// [`Socket::user_timeout_ms`].
     pub user_timeout_ms: u32,
+    /// [`Socket::rto`], rounded up: [`round_up_rto`].
+    pub rto: u32,
+    /// [`Socket::rto_max`].
+    pub rto_max: u32,
     /// The service's port.
     pub port: u16,
     /// One of [`crate::direction`].
@@ -166,6 +170,27 @@ pub struct Class {
     pub flags: u8,
     /// Zero.
     pub padding: [u8; 3],
+}
+
+/// An RTO rounded up to one of eight steps of its octave, so that sockets fall into few classes: by less than an eighth.
+#[must_use]
+#[inline(always)]
+pub const fn round_up_rto(jiffies: u32) -> u32 {
+    let step = rto_step(jiffies);
+    jiffies.saturating_add(step - 1) & !(step - 1)
+}
+
+/// The steps of an RTO's octave, jiffies.
+#[inline(always)]
+const fn rto_step(jiffies: u32) -> u32 {
+    1 << (28 - (jiffies | 8).leading_zeros())
+}
+
+/// Every RTO that is rounded up to this one, in jiffies.
+#[must_use]
+pub const fn rtos_rounded_to(jiffies: u32) -> core::ops::RangeInclusive<u32> {
+    let below = jiffies.saturating_sub(1);
+    jiffies.saturating_sub(rto_step(below) - 1)..=jiffies
 }
 
 /// Sums over one [`Class`]: value of the map `CLASSES`.
@@ -324,7 +349,7 @@ pub struct Net {
 }
 
 const _: () = assert!(size_of::<Socket>() == 224);
-const _: () = assert!(size_of::<Class>() == 32);
+const _: () = assert!(size_of::<Class>() == 40);
 const _: () = assert!(size_of::<Destination>() == 40);
 const _: () = assert!(size_of::<PortsInUse>() == 24);
 const _: () = assert!(size_of::<WalkProgress>() == 72);

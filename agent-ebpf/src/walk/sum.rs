@@ -8,6 +8,7 @@ use core::ffi::c_void;
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_jiffies64, macros::map, maps::HashMap};
 use halfopen_common::{
     ABSENT, AHEAD, Class, ClassSum, EPHEMERAL, FastPathLayout, WalkProgress, direction, flag,
+    round_up_rto,
 };
 
 use super::{
@@ -46,7 +47,7 @@ pub fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &WalkPro
             scratch,
             keepalive,
             FastPathLayout::ALWAYS,
-            [0, 1, 2, 3]
+            [0, 1, 2]
         );
     }
     let written = copied!(scratch, write_seq);
@@ -84,22 +85,28 @@ pub fn sum(sock: u64, scratch: &mut Scratch, cursor: &mut Cursor, walk: &WalkPro
             cursor.cgroup = cgroup;
         }
     }
-    let (user_timeout, time, interval, probes) = if flags & flag::KEEPALIVE != 0 {
+    let (time, interval, probes) = if flags & flag::KEEPALIVE != 0 {
         (
-            copied!(scratch, user_timeout),
             copied!(scratch, keepalive_time),
             copied!(scratch, keepalive_intvl),
             copied!(scratch, keepalive_probes),
         )
     } else {
-        (0_u32, 0_u32, 0_u32, 0_u8)
+        (0_u32, 0_u32, 0_u8)
+    };
+    let rto_max = if fast_path!(rto_max) == ABSENT {
+        0
+    } else {
+        copied!(scratch, rto_max)
     };
     scratch.class = Class {
         cgroup: cursor.cgroup_id,
         netns: cursor.inum,
         keepalive_time: time,
         keepalive_interval: interval,
-        user_timeout_ms: user_timeout,
+        user_timeout_ms: copied!(scratch, user_timeout),
+        rto: round_up_rto(copied!(scratch, rto)),
+        rto_max,
         port,
         direction: if inbound {
             direction::INBOUND

@@ -95,6 +95,8 @@ mod tests {
         kernel.rmem_alloc = 192;
         kernel.max_ack_backlog = 604;
         kernel.cgroup = ABSENT;
+        kernel.rto = 1204;
+        kernel.rto_max = 1212;
         kernel.retransmits = 1249;
         kernel.probes_out = 1253;
         kernel.lrcvtime = 1264;
@@ -109,7 +111,7 @@ mod tests {
         let quick = plan(&kernel);
         assert_eq!(quick.usable, 1);
         let used = |ranges: &[CopyRange]| ranges.iter().filter(|s| s.length != 0).count();
-        assert_eq!((used(&quick.always), used(&quick.keepalive)), (3, 3));
+        assert_eq!((used(&quick.always), used(&quick.keepalive)), (3, 2));
         assert_eq!(
             (quick.cgroup, quick.head, quick.rmem_alloc),
             (ABSENT, 196, 192)
@@ -118,6 +120,8 @@ mod tests {
         for (position, offset) in [
             (quick.max_ack_backlog, 604),
             (quick.packets_out, 1684),
+            (quick.rto, 1204),
+            (quick.rto_max, 1212),
             (quick.user_timeout, 1292),
             (quick.keepalive_probes, 1917),
             (quick.keepalive_intvl, 2224),
@@ -142,6 +146,8 @@ mod tests {
             &mut kernel.lrcvtime,
             &mut kernel.lsndtime,
             &mut kernel.max_ack_backlog,
+            &mut kernel.rto,
+            &mut kernel.user_timeout,
         ];
         for (place, field) in (0_u32..).zip(fields) {
             *field = 1000 + place * 1000;

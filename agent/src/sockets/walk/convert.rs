@@ -1,14 +1,8 @@
 //! A socket as the kernel has it becomes a connection in the units people use.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    net::{Ipv6Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, net::SocketAddr, sync::Arc, time::Duration};
 
-use halfopen_common::{AHEAD, Class, EPHEMERAL, Net, Socket, direction, flag};
+use halfopen_common::{AHEAD, EPHEMERAL, Net, Socket, direction, flag};
 
 use super::accept;
 use crate::{
@@ -19,6 +13,8 @@ use halfopen_core::model::connection::{
     Acceptance, CarriedBytes, Connection, Direction, Keepalive, Known, Limits, Listeners,
     Outstanding, Policy, Setting, State, Timer, TimerKind, Unknown,
 };
+
+mod class;
 
 /// What is needed to understand the sockets of one walk.
 #[derive(Debug, Clone)]
@@ -101,12 +97,17 @@ impl Converter {
         (then != 0).then(|| self.age(socket, then))
     }
 
+    /// `icsk_rto_max`, jiffies, 0 where the kernel has none.
+    fn rto_max(&self, jiffies: u32) -> Duration {
+        match jiffies {
+            0 => Limits::RTO_MAX,
+            jiffies => self.span(jiffies.into()),
+        }
+    }
+
     pub(super) fn limits(&self, socket: &Socket) -> Limits {
         Limits {
-            rto_max: match socket.rto_max {
-                0 => Limits::RTO_MAX,
-                jiffies => self.span(jiffies.into()),
-            },
+            rto_max: self.rto_max(socket.rto_max),
             syn_retries: (socket.syn_retries != 0).then(|| socket.syn_retries.into()),
         }
     }
@@ -277,51 +278,6 @@ impl Converter {
                 (false, true) => Direction::Outbound,
                 _ => Direction::None,
             },
-        }
-    }
-
-    /// A connection of which this class is made, the facts in which its members differ left out.
-    #[must_use]
-    pub fn member(&self, class: &Class, idle: Duration) -> Connection {
-        let quiet = if class.flags & flag::QUIET != 0 {
-            idle
-        } else {
-            Duration::ZERO
-        };
-        let nowhere = |port| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
-        let (ends, direction) = if class.direction == direction::OUTBOUND {
-            ([nowhere(0), nowhere(class.port)], Direction::Outbound)
-        } else {
-            ([nowhere(class.port), nowhere(0)], Direction::Inbound)
-        };
-        let is_on = class.flags & flag::KEEPALIVE != 0;
-        let user_timeout = u64::from(class.user_timeout_ms);
-        let (state, why) = (State::Established, Unknown::NotOfThisKind);
-        let cgroup = known_cgroup(class.cgroup);
-        Connection {
-            owner: self.owners.of(cgroup),
-            cgroup,
-            keepalive: self.keepalive(
-                class.netns,
-                is_on,
-                class.keepalive_time,
-                class.keepalive_interval,
-                class.keepalive_probes,
-            ),
-            user_timeout: Ok((user_timeout != 0).then(|| Duration::from_millis(user_timeout))),
-            policy: self.policy(class.netns),
-            last_ack: Ok(quiet),
-            last_received: Ok(quiet),
-            last_sent: Ok(quiet),
-            last_out_of_window: Err(why),
-            outstanding: Ok(Outstanding::default()),
-            timer: Ok(None),
-            memory: Ok(0),
-            acceptance: match direction {
-                Direction::Inbound => Ok(Acceptance::Accepted),
-                _ => Err(why),
-            },
-            ..Connection::bare(class.netns, ends, state, direction, why)
         }
     }
 }
