@@ -12,7 +12,6 @@ use super::{
 use crate::model::{
     census::Sums,
     connection::{AcceptQueue, State},
-    detection::Bucket,
     group::Group,
     liveness::{Evidence, Guard},
     snapshot::{Snapshot, WalkStatus, Walked},
@@ -233,17 +232,19 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
         kind: Kind::Gauge,
         unit: "connections",
         section: Section::Connections,
-        help: "Connections in ESTABLISHED or CLOSE_WAIT, by the time to notice a peer that vanishes now; buckets are disjoint.",
-        labels: &["owner", "direction", "port", "within"],
-        question: "How long would it take to notice that a peer has vanished?",
-        query: "sum by (within) (METRIC)",
+        help: "Connections in ESTABLISHED or CLOSE_WAIT, by the time to notice a peer that vanishes now: while idle, and with data in flight. Buckets are disjoint; each connection is counted once per path.",
+        labels: &["owner", "direction", "port", "path", "within"],
+        question: "How long would it take to notice that a peer has vanished, with data in flight?",
+        query: r#"sum by (within) (METRIC{path="data"})"#,
         read: |snapshot, out| {
-            grouped(snapshot, out, |sums, add| {
-                let known = Bucket::ALL.into_iter();
-                for bucket in known.filter(|bucket| sums.detectable.contains_key(bucket)) {
-                    add(bucket.as_str(), count(&sums.detectable, &bucket));
+            for (group, sums) in walked(snapshot).iter().flat_map(|it| &it.census.groups) {
+                let [owner, direction] = names(group);
+                let port = port(group);
+                for ((path, bucket), count) in &sums.detectable {
+                    let labels = [owner, direction, &port, path.as_str(), bucket.as_str()];
+                    out.count(labels, *count);
                 }
-            });
+            }
         },
     },
     Metric {

@@ -5,7 +5,7 @@ use crate::model::{
     accounting::KernelCounter,
     connection::{Direction, Setting, State},
     death::{Cause, Path},
-    detection::Bucket,
+    detection::{Bucket, DetectionPath},
     hook::Mechanism,
     liveness::{Evidence, Guard, Liveness},
 };
@@ -44,6 +44,25 @@ pub const MOST_HOOKS: usize = 16;
 
 /// Reasons of resets: 26 in Linux 6.12 (`enum sk_rst_reason`), `unknown`, and some to come.
 const MOST_REASONS: usize = 32;
+
+/// Labels that have fewer values where a metric has another one as well.
+const FEWER: &[(&str, &str, Values)] = &[(
+    "path",
+    "within",
+    Values::OneOf(|| strings(DetectionPath::ALL, DetectionPath::as_str)),
+)];
+
+/// What the value of a label can be in a metric that `has` others; `None` where there is no such label.
+#[must_use]
+pub fn values(label: &str, has: impl Fn(&str) -> bool) -> Option<&'static Values> {
+    let fewer = FEWER
+        .iter()
+        .find(|(name, beside, _)| *name == label && has(beside));
+    let all = || LABELS.iter().find(|known| known.name == label);
+    fewer
+        .map(|(.., values)| values)
+        .or_else(|| all().map(|label| &label.values))
+}
 
 /// Labels that have one value for each value of another, where a metric has both.
 pub(super) const SET_BY_ANOTHER: &[(&str, &str)] = &[("mechanism", "hook")];
@@ -88,7 +107,7 @@ pub const LABELS: &[Label] = &[
     },
     Label {
         name: "path",
-        meaning: "The kernel's code path that ended the connection; `docs/api.md` describes each.",
+        meaning: "The kernel's code path that ended the connection, or would notice that its peer has vanished (`idle`: nobody writes; `data`: data is in flight); `docs/api.md` describes each.",
         values: Values::OneOf(|| strings(Path::ALL, Path::as_str)),
     },
     Label {

@@ -22,7 +22,7 @@ use connections::CONNECTIONS;
 pub(crate) use connections::{ACCEPT_QUEUE_GAUGES, PORT_GAUGES};
 pub use declared::{Declared, declared};
 use handshakes::HANDSHAKES;
-pub use labels::{LABELS, Label, MOST_HOOKS, Values};
+pub use labels::{LABELS, Label, MOST_HOOKS, Values, values};
 use process::PROCESS;
 pub use process::Process;
 use scrapes::SCRAPES;

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     connection::{AcceptQueue, Connection, Direction, Known, Setting, State, Unknown},
-    detection::{Bucket, detect},
+    detection::{Bucket, DetectionPath, detect},
     group::{Group, add_all},
     liveness::{Evidence, Guard, Liveness, Thresholds, classify},
     ports::PortUse,
@@ -38,8 +38,8 @@ pub struct Sums {
     pub memory: BTreeMap<&'static str, u64>,
     /// Connections that data can cross, by keepalive setting.
     pub keepalive: BTreeMap<Setting, u64>,
-    /// The same, by the time they would take to notice a peer that vanished now.
-    pub detectable: BTreeMap<Bucket, u64>,
+    /// The same, by the time they would take to notice a peer that vanished now, each once per path.
+    pub detectable: BTreeMap<(DetectionPath, Bucket), u64>,
     /// The local ports in use towards the destination that takes the greatest share of them.
     pub ports: Option<PortUse>,
 }
@@ -132,8 +132,12 @@ impl Census {
             Ok(keepalive) => *sums.keepalive.entry(keepalive.setting).or_default() += count,
             Err(unknown) => self.settings_unknown = Some(unknown),
         }
-        if let Ok(detection) = detect(connection).now(connection) {
-            *sums.detectable.entry(detection.bucket()).or_default() += count;
+        let detection = detect(connection);
+        for path in DetectionPath::ALL {
+            if let Ok(detection) = detection.on(path) {
+                let detectable = sums.detectable.entry((path, detection.bucket()));
+                *detectable.or_default() += count;
+            }
         }
         liveness
     }
@@ -165,6 +169,27 @@ pub fn group(connection: &Connection) -> Group {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::liveness::fixture::{established, keepalive, seconds};
+
+    /// ip-sysctl.rst: with tcp_retries2 = 15 a connection lives for at least 924.6 s.
+    #[test]
+    fn keepalive_shortens_the_idle_path_and_a_user_timeout_both() {
+        let guarded = established().with(|it| it.keepalive = Ok(keepalive(10, 5, 3)));
+        let limited = guarded
+            .clone()
+            .with(|it| it.user_timeout = Ok(Some(seconds(40))));
+        let mut census = Census::default();
+        census.add(&guarded, 3, 0, &Thresholds::default());
+        census.add(&limited, 2, 0, &Thresholds::default());
+        let detectable = &census.groups[&group(&guarded)].detectable;
+        let expected = [
+            ((DetectionPath::Idle, Bucket::Seconds30), 3),
+            ((DetectionPath::Idle, Bucket::Minute1), 2),
+            ((DetectionPath::Data, Bucket::Minute1), 2),
+            ((DetectionPath::Data, Bucket::Hour1), 3),
+        ];
+        assert_eq!(*detectable, expected.into());
+    }
 
     /// Of several destinations of a group, and of several groups that are folded, the fullest counts.
     #[test]

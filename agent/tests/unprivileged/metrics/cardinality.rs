@@ -14,7 +14,7 @@ use halfopen_core::{
         census::{Census, Sums},
         connection::{AcceptQueue, Direction, Setting, State},
         death::{Cause, Path, silences::Silence},
-        detection::Bucket,
+        detection::{Bucket, DetectionPath},
         fixture::Random,
         group::{Counts, Group, IdleTimes, Suspects},
         hook::{HookStatus, Mechanism},
@@ -141,10 +141,16 @@ fn some_sums(random: &mut Random) -> Sums {
         },
         memory: some(random, Liveness::ALL.map(Liveness::as_str)),
         keepalive: some(random, Setting::ALL),
-        detectable: some(random, Bucket::ALL),
+        detectable: some(random, detections()),
         ports: PortUse::new(random.below(3), 1, u16::try_from(random.below(3)).unwrap()),
     }
 }
+
+fn detections() -> [(DetectionPath, Bucket); 16] {
+    let [idle, data] = DetectionPath::ALL.map(|path| Bucket::ALL.map(|bucket| (path, bucket)));
+    array::from_fn(|index| *idle.iter().chain(&data).nth(index).unwrap())
+}
+
 /// As many as the kernel has names for (enum sk_rst_reason, Linux 6.12), and `unknown`.
 fn reasons() -> [String; 27] {
     array::from_fn(|index| format!("reason{index}"))

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use halfopen_core::metrics::{Kind, LABELS, Values, declared};
+use halfopen_core::metrics::{self, Kind, Values, declared};
 use promql_parser::{
     label::METRIC_NAME,
     parser::{self, BinaryExpr, Call, Expr, LabelModifier, VectorMatchCardinality, VectorSelector},
@@ -262,7 +262,7 @@ impl QueryReader<'_> {
             if !labels.contains(&matcher.name) {
                 self.problem(format!("{name} has no label {}", matcher.name));
             }
-            for value in never(&matcher.name, &matcher.value) {
+            for value in never(&labels, &matcher.name, &matcher.value) {
                 self.problem(format!("{} is never {value}", matcher.name));
             }
         }
@@ -281,10 +281,10 @@ impl QueryReader<'_> {
     }
 }
 
-/// Which of the values that are asked for the label never has; variables of Grafana may be any.
-fn never<'a>(label: &str, asked: &'a str) -> Vec<&'a str> {
-    let known = LABELS.iter().find(|known| known.name == label);
-    let Some(Values::OneOf(values)) = known.map(|known| &known.values) else {
+/// Which of the values that are asked for the metric's label never has; variables of Grafana may be any.
+fn never<'a>(labels: &LabelNames, label: &str, asked: &'a str) -> Vec<&'a str> {
+    let Some(Values::OneOf(values)) = metrics::values(label, |beside| labels.contains(beside))
+    else {
         return Vec::new();
     };
     let values = values();

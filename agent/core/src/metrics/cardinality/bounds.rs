@@ -1,7 +1,7 @@
 //! How many series there can be, as the metrics are declared.
 
 use crate::metrics::{
-    Declared, Kind, LABELS, declared, group_labels::GROUP, labels::SET_BY_ANOTHER,
+    Declared, Kind, Values, declared, group_labels::GROUP, labels::SET_BY_ANOTHER, values,
 };
 use crate::model::connection::Direction;
 
@@ -63,11 +63,7 @@ fn most_series(metric: &Declared) -> usize {
     };
     let free = metric.labels.iter();
     let free = free.filter(|label| !GROUP.contains(label) && !is_set_by_another(label));
-    let label_sets = free.map(|label| most_values(label));
+    let has = |label: &str| metric.labels.contains(&label);
+    let label_sets = free.map(|label| values(label, has).map_or(usize::MAX, Values::at_most));
     label_sets.fold(metric.kind.series(), usize::saturating_mul)
-}
-
-fn most_values(name: &str) -> usize {
-    let label = LABELS.iter().find(|label| label.name == name);
-    label.map_or(usize::MAX, |label| label.values.at_most())
 }

@@ -109,6 +109,29 @@ impl Bucket {
     }
 }
 
+/// Which of two code paths of the kernel would notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DetectionPath {
+    /// As long as nobody writes.
+    Idle,
+    /// With data in flight.
+    Data,
+}
+
+impl DetectionPath {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Idle, Self::Data];
+
+    /// The label value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Data => "data",
+        }
+    }
+}
+
 /// Time to detect on both paths. Where a state leaves but one of them, they are the same, or the
 /// other is [`Unknown::NotOfThisKind`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +154,17 @@ impl Paths {
         Self {
             idle,
             data: Err(Unknown::NotOfThisKind),
+        }
+    }
+
+    /// That of one path.
+    ///
+    /// # Errors
+    /// When it is unknown, or the connection's state does not have that path.
+    pub const fn on(&self, path: DetectionPath) -> Known<Detection> {
+        match path {
+            DetectionPath::Idle => self.idle,
+            DetectionPath::Data => self.data,
         }
     }
 
