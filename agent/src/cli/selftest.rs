@@ -23,6 +23,12 @@ pub struct SelftestArgs {
           value_parser = clap::value_parser!(u32).range(100..=30_000),
           conflicts_with = "scenario")]
     storm: Option<u32>,
+    /// Let 40 connections live on for N seconds instead, under loss, pauses, reordering and a small MTU: none
+    /// may be a suspect
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "60",
+          value_parser = clap::value_parser!(u64).range(20..=3600),
+          conflicts_with_all = ["scenario", "storm"])]
+    living: Option<u64>,
     /// Duration of the stress test, in seconds
     #[arg(long, value_name = "N", default_value_t = 120, hide = true, requires = "storm",
           value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -35,7 +41,7 @@ pub struct SelftestArgs {
     json: bool,
     /// Expect another figure than the table's, to see the self-test fail: '7 outbound
     /// keepalive_probes=4'
-    #[arg(long, value_name = "EXPECTATION", hide = true, conflicts_with = "storm",
+    #[arg(long, value_name = "EXPECTATION", hide = true, conflicts_with_all = ["storm", "living"],
           value_parser = session::falsified)]
     falsify: Vec<(String, String, u64)>,
     /// Write the agent's metrics to this file, as they were checked
@@ -52,6 +58,7 @@ impl SelftestArgs {
                 connections,
                 lasts: Duration::from_secs(self.storm_seconds),
             }),
+            living: self.living.map(Duration::from_secs),
             from: self.from.clone(),
             json: self.json,
             falsified: self.falsify.clone(),

@@ -6,6 +6,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -33,6 +34,8 @@ pub struct SelftestConfig {
     pub scenarios: Vec<u16>,
     /// A stress test instead of the scenarios.
     pub stress: Option<StressTest>,
+    /// Connections that live on for so long instead of the scenarios.
+    pub living: Option<Duration>,
     /// URL of the agent under test instead of one of our own.
     pub from: Option<String>,
     /// Whether to write JSON lines instead of a table.
@@ -49,20 +52,24 @@ pub struct SelftestConfig {
 /// When the result cannot be written.
 pub fn run(config: &SelftestConfig) -> anyhow::Result<ExitCode> {
     if !config.json {
-        let (many, takes) = config.stress.map_or_else(
-            || (String::new(), "about a minute".to_owned()),
-            |test| {
-                let seconds = test.lasts.as_secs() + 20;
-                (
-                    format!("{} ", test.connections),
-                    format!("about {seconds} s"),
-                )
-            },
-        );
+        let (what, takes) = match (config.stress, config.living) {
+            (Some(test), _) => (
+                format!("{} connections are dying", test.connections),
+                format!("about {} s", test.lasts.as_secs() + 20),
+            ),
+            (None, Some(lasts)) => (
+                "connections live on".to_owned(),
+                format!("about {} s", lasts.as_secs() + 20),
+            ),
+            (None, None) => (
+                "connections are dying".to_owned(),
+                "about a minute".to_owned(),
+            ),
+        };
         // Nobody reads a closed standard error.
         drop(writeln!(
             io::stderr(),
-            "{many}connections are dying in private network namespaces; this takes {takes}"
+            "{what} in private network namespaces; this takes {takes}"
         ));
     }
     let report = match test(config) {
@@ -90,9 +97,10 @@ pub fn run(config: &SelftestConfig) -> anyhow::Result<ExitCode> {
 impl SelftestConfig {
     /// Plays what was asked for while the agent at `origin` observes.
     fn play(&self, origin: &Origin, terms: &SelftestTerms) -> Result<SelftestReport, Error> {
-        match self.stress {
-            Some(test) => stress::run(origin, test, terms.exactness),
-            None => session::run(origin, &self.scenarios, terms),
+        match (self.stress, self.living) {
+            (Some(test), _) => stress::run(origin, test, terms.exactness),
+            (None, Some(lasts)) => session::run_living(origin, lasts, terms),
+            (None, None) => session::run(origin, &self.scenarios, terms),
         }
     }
 }

@@ -29,12 +29,7 @@ pub fn main(args: &Args) -> Result<()> {
     report.stage(Scope::Everything, "virtual machines", || {
         play(&binary, &args.choice, &mut selftests)
     });
-    let what = if args.choice.is_storm() {
-        "a storm"
-    } else {
-        "every scenario"
-    };
-    conclude(&report, &[(what, &selftests)]);
+    conclude(&report, &[(args.choice.title(), &selftests)]);
     Ok(())
 }
 

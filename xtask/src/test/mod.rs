@@ -27,6 +27,9 @@ const RECORD_VARIABLE: &str = "HALFOPEN_RECORD";
 /// Connections of a storm: dozens for each cause of death.
 const STORM: u32 = 10_000;
 
+/// For how long connections live on, in seconds.
+const LIVING: u32 = 60;
+
 /// What `cargo xtask test` was asked.
 #[derive(clap::Args)]
 pub struct Args {
@@ -69,6 +72,7 @@ pub fn main(args: &Args) -> Result<()> {
         &[
             ("every scenario", &played.scenarios),
             ("a storm", &played.storms),
+            ("the living minute", &played.living),
         ],
     );
     Ok(())
@@ -79,6 +83,7 @@ pub fn main(args: &Args) -> Result<()> {
 struct Played {
     scenarios: Vec<Selftest>,
     storms: Vec<Selftest>,
+    living: Vec<Selftest>,
 }
 
 /// The stages that need root or virtual machines.
@@ -131,6 +136,11 @@ fn with_root(report: &mut Report, prometheus: Option<&Path>) -> Played {
         let selftest = on_this_kernel(binary()?, &[OsStr::new("--storm"), OsStr::new(&storm)])?;
         Ok(keep(&mut played.storms, selftest))
     });
+    report.stage(Scope::Host, "the living minute, this kernel", || {
+        let living = LIVING.to_string();
+        let selftest = on_this_kernel(binary()?, &[OsStr::new("--living"), OsStr::new(&living)])?;
+        Ok(keep(&mut played.living, selftest))
+    });
     let promtool = || {
         let folder = prometheus.context("there is no promtool")?;
         Ok::<_, anyhow::Error>(folder.join("promtool"))
@@ -146,6 +156,10 @@ fn with_root(report: &mut Report, prometheus: Option<&Path>) -> Played {
     });
     report.stage(Scope::Everything, "storm, virtual machines", || {
         guests::play(binary()?, &vm::Choice::storm(STORM), &mut played.storms)
+    });
+    let living = "the living minute, virtual machines";
+    report.stage(Scope::Everything, living, || {
+        guests::play(binary()?, &vm::Choice::living(LIVING), &mut played.living)
     });
     played
 }

@@ -36,12 +36,23 @@ pub struct Outcome {
 /// `tcp_xmit_probe_skb` part of its callers.
 pub const WAKEUP: &str = "wakeup";
 
+/// What a guest plays.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Play {
+    /// Every scenario.
+    Scenarios,
+    /// A storm of so many connections.
+    Storm(u32),
+    /// Connections that live on for so many seconds.
+    Living(u32),
+}
+
 /// Boots a guest and waits for its end.
 pub fn boot(
     kernel: &Path,
     initrd: &Path,
     mechanism: &str,
-    storm: Option<u32>,
+    play: Play,
     logs: &Path,
 ) -> Result<Outcome> {
     let (console, rows) = (logs.join("console.log"), logs.join("rows.jsonl"));
@@ -84,10 +95,14 @@ pub fn boot(
         WAKEUP => "HOOKS=fentry HALFOPEN_WITHOUT_HOOK=tcp_xmit_probe_skb".to_owned(),
         mechanism => format!("HOOKS={mechanism}"),
     };
-    let storm = storm.map_or(String::new(), |connections| format!("STORM={connections}"));
-    command.arg("-append").arg(format!(
-        "console=ttyS0 panic=-1 quiet {environment} {storm}"
-    ));
+    let play = match play {
+        Play::Scenarios => String::new(),
+        Play::Storm(connections) => format!("STORM={connections}"),
+        Play::Living(seconds) => format!("LIVING={seconds}"),
+    };
+    command
+        .arg("-append")
+        .arg(format!("console=ttyS0 panic=-1 quiet {environment} {play}"));
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command
         .stderr(File::create(&errors).with_context(|| format!("creating {}", errors.display()))?);

@@ -18,6 +18,7 @@ use anyhow::{Context, Result, bail};
 use crate::apt::{self, Need};
 use crate::workspace;
 pub use guest::Outcome;
+use guest::Play;
 
 /// The kernels: a name for people, and the package that stands for the newest of that line.
 const KERNELS: [(&str, &str); 2] = [
@@ -30,8 +31,11 @@ const MECHANISMS: [&str; 4] = ["fentry", "kprobe", "tracepoint", guest::WAKEUP];
 /// Where a storm passes when nothing is chosen: where every event must be seen.
 const STORMS: [(&str, &str); 2] = [("6.1", "kprobe"), ("6.12", "fentry")];
 
-/// Guests at a time. Scenarios have times to keep, and a guest has two processors, as we have; a storm
-/// takes the time that it takes.
+/// Where living connections are played when nothing is chosen: on each kernel, by its fastest mechanism.
+const LIVING: [(&str, &str); 2] = [("6.1", "fentry"), ("6.12", "fentry")];
+
+/// Guests at a time. Scenarios and the living have times to keep, and a guest has two processors, as we have; a
+/// storm takes the time that it takes.
 const SCENARIO_GUESTS: usize = 1;
 const STORM_GUESTS: usize = 2;
 
@@ -62,6 +66,9 @@ pub struct Choice {
     /// A storm of so many connections instead of the scenarios.
     #[arg(long, value_name = "N")]
     storm: Option<u32>,
+    /// Connections that live on for so many seconds instead.
+    #[arg(long, value_name = "SECONDS", conflicts_with = "storm")]
+    living: Option<u32>,
 }
 
 impl Choice {
@@ -73,14 +80,42 @@ impl Choice {
         }
     }
 
-    /// Whether it is not the scenarios that are played.
-    pub const fn is_storm(&self) -> bool {
-        self.storm.is_some()
+    /// Connections that live on, on each kernel.
+    pub fn living(seconds: u32) -> Self {
+        Self {
+            living: Some(seconds),
+            ..Self::default()
+        }
+    }
+
+    /// What is played, in words.
+    pub const fn title(&self) -> &'static str {
+        match self.play() {
+            Play::Scenarios => "every scenario",
+            Play::Storm(_) => "a storm",
+            Play::Living(_) => "the living minute",
+        }
+    }
+
+    const fn play(&self) -> Play {
+        match (self.storm, self.living) {
+            (Some(connections), _) => Play::Storm(connections),
+            (None, Some(seconds)) => Play::Living(seconds),
+            (None, None) => Play::Scenarios,
+        }
     }
 
     fn is_wanted(&self, kernel: &str, mechanism: &str) -> bool {
-        if self.is_storm() && self.kernel.is_none() && self.hooks.is_none() {
-            return STORMS.contains(&(kernel, mechanism));
+        let few = match self.play() {
+            Play::Scenarios => None,
+            Play::Storm(_) => Some(STORMS),
+            Play::Living(_) => Some(LIVING),
+        };
+        if let Some(few) = few
+            && self.kernel.is_none()
+            && self.hooks.is_none()
+        {
+            return few.contains(&(kernel, mechanism));
         }
         let wanted = |choice: &Option<String>, name| choice.as_deref().is_none_or(|it| it == name);
         wanted(&self.kernel, kernel) && wanted(&self.hooks, mechanism)
@@ -102,7 +137,7 @@ struct Job {
     mechanism: &'static str,
     vmlinuz: PathBuf,
     initrd: PathBuf,
-    storm: Option<u32>,
+    play: Play,
 }
 
 /// Boots the chosen kernels with the chosen mechanisms; `done` is called with each run as it ends.
@@ -130,7 +165,7 @@ pub fn run_all(binary: &Path, choice: &Choice, done: impl Fn(&Run) + Sync) -> Re
                 mechanism,
                 vmlinuz,
                 initrd: initrd.clone(),
-                storm: choice.storm,
+                play: choice.play(),
             });
         }
     }
@@ -142,9 +177,9 @@ pub fn run_all(binary: &Path, choice: &Choice, done: impl Fn(&Run) + Sync) -> Re
     // Apart from the loop, which would hold the lock for as long as a guest runs.
     let next = || lock(&jobs).pop_front();
     thread::scope(|scope| {
-        let guests = match choice.storm {
-            Some(_) => STORM_GUESTS,
-            None => SCENARIO_GUESTS,
+        let guests = match choice.play() {
+            Play::Storm(_) => STORM_GUESTS,
+            Play::Scenarios | Play::Living(_) => SCENARIO_GUESTS,
         };
         for _ in 0..guests {
             scope.spawn(|| {
@@ -168,11 +203,15 @@ pub fn run_all(binary: &Path, choice: &Choice, done: impl Fn(&Run) + Sync) -> Re
 }
 
 fn run(job: &Job, folder: &Path) -> Run {
-    let storm = job.storm.map_or("", |_| "-storm");
+    let what = match job.play {
+        Play::Scenarios => "",
+        Play::Storm(_) => "-storm",
+        Play::Living(_) => "-living",
+    };
     let logs = folder
         .join("logs")
-        .join(format!("{}-{}{storm}", job.kernel, job.mechanism));
-    let boot = || guest::boot(&job.vmlinuz, &job.initrd, job.mechanism, job.storm, &logs);
+        .join(format!("{}-{}{what}", job.kernel, job.mechanism));
+    let boot = || guest::boot(&job.vmlinuz, &job.initrd, job.mechanism, job.play, &logs);
     let mut outcome = fs::create_dir_all(&logs)
         .with_context(|| format!("creating {}", logs.display()))
         .and_then(|()| boot());

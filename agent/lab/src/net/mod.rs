@@ -3,11 +3,13 @@
 pub mod destroy;
 pub mod end;
 pub mod family;
+mod frames;
 pub mod host;
 pub mod icmp;
 pub mod locked_socket;
 pub mod open;
 pub mod pair;
+pub mod path;
 mod private;
 pub mod send_window;
 pub(crate) mod tcp_info;

@@ -27,7 +27,7 @@ const NO_MARKED: &str = "policy accept; ip dscp 46 drop;";
 const RESTORE: &str = "delete table inet halfopen_lab\n";
 
 /// The name of each host's end of the cable.
-const LINK: &str = "lab0";
+pub(super) const LINK: &str = "lab0";
 
 /// Of datagrams only.
 const ECHO_PORT: u16 = 7;
@@ -90,6 +90,11 @@ impl Pair {
         client.ip(&format!(
             "link add {LINK} type veth peer name {LINK} netns {peer}\n"
         ))?;
+        Self::joined(client, server, wire)
+    }
+
+    /// Two hosts whose ends of a cable are there, without addresses.
+    pub(super) fn joined(client: Host, server: Host, wire: Family) -> Result<Self, Error> {
         client.ip(&setup(wire, wire.client()))?;
         server.ip(&setup(wire, wire.server()))?;
         let pair = Self {

@@ -2,6 +2,7 @@
 
 pub mod definition;
 pub mod demo;
+pub mod minute;
 pub mod perform;
 pub mod session;
 pub mod stage;

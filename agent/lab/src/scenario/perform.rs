@@ -1,6 +1,6 @@
 //! Plays scenarios, all at once, each in network namespaces of its own.
 
-use std::{collections::BTreeMap, sync::Arc, thread};
+use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
 
 use crate::{
     Error,
@@ -9,6 +9,7 @@ use crate::{
     observe::{agent_client::AgentClient, snmp::Counters},
     scenario::{
         definition::{Scenario, ScenarioForm},
+        minute,
         stage::Stage,
         table,
     },
@@ -66,6 +67,20 @@ impl ScenarioRun {
 #[must_use]
 pub fn perform(numbers: &[u16], agent_client: Option<&Arc<AgentClient>>) -> Vec<ScenarioRun> {
     let chosen = table::all().filter(|s| numbers.is_empty() || numbers.contains(&s.number));
+    play(chosen, Duration::ZERO, agent_client)
+}
+
+/// The same of connections that live on, for so long.
+#[must_use]
+pub fn living(lasts: Duration, agent_client: Option<&Arc<AgentClient>>) -> Vec<ScenarioRun> {
+    play(minute::SCENARIOS.iter(), lasts, agent_client)
+}
+
+fn play(
+    chosen: impl Iterator<Item = &'static Scenario>,
+    lasts: Duration,
+    agent_client: Option<&Arc<AgentClient>>,
+) -> Vec<ScenarioRun> {
     let parts = chosen.flat_map(|scenario| {
         let forms = scenario.forms.iter().copied().enumerate();
         forms.map(move |(index, form)| (scenario, form, scenario.port(index)))
@@ -79,7 +94,9 @@ pub fn perform(numbers: &[u16], agent_client: Option<&Arc<AgentClient>>) -> Vec<
                     scenario,
                     form,
                     port,
-                    scope.spawn(move || play_one(scenario, form, port, agent_client.cloned())),
+                    scope.spawn(move || {
+                        play_one(scenario, form, port, lasts, agent_client.cloned())
+                    }),
                 )
             })
             .collect();
@@ -109,12 +126,13 @@ fn play_one(
     scenario: &Scenario,
     form: ScenarioForm,
     port: u16,
+    lasts: Duration,
     agent_client: Option<Arc<AgentClient>>,
 ) -> (Option<Stage>, Result<(), Error>) {
     match Stage::new(port, form.family, form.place) {
         Err(error) => (None, Err(error)),
         Ok(stage) => {
-            let stage = stage.observed_by(agent_client);
+            let stage = stage.observed_by(agent_client).lasting(lasts);
             let outcome = (scenario.trigger)(&stage);
             (Some(stage), outcome)
         }

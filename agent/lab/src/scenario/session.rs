@@ -4,7 +4,7 @@
 //!
 //! The namespaces live until the counts have settled: the agent reads the kernel's counters in them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     Error,
@@ -126,6 +126,28 @@ pub fn run(
     numbers: &[u16],
     terms: &SelftestTerms,
 ) -> Result<SelftestReport, Error> {
+    play(origin, terms, |agent| {
+        perform::perform(numbers, Some(agent))
+    })
+}
+
+/// The same of the connections that live on, for so long.
+///
+/// # Errors
+/// As above.
+pub fn run_living(
+    origin: &Origin,
+    lasts: Duration,
+    terms: &SelftestTerms,
+) -> Result<SelftestReport, Error> {
+    play(origin, terms, |agent| perform::living(lasts, Some(agent)))
+}
+
+fn play(
+    origin: &Origin,
+    terms: &SelftestTerms,
+    perform: impl FnOnce(&Arc<AgentClient>) -> Vec<ScenarioRun>,
+) -> Result<SelftestReport, Error> {
     let thresholds = terms.thresholds;
     let before = AgentBaseline {
         metrics: Metrics::parse(&origin.text("/metrics")?)?,
@@ -135,7 +157,7 @@ pub fn run(
         .exactness
         .unwrap_or_else(|| Exactness::implied(&before.metrics));
     let agent_client = Arc::new(AgentClient::new(origin.clone(), thresholds));
-    let runs = perform::perform(numbers, Some(&agent_client));
+    let runs = perform(&agent_client);
     interrupt::check()?;
     let sockets = census::classify(runs.iter().flat_map(ScenarioRun::hosts), &agent_client)?;
     let assess_now = || {
@@ -257,7 +279,7 @@ fn row(run: &ScenarioRun, assessment: Assessment) -> ReportRow {
     let mut row = ReportRow::new(scenario.label(), scenario.title.to_owned(), assessment);
     row.family = run.form.family.as_str();
     row.namespace = match run.form.place {
-        ClientPlace::Plain => "",
+        ClientPlace::Plain | ClientPlace::Far => "",
         ClientPlace::Second => "second",
     };
     match &run.outcome {

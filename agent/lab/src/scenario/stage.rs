@@ -28,6 +28,7 @@ use crate::{
         host::{Host, NetnsLifetime},
         open::{self, Accept, Timeouts},
         pair::Pair,
+        path::TroubledPath,
     },
     observe::agent_client::AgentClient,
 };
@@ -40,6 +41,8 @@ pub enum ClientPlace {
     /// In a namespace lifetime by a bind mount, while another connection with the same four-tuple lives
     /// in another pair of namespaces.
     Second,
+    /// As in [`Self::Plain`], and its path to the server may give [`Trouble`](crate::net::path::Trouble).
+    Far,
 }
 
 /// A pair of hosts for one scenario.
@@ -48,6 +51,9 @@ pub struct Stage {
     /// The hosts.
     pub pair: Pair,
     twin: Option<Pair>,
+    path: Option<TroubledPath>,
+    /// For how long connections are played that live on.
+    lasts: Duration,
     client: SocketAddr,
     server: SocketAddr,
     family: Family,
@@ -67,23 +73,27 @@ impl Stage {
     /// Without the right or the means to.
     pub fn new(port: u16, family: Family, place: ClientPlace) -> Result<Self, Error> {
         let name = format!("lab{port}");
-        let lifetime = if place == ClientPlace::Plain {
-            NetnsLifetime::Thread
-        } else {
-            NetnsLifetime::Mount
+        let (mut pair, path) = match place {
+            ClientPlace::Plain => (Pair::new(&name, family, NetnsLifetime::Thread)?, None),
+            ClientPlace::Second => (Pair::new(&name, family, NetnsLifetime::Mount)?, None),
+            ClientPlace::Far => {
+                let (pair, path) = TroubledPath::new(&name, family)?;
+                (pair, Some(path))
+            }
         };
-        let mut pair = Pair::new(&name, family, lifetime)?;
         pair.capture()?;
         let stage = Self {
             pair,
             twin: match place {
-                ClientPlace::Plain => None,
+                ClientPlace::Plain | ClientPlace::Far => None,
                 ClientPlace::Second => Some(Pair::new(
                     &format!("{name}t"),
                     family,
                     NetnsLifetime::Thread,
                 )?),
             },
+            path,
+            lasts: Duration::ZERO,
             client: SocketAddr::new(family.client(), port + 20_000),
             server: SocketAddr::new(family.server(), port),
             family,
@@ -104,6 +114,28 @@ impl Stage {
     pub fn observed_by(mut self, agent_client: Option<Arc<AgentClient>>) -> Self {
         self.agent_client = agent_client;
         self
+    }
+
+    /// The same, for connections that are played for so long.
+    #[must_use]
+    pub const fn lasting(mut self, lasts: Duration) -> Self {
+        self.lasts = lasts;
+        self
+    }
+
+    /// For how long connections are played that live on.
+    #[must_use]
+    pub const fn lasts(&self) -> Duration {
+        self.lasts
+    }
+
+    /// The path between the hosts, where it may give trouble.
+    ///
+    /// # Errors
+    /// Where it is a cable.
+    pub fn path(&self) -> Result<&TroubledPath, Error> {
+        let gone = || Error::HostGone("of a path that may give trouble".to_owned());
+        self.path.as_ref().ok_or_else(gone)
     }
 
     /// The addresses in use.
