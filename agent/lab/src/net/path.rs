@@ -31,7 +31,9 @@ use crate::{
 pub enum Trouble {
     /// It passes all.
     None,
-    /// It drops every tenth packet of each connection and direction.
+    /// It drops every tenth packet of each connection and direction, of those with data as of those without. What
+    /// is sent again after a loss is so not lost again, whatever goes on beside it: by chance, or by one counter
+    /// for all, as many might be lost in a row as make a suspect.
     Loss,
     /// Every fifth packet with data, of each connection and direction, is overtaken by the three that follow.
     Reorder,
@@ -142,6 +144,9 @@ impl PathState {
 /// A connection's one direction.
 type FlowKey = (u16, u16);
 
+/// The same, and whether data or nothing but acknowledgements are meant.
+type CountedKey = (FlowKey, bool);
+
 /// A packet that others overtake.
 struct HeldFrame {
     frame: Frame,
@@ -153,8 +158,8 @@ struct HeldFrame {
 /// What passes frames on, from each device to the other.
 struct Forwarder<'a> {
     sockets: &'a [FrameSocket; 2],
-    /// Packets of each flow so far.
-    counts: HashMap<FlowKey, u64>,
+    /// Packets so far.
+    counts: HashMap<CountedKey, u64>,
     /// By the device that they leave by.
     held: [Vec<HeldFrame>; 2],
 }
@@ -195,17 +200,15 @@ impl<'a> Forwarder<'a> {
         };
         let flow = segment.ports;
         let trouble = state.trouble();
-        // Of what may be held back those with data count.
-        let is_counted = trouble != Trouble::Reorder || segment.has_data;
-        let count = self.counts.entry(flow).or_default();
-        *count += u64::from(is_counted);
-        let is_nth = |nth| is_counted && count.is_multiple_of(nth);
+        let count = self.counts.entry((flow, segment.has_data)).or_default();
+        *count += 1;
+        let is_nth = |nth| count.is_multiple_of(nth);
         let is_lost = match trouble {
             Trouble::Loss => is_nth(TENTH),
             Trouble::SmallMtu => segment.length >= LONG,
             Trouble::None | Trouble::Reorder => false,
         };
-        let is_held = trouble == Trouble::Reorder && is_nth(FIFTH);
+        let is_held = trouble == Trouble::Reorder && segment.has_data && is_nth(FIFTH);
         state
             .troubled
             .fetch_add(u64::from(is_lost || is_held), Ordering::Relaxed);

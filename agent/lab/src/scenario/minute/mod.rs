@@ -133,10 +133,10 @@ pub const SCENARIOS: &[Scenario] = &[
         client: PROBING,
         server: PROBING,
         liveness: &[
-            End::Client.is(IDLE_GUARDED).looks(LOOKS).found_within(10),
-            End::Server.is(IDLE_GUARDED).looks(LOOKS).found_within(10),
-            End::Client.may_be(GUARDED).found_within(10),
-            End::Server.may_be(GUARDED).found_within(10),
+            End::Client.is(IDLE_GUARDED).looks(LOOKS),
+            End::Server.is(IDLE_GUARDED).looks(LOOKS),
+            End::Client.may_be(GUARDED),
+            End::Server.may_be(GUARDED),
         ],
         ..far(
             "keepalive",
