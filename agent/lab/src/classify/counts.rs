@@ -98,10 +98,7 @@ pub fn classify(
             let named = format!("{name} {key}");
             assessment.counted.insert(named.clone(), counted.into());
             let falsified = falsified.get(&named).copied().map(AgentFigure::Exactly);
-            let from_table = figures
-                .get(key)
-                .copied()
-                .unwrap_or_else(|| unnamed(key, counts));
+            let from_table = figures.get(key).copied().unwrap_or(AgentFigure::Exactly(0));
             let figure = falsified.unwrap_or(from_table);
             let exact = exact(figure, counts);
             if let Some(exact) = exact {
@@ -216,16 +213,6 @@ fn check_client_record(
     ] {
         let key = format!("outbound certified {what}");
         assessment.compare(&key, timeouts, recorded.unwrap_or(0), exactness);
-    }
-}
-
-/// What the table does not name is 0. But a slow machine may time a segment out that is answered then:
-/// where the kernel has counted a timeout there may be a recovery, which it does not count.
-fn unnamed(key: &str, counts: &SideCounts) -> AgentFigure {
-    if key == "recoveries{retransmission}" && counts.kernel.get("TCPTimeouts") > 0 {
-        AgentFigure::Open
-    } else {
-        AgentFigure::Exactly(0)
     }
 }
 

@@ -52,11 +52,6 @@ const WATCH: (u64, u64, u32) = (1, 1, 9);
 const AT_WORK: ExpectedLiveness = any_of(&["healthy", "idle_unguarded"]);
 const GUARDED: ExpectedLiveness = any_of(&["healthy", "idle_guarded"]);
 
-const NO_RECOVERY: [(&str, AgentFigure); 2] = [
-    ("recoveries{retransmission}", AgentFigure::Exactly(0)),
-    ("recoveries{window_probe}", AgentFigure::Exactly(0)),
-];
-
 const AT_WORK_BOTH: &[LivenessRule] = &[
     End::Client.is(AT_WORK).looks(LOOKS),
     End::Server.is(AT_WORK).looks(LOOKS),
@@ -82,8 +77,6 @@ pub const SCENARIOS: &[Scenario] = &[
         client: SideExpectation {
             kernel: &[("TCPWinProbe", KernelFigure::AtLeast(5 * FLOWS))],
             agent: &[
-                NO_RECOVERY[0],
-                NO_RECOVERY[1],
                 ("window_probes", AgentFigure::Kernel("TCPWinProbe")),
                 ("window_probes_answered", AgentFigure::Open),
                 ("retransmission_timeouts", AgentFigure::Open),
@@ -148,16 +141,12 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 const fn living(kernel: &'static [(&'static str, KernelFigure)]) -> SideExpectation {
-    SideExpectation {
-        kernel,
-        agent: &NO_RECOVERY,
-    }
+    SideExpectation { kernel, agent: &[] }
 }
 
 const PROBING: SideExpectation = SideExpectation {
     kernel: &[("TCPKeepAlive", KernelFigure::AtLeast(5 * FLOWS))],
     agent: &[
-        ("recoveries{keepalive}", AgentFigure::Exactly(0)),
         ("keepalive_probes", AgentFigure::Kernel("TCPKeepAlive")),
         ("keepalive_probes_answered", AgentFigure::Open),
     ],

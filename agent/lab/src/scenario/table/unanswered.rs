@@ -101,9 +101,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             agent: &[
                 ("window_probes", AgentFigure::Kernel("TCPWinProbe")),
                 ("window_probes_answered", AgentFigure::Open),
-                // An early answer may fall to the peer's limit of 500 ms.
-                ("recoveries{window_probe}", AgentFigure::Open),
-                ("recoveries{retransmission}", AgentFigure::Open),
                 ("retransmission_timeouts", AgentFigure::Open),
                 ("deaths{window_probe}", ONE),
             ],
@@ -129,9 +126,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             agent: &[
                 ("window_probes", AgentFigure::Kernel("TCPWinProbe")),
                 ("window_probes_answered", AgentFigure::Open),
-                // An early answer may fall to the peer's limit of 500 ms.
-                ("recoveries{window_probe}", AgentFigure::Open),
-                ("recoveries{retransmission}", AgentFigure::Open),
                 ("retransmission_timeouts", AgentFigure::Open),
                 ("deaths{user_timeout}", ONE),
             ],

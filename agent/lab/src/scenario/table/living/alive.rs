@@ -31,9 +31,6 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
             agent: &[
                 ("window_probes", AgentFigure::Kernel("TCPWinProbe")),
                 ("window_probes_answered", AgentFigure::Open),
-                // An early answer may fall to the peer's limit of 500 ms.
-                ("recoveries{window_probe}", AgentFigure::Open),
-                ("recoveries{retransmission}", AgentFigure::Open),
                 ("retransmission_timeouts", AgentFigure::Open),
             ],
         },

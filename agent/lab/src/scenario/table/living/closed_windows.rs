@@ -118,8 +118,6 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
                     "retransmission_timeouts",
                     AgentFigure::Kernel("RetransSegs"),
                 ),
-                ("recoveries{window_probe}", AgentFigure::Exactly(0)),
-                ("recoveries{retransmission}", AgentFigure::Exactly(0)),
             ],
         },
         liveness: &[
@@ -146,8 +144,6 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
             agent: &[
                 ("window_probes", AgentFigure::Kernel("TCPWinProbe")),
                 ("window_probes_answered", AgentFigure::Open),
-                ("recoveries{window_probe}", AgentFigure::Exactly(0)),
-                ("recoveries{retransmission}", AgentFigure::Exactly(0)),
                 TIMEOUTS_TO_DEATH,
                 ("deaths{user_timeout}", ONE),
             ],
@@ -179,8 +175,6 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
             agent: &[
                 ("window_probes", AgentFigure::Kernel("TCPWinProbe")),
                 ("window_probes_answered", AgentFigure::Open),
-                ("recoveries{window_probe}", AgentFigure::Exactly(0)),
-                ("recoveries{retransmission}", AgentFigure::Exactly(0)),
                 (
                     "retransmission_timeouts",
                     AgentFigure::Kernel("RetransSegs"),

@@ -12,7 +12,7 @@ use socket2::Socket;
 use crate::{
     Error,
     classify::{
-        expectations::{AgentFigure, KernelFigure, SideExpectation},
+        expectations::{KernelFigure, SideExpectation},
         liveness::{ExpectedLiveness, HEALTHY, STALLED, any_of},
     },
     net::{
@@ -26,8 +26,6 @@ use crate::{
     },
     wait::{self, Awaited},
 };
-
-const NONE: AgentFigure = AgentFigure::Exactly(0);
 
 /// What is written into the path that drops it, in bytes.
 const LOST: usize = 20_000;
@@ -60,11 +58,11 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
                 ("TCPTimeouts", KernelFigure::AtLeast(TIMEOUTS)),
                 (capture::DATA_RECEIVED, KernelFigure::AtLeast(SMALL_ONES)),
             ],
-            agent: &[("recoveries{retransmission}", NONE)],
+            agent: &[],
         },
         server: SideExpectation {
             kernel: &[],
-            agent: &[("recoveries{retransmission}", NONE)],
+            agent: &[],
         },
         liveness: &[
             End::Client.is(STALLED).looks(LOOKS),
@@ -103,7 +101,7 @@ const LOSSY: SideExpectation = SideExpectation {
         ("TCPTimeouts", KernelFigure::AtLeast(FLOWS)),
         ("EstabResets", KernelFigure::Exactly(0)),
     ],
-    agent: &[("recoveries{retransmission}", NONE)],
+    agent: &[],
 };
 
 fn failed(what: &'static str) -> impl Fn(io::Error) -> Error {

@@ -40,8 +40,6 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[Scenario {
             ("window_probes", AgentFigure::Kernel("TCPWinProbe")),
             ("window_probes_answered", AgentFigure::Open),
             ("retransmission_timeouts", AgentFigure::Open),
-            ("recoveries{window_probe}", AgentFigure::Exactly(0)),
-            ("recoveries{retransmission}", AgentFigure::Exactly(0)),
         ],
     },
     server: SideExpectation {
