@@ -47,7 +47,8 @@ pub(super) fn connect(connection: &Connection) -> Known<Detection> {
         .map(|sent| backed_off(first, sent.saturating_sub(linear), rto_max))
         .fold(Duration::ZERO, Duration::saturating_add);
     let reckoned = before.saturating_add(rto.saturating_sub(after));
-    let mut elapsed = spent(outstanding.retransmitting_for, reckoned).saturating_add(after);
+    let mut elapsed =
+        spent(outstanding.retransmitting_for, reckoned, timeouts, rto).saturating_add(after);
     // The first timeout finds nothing retransmitted, and no limit applies.
     while timeouts == 0 || (timeouts < most && elapsed < limit) {
         timeouts = timeouts.saturating_add(1);

@@ -98,7 +98,7 @@ impl Flight {
         Self {
             next,
             timeouts,
-            elapsed: spent(stamp, reckoned).saturating_add(next),
+            elapsed: spent(stamp, reckoned, timeouts.max(backoff), rto).saturating_add(next),
             retransmitted: true,
         }
     }
@@ -202,16 +202,19 @@ pub(super) fn until(user_timeout: Option<Duration>, elapsed: Duration, rto: Dura
     })
 }
 
-/// The time that counts against a limit: as it was read, or as back-off and timer have it. What was read has the
-/// clock's grain, so that the reckoned is taken where they all but agree, and it has no meaning on a route with the
-/// feature tcp_usec_ts, where the stamp is in µs: it is then ahead of the clock or, but for one in some thousand, far
-/// behind it.
-pub(super) fn spent(read: Option<Duration>, reckoned: Duration) -> Duration {
+/// The time that counts against a limit: as it was read, or as back-off and timer have it, which is less where the RTO
+/// has long been the longest. What was read has the clock's grain, so that the reckoned is taken where they all but
+/// agree. It has no meaning on a route with the feature tcp_usec_ts, where the stamp is in µs: it is then ahead of the
+/// clock or, but for one in some thousand, further behind it than this many timers of this RTO last.
+pub(super) fn spent(
+    read: Option<Duration>,
+    reckoned: Duration,
+    timers: u32,
+    rto: Duration,
+) -> Duration {
+    let most = rto.saturating_mul(timers.saturating_add(1).saturating_mul(2));
     let is_plausible = |read: &Duration| {
-        let most = reckoned
-            .saturating_mul(2)
-            .saturating_add(Duration::from_secs(1));
-        (!read.is_zero() || reckoned <= READING) && *read <= most
+        (!read.is_zero() || reckoned <= READING) && *read <= most.max(Duration::from_secs(1))
     };
     match read.filter(is_plausible) {
         Some(read) if read.saturating_add(READING) < reckoned => read,

@@ -120,6 +120,18 @@ fn the_longest_rto_bounds_every_pause() {
     // retransmits_timed_out() with 1 s: 1.4 s doubling and 3 s after; 408 + 816 ms, and 1 s each.
     let expected = milliseconds(408 + 408 + 816 + 4_000);
     assert_eq!(detect(&limited(5, 1_000)).data, Ok(Within(expected)));
+    // What is spent is read where the RTO has long stopped doubling: 5.4 s are reached at 6.32 s.
+    let late = limited(6, 1_000).with_outstanding(Outstanding {
+        packets_out: 1,
+        retransmits: 5,
+        backoff: 5,
+        retransmitting_for: Some(milliseconds(3_485)),
+        send_window: 65_536,
+        ..Outstanding::default()
+    });
+    let late = late.with(|it| it.rto = Ok(seconds(1)));
+    let late = late.timer(TimerKind::Retransmission, milliseconds(836));
+    assert_eq!(detect(&late).data, Ok(Within(milliseconds(2_836))));
     // Orphans at the longest RTO may retransmit "0 times": at the first timeout with 1 s.
     let orphan = limited(15, 1_000).in_state(State::FinWait1).orphaned();
     let expected = milliseconds(408 + 408 + 816 + 1_000);
