@@ -76,3 +76,55 @@ impl Converter {
         member
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use halfopen_common::{Net, NetKey, round_up_rto};
+    use halfopen_core::model::{
+        connection::{Known, Setting},
+        detection::Detection,
+    };
+    use zerocopy::FromZeros as _;
+
+    use super::*;
+    use crate::host::owners::Owners;
+
+    /// HZ=250, tcp_retries2 = 5: retransmission ends after 12.6 s at the earliest.
+    fn member(change: impl FnOnce(&mut Class)) -> Connection {
+        let mut net = Net::new_zeroed();
+        net.key = NetKey {
+            inum: 7,
+            ..NetKey::new_zeroed()
+        };
+        net.retries2 = 5;
+        let mut class = Class::new_zeroed();
+        class.netns = 7;
+        class.rto = round_up_rto(51);
+        change(&mut class);
+        Converter::new(&[net], 250, Owners::open(0, false)).member(&class, Duration::ZERO)
+    }
+
+    const fn within(milliseconds: u64) -> Known<Detection> {
+        Ok(Detection::Within(Duration::from_millis(milliseconds)))
+    }
+
+    /// RTOs of 49 to 52 jiffies are one class. 0.204 × 2 × 31 s are past the limit, 0.2 × 2 × 31 s are not and wait for
+    /// 12.8 s more.
+    #[test]
+    fn a_class_is_as_slow_as_its_slowest_member() {
+        let class = member(|_| {});
+        assert_eq!(detect(&class).data, within(400 * 64));
+        assert_eq!(class.rto, Ok(Duration::from_millis(200)));
+    }
+
+    #[test]
+    fn the_longest_rto_and_a_user_timeout_without_keepalive_count_with_data() {
+        let class = member(|class| class.user_timeout_ms = 20_000);
+        assert_eq!(class.keepalive.unwrap().setting, Setting::Off);
+        assert_eq!(detect(&class).idle, Ok(Detection::Never));
+        assert_eq!(detect(&class).data, within(208 * 2 + 20_000));
+        // TCP_RTO_MAX_MS 1000: 1.4 s doubling and 3 s; 0.416 + 0.832 s and four times 1 s.
+        let class = member(|class| class.rto_max = 250);
+        assert_eq!(detect(&class).data, within(416 + 416 + 832 + 4_000));
+    }
+}
