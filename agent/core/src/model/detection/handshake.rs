@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::{
     Detection,
     backoff::{MOST_RETRIES, backed_off, model_timeout},
-    retransmission::{left, policy, rto, rto_max, spent, until},
+    retransmission::{left, spent, until},
+    settings::{policy, rto, rto_max},
     user_timeout,
 };
 use crate::model::connection::{Connection, Known, Limits};

@@ -15,9 +15,11 @@ use super::{
 };
 
 mod backoff;
+mod data;
 mod handshake;
 mod probes;
 mod retransmission;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -202,12 +204,10 @@ pub fn detect(connection: &Connection) -> Paths {
         }
         State::FinWait2 => Paths::idle_only(keepalive(connection)),
         // Our FIN is in flight, or waits for a window, and counts as data does.
-        State::FinWait1 | State::Closing | State::LastAck => {
-            Paths::both(retransmission::data(connection))
-        }
+        State::FinWait1 | State::Closing | State::LastAck => Paths::both(data::data(connection)),
         State::Established | State::CloseWait => Paths {
             idle: keepalive(connection),
-            data: retransmission::data(connection),
+            data: data::data(connection),
         },
     }
 }
@@ -289,7 +289,7 @@ fn orphaned_fin_wait2(connection: &Connection) -> Known<Detection> {
     if let Some(timer) = timer.filter(|timer| timer.kind == TimerKind::TimeWait) {
         return Ok(Detection::Within(timer.left));
     }
-    let fin_timeout = retransmission::policy(connection)?.fin_timeout;
+    let fin_timeout = settings::policy(connection)?.fin_timeout;
     let excess = fin_timeout.saturating_sub(TIME_WAIT);
     Ok(Detection::Within(match timer {
         Some(timer) => timer.left.saturating_add(excess),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     backoff::{MOST_RETRIES, RESOURCE_PROBE_INTERVAL, backed_off, window_probe_pause},
-    retransmission::{Settings, orphan_retries, policy},
+    settings::{Settings, orphan_retries, policy},
 };
 use crate::model::{
     connection::{Connection, Known, Outstanding, TimerKind},

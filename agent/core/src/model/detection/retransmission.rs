@@ -9,54 +9,19 @@
 use std::time::Duration;
 
 use super::{
-    Detection,
     backoff::{RTO_MIN, TIMEOUT_MIN, backed_off, model_timeout},
-    probes, user_timeout,
+    settings::{Settings, orphan_retries, policy},
 };
 use crate::model::{
-    connection::{Connection, Known, Limits, Outstanding, Policy, TimerKind},
+    connection::{Connection, Known, Outstanding, TimerKind},
     liveness::is_orphan,
 };
-
-/// What tcp_orphan_retries() takes 0 for, as long as the RTO is below its maximum.
-const ORPHAN_RETRIES: u32 = 8;
 
 /// Readings of two clocks differ by a jiffy or two, at HZ=100.
 const READING: Duration = Duration::from_millis(20);
 
-/// The limits and the RTO of one socket.
-pub(super) struct Settings {
-    /// The RTO now, back-off included.
-    pub(super) rto: Duration,
-    /// The longest.
-    pub(super) rto_max: Duration,
-    /// TCP_USER_TIMEOUT.
-    pub(super) user_timeout: Option<Duration>,
-}
-
-/// With data, or a FIN, in flight.
-pub(super) fn data(connection: &Connection) -> Known<Detection> {
-    let outstanding = connection.outstanding?;
-    let settings = Settings {
-        rto: rto(connection)?,
-        rto_max: rto_max(connection)?,
-        user_timeout: user_timeout(connection)?,
-    };
-    let after = if outstanding.packets_out == 0 && outstanding.unsent > 0 {
-        probes::detect(connection, &outstanding, &settings)?
-    } else {
-        let flight = Flight::of(connection, &outstanding, &settings);
-        if outstanding.packets_out > 0 && outstanding.send_window == 0 && !is_orphan(connection) {
-            flight.closed_window(connection, &settings)
-        } else {
-            flight.retransmission(connection, &settings)?
-        }
-    };
-    Ok(Detection::Within(after))
-}
-
 /// How far retransmission has come.
-struct Flight {
+pub(super) struct Flight {
     /// Until the next timeout.
     next: Duration,
     /// `icsk_retransmits` then.
@@ -68,7 +33,11 @@ struct Flight {
 }
 
 impl Flight {
-    fn of(connection: &Connection, outstanding: &Outstanding, settings: &Settings) -> Self {
+    pub(super) fn of(
+        connection: &Connection,
+        outstanding: &Outstanding,
+        settings: &Settings,
+    ) -> Self {
         let rto = settings.rto;
         let stamp = outstanding.retransmitting_for;
         let (timeouts, backoff) = (outstanding.retransmits, outstanding.backoff);
@@ -106,7 +75,11 @@ impl Flight {
     /// tcp_retransmit_timer() and tcp_write_timeout(). The connection dies at the first timeout that finds the limit
     /// reached, counted from the timeout that first retransmitted: retransmits_timed_out(). TCP_USER_TIMEOUT is that
     /// limit, if set, and makes the timer fire when it is (tcp_clamp_rto_to_user_timeout()).
-    fn retransmission(self, connection: &Connection, settings: &Settings) -> Known<Duration> {
+    pub(super) fn retransmission(
+        self,
+        connection: &Connection,
+        settings: &Settings,
+    ) -> Known<Duration> {
         let Self {
             next: mut after,
             mut timeouts,
@@ -145,7 +118,7 @@ impl Flight {
     /// than twice the longest RTO after both the first retransmission and the last that was heard of the peer; with a
     /// TCP_USER_TIMEOUT, when that has passed since the first retransmission (the branch `!tp->snd_wnd` of
     /// tcp_retransmit_timer(); stable kernels since July 2024).
-    fn closed_window(self, connection: &Connection, settings: &Settings) -> Duration {
+    pub(super) fn closed_window(self, connection: &Connection, settings: &Settings) -> Duration {
         let (mut after, mut elapsed, mut rto) = (self.next, self.elapsed, settings.rto);
         let mut retransmitted = self.retransmitted;
         let heard = connection.last_ack.unwrap_or_default();
@@ -163,28 +136,6 @@ impl Flight {
         }
         after
     }
-}
-
-/// tcp_orphan_retries(). An ICMP error, which may make it give up at once, is not known here.
-pub(super) const fn orphan_retries(policy: &Policy, alive: bool) -> u32 {
-    if policy.orphan_retries == 0 && alive {
-        ORPHAN_RETRIES
-    } else {
-        policy.orphan_retries
-    }
-}
-
-/// The connection's RTO, back-off included; a jiffy at least, at the highest HZ there is.
-pub(super) fn rto(connection: &Connection) -> Known<Duration> {
-    connection.rto.map(|rto| rto.max(Duration::from_millis(1)))
-}
-
-/// The longest RTO (`icsk_rto_max`): from a second to 120 s (tcp_rto_max_ms in net/ipv4/sysctl_net_ipv4.c).
-pub(super) fn rto_max(connection: &Connection) -> Known<Duration> {
-    let least = Duration::from_secs(1);
-    connection
-        .limits
-        .map(|limits| limits.rto_max.clamp(least, Limits::RTO_MAX))
 }
 
 /// Until the retransmit timer fires: as long as it may be, where it is not known.
@@ -220,12 +171,5 @@ pub(super) fn spent(
         Some(read) if read.saturating_add(READING) < reckoned => read,
         Some(read) => read.max(reckoned),
         None => reckoned,
-    }
-}
-
-pub(super) fn policy(connection: &Connection) -> Known<&Policy> {
-    match &connection.policy {
-        Ok(policy) => Ok(policy),
-        Err(unknown) => Err(*unknown),
     }
 }

@@ -110,6 +110,9 @@ pub fn info(socket: &Socket) -> Info {
     }
 }
 
+/// When it was read, and its connections by local port.
+type Table = (Instant, Vec<(u16, Timers)>);
+
 /// Lines of /proc/net/tcp by local port, with `icsk_retransmits` and `icsk_probes_out`: get_tcp4_sock() in
 /// net/ipv4/tcp_ipv4.c.
 fn table(pair: &Pair, family: Family) -> Vec<(u16, Timers)> {
@@ -137,8 +140,7 @@ fn table(pair: &Pair, family: Family) -> Vec<(u16, Timers)> {
 
 /// Looks at each that is alive.
 pub fn look<'a>(pairs: &[Pair], all: impl Iterator<Item = (&'a Staged, &'a mut Observed)>) {
-    let mut tables: Vec<Option<(Instant, Vec<(u16, Timers)>)>> =
-        pairs.iter().map(|_| None).collect();
+    let mut tables: Vec<Option<Table>> = pairs.iter().map(|_| None).collect();
     for (staged, observed) in all.filter(|(_, observed)| observed.died.is_none()) {
         let (at, found) = if let Some(socket) = &staged.socket {
             let at = Instant::now();
