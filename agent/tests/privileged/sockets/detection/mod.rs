@@ -28,6 +28,7 @@ use halfopen_lab::net::{host::NetnsLifetime, pair::Pair};
 mod observed;
 mod rows;
 mod stage;
+mod sums;
 
 use observed::Observed;
 use rows::{HOSTS, Kind, Row, Sysctl};

@@ -24,7 +24,7 @@ const RECEIVE_BUFFER: usize = 4_096;
 
 /// TCP_SYNCNT and TCP_RTO_MAX_MS (include/uapi/linux/tcp.h).
 const TCP_SYNCNT: libc::c_int = 7;
-const TCP_RTO_MAX_MS: libc::c_int = 44;
+pub const TCP_RTO_MAX_MS: libc::c_int = 44;
 
 /// A row's connection; its socket is gone where its application is.
 pub struct Staged {
@@ -46,7 +46,7 @@ fn stream(address: SocketAddr) -> io::Result<Socket> {
     )
 }
 
-fn set_option(socket: &Socket, option: libc::c_int, value: u32) -> io::Result<()> {
+pub fn set_option(socket: &Socket, option: libc::c_int, value: u32) -> io::Result<()> {
     // SAFETY: the descriptor is open as long as the socket, and the option's value, of that length, outlives the
     // call.
     let result = unsafe {
