@@ -41,7 +41,10 @@ const TERMS_OF_CONNECTIONS: &str = "
   zombie, orphan, unguarded, embryonic, unaccepted, stalled, zero-window
   idle > 1h, silent > 30s                time without data; time since the peer was heard
   detect > 1h, detect never              time until a vanished peer is noticed
-  memory > 64k";
+  memory > 64k, bytes-received = 0       kernel memory; payload, as ss -i shows it
+
+Terms from state and suspect on name connections: they are listed whether worth worrying about or not. Addresses, \
+ports, owners and what follows not only narrow the list.";
 
 const TERMS_OF_EVENTS: &str = "
   cause keepalive, cause != refused      of a death

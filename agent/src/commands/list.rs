@@ -26,7 +26,7 @@ const FINDINGS: u8 = 3;
 pub struct ListConfig {
     /// Which connections to show; its cgroups are not resolved yet.
     pub filter: Filter,
-    /// Whether to show healthy connections too.
+    /// Whether to show also what is not worth worrying about and not named by the filter.
     pub all: bool,
     /// Whether to name the processes that hold each connection.
     pub processes: bool,
@@ -107,7 +107,7 @@ impl Chosen {
             rows: &self.rows,
             total: self.reading.total,
             beyond_limit: self.beyond_limit,
-            noteworthy_only: !config.all,
+            noteworthy_only: !config.all && !config.filter.names_all(),
             uncertain: self.uncertain,
             unseen_namespaces: self.reading.unseen_namespaces,
             incomplete: self.reading.incomplete,
@@ -132,7 +132,7 @@ pub(crate) fn choose(config: &ListConfig, filter: &Filter, mut reading: Connecti
                 .is_some_and(|finding| finding.is(assessed.verdict.liveness));
         })
         .filter(|assessed| {
-            let shown = config.all || assessed.is_noteworthy();
+            let shown = config.all || filter.shows(assessed);
             uncertain += u64::from(!shown && assessed.verdict.unknown.is_some());
             shown
         })

@@ -191,31 +191,45 @@ fn liveness(assessed: &Assessed, holds: impl Fn(Liveness) -> bool) -> Truth {
 
 /// A set of states.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct States(Vec<State>);
+pub struct States {
+    set: Vec<State>,
+    /// Whether one was named, not only others excluded.
+    named: bool,
+}
 
 impl States {
+    const fn of(set: Vec<State>) -> Self {
+        Self { set, named: false }
+    }
+
     pub const fn none() -> Self {
-        Self(Vec::new())
+        Self::of(Vec::new())
     }
 
     pub fn all() -> Self {
-        Self(State::ALL.to_vec())
+        Self::of(State::ALL.to_vec())
     }
 
     pub fn add(&mut self, other: &Self) {
-        self.0.extend_from_slice(&other.0);
+        self.set.extend_from_slice(&other.set);
+        self.named = true;
     }
 
     pub fn remove(&mut self, other: &Self) {
-        self.0.retain(|state| !other.hold(*state));
+        self.set.retain(|state| !other.hold(*state));
+    }
+
+    /// Whether they were named, not only what is left when others are excluded.
+    pub const fn are_named(&self) -> bool {
+        self.named
     }
 
     fn hold(&self, state: State) -> bool {
-        self.0.contains(&state)
+        self.set.contains(&state)
     }
 
     fn but(mut self, states: &[State]) -> Self {
-        self.0.retain(|state| !states.contains(state));
+        self.set.retain(|state| !states.contains(state));
         self
     }
 
@@ -226,12 +240,12 @@ impl States {
             .filter(|c| !matches!(c, '-' | '_'))
             .map(|c| c.to_ascii_lowercase())
             .collect();
-        let one = |state| Self(vec![state]);
+        let one = |state| Self::of(vec![state]);
         Some(match name.as_str() {
             "all" => Self::all(),
             "connected" => Self::all().but(&[State::Listen, State::Close]),
             "synchronized" => Self::all().but(&[State::Listen, State::Close, State::SynSent]),
-            "bucket" => Self(vec![State::TimeWait, State::SynRecv]),
+            "bucket" => Self::of(vec![State::TimeWait, State::SynRecv]),
             "big" => Self::all().but(&[State::TimeWait, State::SynRecv]),
             "established" | "estab" => one(State::Established),
             "synsent" => one(State::SynSent),

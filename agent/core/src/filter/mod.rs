@@ -23,6 +23,9 @@
 //! What cannot be determined stays so under `not`; a connection matches only if the whole surely holds.
 //! `idle > 1h` and `not idle > 1h` therefore both leave out a connection whose idle time is unknown.
 //!
+//! A list without `--all` shows what is worth worrying about, and what its filter names: a state, a verdict,
+//! a time or a size. One rule says what names ([`Filter::shows`]).
+//!
 //! Some words are facts of events, such as `cause`, others of connections that live, such as `suspect`: see
 //! [`Subject`].
 //!
@@ -36,6 +39,7 @@ mod condition;
 mod error;
 mod host;
 mod lexer;
+mod naming;
 mod parser;
 mod sentences;
 mod subject;

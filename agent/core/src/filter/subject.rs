@@ -35,8 +35,8 @@ impl Subject {
         match self {
             Self::Connection => {
                 "here may stand state, exclude, src, dst, sport, dport, cgroup, owner, netns, uid, suspect, \
-                 zombie, orphan, unguarded, embryonic, unaccepted, stalled, zero-window, idle, silent, detect, memory, not or a \
-                 parenthesis"
+                 zombie, orphan, unguarded, embryonic, unaccepted, stalled, zero-window, idle, silent, detect, \
+                 memory, bytes-sent, bytes-received, not or a parenthesis"
             }
             Self::Event => {
                 "here may stand state, exclude, src, dst, sport, dport, cgroup, owner, netns, uid, suspect, \
@@ -52,14 +52,7 @@ impl Subject {
 }
 
 /// Words that a walk cannot answer.
-const IN_EVENTS_ALONE: [&str; 6] = [
-    "age",
-    "bytes-sent",
-    "bytes_sent",
-    "bytes-received",
-    "bytes_received",
-    "cause",
-];
+const IN_EVENTS_ALONE: [&str; 2] = ["age", "cause"];
 
 /// Words that the record of a death cannot answer.
 const OF_THE_LIVING: [&str; 11] = [

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::{
-    connection::{Acceptance, Connection, Known},
+    connection::{Acceptance, Connection, Known, State},
     detection::{Detection, Paths, detect},
     liveness::{ACCEPT_GRACE, Liveness, Thresholds, Verdict, classify, is_full},
 };
@@ -30,8 +30,8 @@ impl Assessed {
         }
     }
 
-    /// Whether it is worth worrying about: a zombie (suspects are), stopped by a closed window or by losses, or kept waiting
-    /// by an application that does not accept it.
+    /// Whether it is worth worrying about: a zombie (suspects are), stopped by a closed window or by losses, kept waiting
+    /// by an application that does not accept it, or a connect whose SYN was sent again for want of an answer.
     #[must_use]
     pub fn is_noteworthy(&self) -> bool {
         let connection = &self.connection;
@@ -39,6 +39,9 @@ impl Assessed {
             Liveness::ZeroWindow | Liveness::Stalled => true,
             Liveness::Unaccepted => {
                 is_full(connection) || connection.last_sent.is_ok_and(|age| age >= ACCEPT_GRACE)
+            }
+            Liveness::Embryonic if connection.state == State::SynSent => {
+                connection.outstanding.is_ok_and(|it| it.retransmits > 0)
             }
             Liveness::Embryonic => connection.acceptance == Ok(Acceptance::AckDropped),
             Liveness::Listening => is_full(connection),
@@ -151,7 +154,7 @@ impl ReadMethod {
 mod tests {
     use super::*;
     use crate::model::{
-        connection::{AcceptQueue, State, Unknown},
+        connection::{AcceptQueue, Outstanding, Unknown},
         liveness::fixture::{established, seconds},
     };
 
@@ -217,6 +220,36 @@ mod tests {
             (listener(full), true),
             (listener(roomy), false),
             (listener(Err(unknown)), false),
+        ] {
+            assert_eq!(assessed.is_noteworthy(), expected, "{assessed:#?}");
+        }
+    }
+
+    #[test]
+    fn a_connect_is_noteworthy_once_its_syn_was_resent() {
+        let connect = |state, outstanding| {
+            assessed(|it| {
+                it.state = state;
+                it.acceptance = Err(Unknown::NotOfThisKind);
+                it.outstanding = outstanding;
+            })
+        };
+        let resent = |retransmits| {
+            Ok(Outstanding {
+                packets_out: 1,
+                retransmits,
+                ..Outstanding::default()
+            })
+        };
+        for (assessed, expected) in [
+            (connect(State::SynSent, resent(0)), false),
+            (connect(State::SynSent, resent(1)), true),
+            (
+                connect(State::SynSent, Err(Unknown::NotOnThisKernel)),
+                false,
+            ),
+            // A SYN-ACK that is sent again: the client's path is not ours.
+            (connect(State::SynRecv, resent(1)), false),
         ] {
             assert_eq!(assessed.is_noteworthy(), expected, "{assessed:#?}");
         }

@@ -33,7 +33,8 @@ pub struct ListArgs {
     /// Which connections to show.
     #[command(flatten)]
     pub filter: ConnectionFilter,
-    /// Show all matching connections, healthy ones included
+    /// Show all matching connections. Without it: those worth worrying about, and those whose state, verdict, times
+    /// or sizes FILTER names
     #[arg(long)]
     pub all: bool,
     /// Show the processes that hold each connection

@@ -82,17 +82,21 @@ fn which_and_in_which_order() {
     check(&["--sort", "-memory"], &["idle_unguarded", "suspect"]);
     check(&["--sort=severity"], &["idle_unguarded", "suspect"]);
     check(&["--idle-threshold", "11m"], &["suspect"]);
-    check(&["idle", ">", "5m"], &["idle_unguarded"]);
+    // What is named is shown, whether it is worth worrying about or not.
     check(
-        &["idle", ">", "5m", "--all"],
+        &["idle", ">", "5m"],
         &["idle_unguarded", "idle_guard_unknown"],
     );
+    check(&["idle < 5m and not suspect"], &["healthy"]);
+    check(&["memory", ">", "8k"], &["idle_unguarded"]);
     // Flags may stand anywhere, and words may be quoted as one.
     check(&["state established", "--all", "(suspect)"], &["suspect"]);
     // What is worth no worry stays away, unless all is asked for.
+    check(&["sport 443 and not suspect"], &["idle_unguarded"]);
+    check(&["exclude listening"], &["suspect", "idle_unguarded"]);
     check(
         &["state", "established", "not", "suspect"],
-        &["idle_unguarded"],
+        &["idle_unguarded", "healthy"],
     );
     check(
         &["--all", "--sort", "-severity"],
@@ -104,6 +108,8 @@ fn which_and_in_which_order() {
 fn what_is_left_out_is_counted() {
     let (_, chosen) = chosen(&["--limit", "1"]);
     assert_eq!((chosen.beyond_limit, chosen.uncertain), (1, 1));
+    let (_, chosen) = self::chosen(&["state established"]);
+    assert_eq!((chosen.rows.len(), chosen.uncertain), (4, 0));
 }
 
 #[test]

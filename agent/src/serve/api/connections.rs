@@ -36,9 +36,10 @@ impl Api {
             filter,
         } = query;
         let classify_by = *thresholds;
+        let noteworthy_only = !all && !filter.names_all();
         let wanted = move |connection: &Connection| {
             let assessed = Assessed::new(connection.clone(), &classify_by);
-            (all || assessed.is_noteworthy()) && filter.matches(&assessed)
+            filter.matches(&assessed) && (all || filter.shows(&assessed))
         };
         let reading = lister(extent, Box::new(wanted)).map_err(unavailable)?;
         let assessed = reading.connections.into_iter();
@@ -48,7 +49,7 @@ impl Api {
             rows: &rows,
             total: reading.total,
             beyond_limit: reading.left_out,
-            noteworthy_only: !all,
+            noteworthy_only,
             uncertain: 0,
             unseen_namespaces: reading.unseen_namespaces,
             incomplete: reading.incomplete,

@@ -1,6 +1,7 @@
 //! The server, in this process, with a fake source.
 
 mod abuse;
+mod connections;
 mod deaths;
 mod http2;
 mod listen;

@@ -2,12 +2,13 @@
 
 mod deaths;
 mod malformed;
+mod naming;
 mod states;
 
 use super::{Filter, Subject};
 use crate::model::{
     assessed::Assessed,
-    connection::{Outstanding, Unknown},
+    connection::{CarriedBytes, Outstanding, Unknown},
     detection::{Detection, Paths},
     liveness::{
         Evidence, Guard, Liveness, Verdict,
@@ -27,6 +28,10 @@ fn sample() -> Assessed {
             it.last_received = Ok(seconds(7200));
             it.last_sent = Ok(seconds(7300));
             it.memory = Ok(65_536);
+            it.carried = Ok(CarriedBytes {
+                sent: 2048,
+                received: 0,
+            });
         }),
         verdict: verdict(Liveness::Idle(Guard::None), None),
         detection: Paths {
@@ -69,6 +74,7 @@ fn unknown() -> Assessed {
     connection.last_sent = Err(none);
     connection.outstanding = Err(none);
     connection.memory = Err(none);
+    connection.carried = Err(none);
     assessed
 }
 
@@ -134,6 +140,8 @@ fn facts() {
         ("detect != never", false),
         ("detect > 1h", true),
         ("detect < 1h", false),
+        ("bytes-sent = 2k", true),
+        ("bytes-received > 0", false),
         ("cgroup 77", true),
         ("cgroup = 78", false),
         ("cgroup != 78", true),
