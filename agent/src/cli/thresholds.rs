@@ -18,7 +18,8 @@ pub struct ThresholdArgs {
         value_parser = filter::duration
     )]
     pub idle_threshold: Duration,
-    /// Time without data in either direction after which a connection in CLOSE_WAIT is stale
+    /// Time without data in either direction after which a connection in CLOSE_WAIT, or in FIN_WAIT2 and still held by
+    /// its application, is stale
     #[arg(
         long,
         value_name = "TIME",

@@ -47,7 +47,7 @@ pub struct ListConfig {
 /// What a script may look for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finding {
-    /// A suspect, an orphan, an unguarded idle connection, or a stale `CLOSE_WAIT`.
+    /// A suspect, an orphan, an unguarded idle connection, a stale `CLOSE_WAIT` or `FIN_WAIT2`.
     Zombie,
     /// A connection that may be half-open now.
     Suspect,

@@ -13,7 +13,7 @@ use crate::model::{
     detection::Detection,
     event::Event,
     glob::glob,
-    liveness::{Evidence, Guard, Liveness},
+    liveness::{Evidence, Guard, Liveness, is_orphan},
 };
 
 /// Whether a condition holds, in Kleene's logic: *and* is the least, *or* the greatest.
@@ -126,10 +126,7 @@ impl Condition {
                 _ => false,
             }),
             Self::Zombie => liveness(assessed, Liveness::is_zombie),
-            Self::Orphan => {
-                let orphan = assessed.verdict.liveness == Liveness::Orphan;
-                Truth::from(connection.orphaned || orphan)
-            }
+            Self::Orphan => Truth::from(connection.orphaned || is_orphan(connection)),
             Self::Unguarded => {
                 liveness(assessed, |liveness| liveness == Liveness::Idle(Guard::None))
             }

@@ -109,11 +109,28 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
         },
     },
     Metric {
+        name: "halfopen_stale_fin_wait2_connections",
+        kind: Kind::Gauge,
+        unit: "connections",
+        section: Section::Connections,
+        help: "Connections in FIN_WAIT2 that their application still holds, without data for longer than the threshold of CLOSE_WAIT: the peer does not end its half, and no timer ends them.",
+        labels: GROUP,
+        question: "Which owners wait for ever for the peer's end?",
+        query: "sum by (owner) (METRIC) > 0",
+        read: |snapshot, out| {
+            single(snapshot, out, |sums| {
+                let has = [State::Established, State::FinWait2].iter();
+                let mut has = has.filter(|state| sums.states.contains_key(state));
+                has.next().map(|_| sums.stale_fin_wait2)
+            });
+        },
+    },
+    Metric {
         name: "halfopen_orphaned_connections",
         kind: Kind::Gauge,
         unit: "connections",
         section: Section::Connections,
-        help: "Connections that the application has closed and the kernel is still ending, by state.",
+        help: "Connections that the application has closed and the kernel is still ending, by state; in fin_wait2 within net.ipv4.tcp_fin_timeout.",
         labels: &["state"],
         question: "How many orphaned connections does each host have?",
         query: "sum by (instance, state) (METRIC)",
@@ -201,7 +218,7 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
         help: "Kernel memory of sockets (socket objects and buffers), by liveness.",
         labels: &["owner", "direction", "port", "liveness"],
         question: "How much kernel memory do zombie connections hold?",
-        query: r#"sum by (instance) (METRIC{liveness=~"suspect|orphan|idle_unguarded|stale_close_wait"})"#,
+        query: r#"sum by (instance) (METRIC{liveness=~"suspect|orphan|idle_unguarded|stale_close_wait|stale_fin_wait2"})"#,
         read: |snapshot, out| {
             grouped(snapshot, out, |sums, add| {
                 for (liveness, bytes) in &sums.memory {

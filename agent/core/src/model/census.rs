@@ -9,7 +9,7 @@ use super::{
     connection::{AcceptQueue, Connection, Direction, Known, Setting, State, Unknown},
     detection::{Bucket, DetectionPath, detect},
     group::{Group, add_all},
-    liveness::{Evidence, Guard, Liveness, Thresholds, classify},
+    liveness::{Evidence, Guard, Liveness, Thresholds, classify, is_orphan},
     ports::PortUse,
 };
 
@@ -30,6 +30,8 @@ pub struct Sums {
     pub stalled: u64,
     /// CLOSE_WAIT for longer than the threshold.
     pub stale_close_wait: u64,
+    /// FIN_WAIT2 held by its application for longer than the threshold.
+    pub stale_fin_wait2: u64,
     /// Handshakes not complete on our side (SYN_RECV).
     pub embryonic: u64,
     /// The accept queues of its listeners together, of those that tell.
@@ -52,6 +54,7 @@ impl Sums {
         add_all(&mut self.idle, &other.idle);
         self.stalled += other.stalled;
         self.stale_close_wait += other.stale_close_wait;
+        self.stale_fin_wait2 += other.stale_fin_wait2;
         self.embryonic += other.embryonic;
         self.accept_queue.add(&other.accept_queue);
         add_all(&mut self.memory, &other.memory);
@@ -105,7 +108,8 @@ impl Census {
         let state = connection.state;
         let states = self.namespaces.entry(connection.netns).or_default();
         *states.entry(state).or_default() += count;
-        if liveness == Liveness::Orphan {
+        // One in FIN_WAIT2 ends in good order, and is an orphan nevertheless.
+        if liveness == Liveness::Orphan || (state == State::FinWait2 && is_orphan(connection)) {
             *self.orphaned.entry(state).or_default() += count;
         }
         let sums = self.groups.entry(group(connection)).or_default();
@@ -115,6 +119,7 @@ impl Census {
             Liveness::Idle(guard) => *sums.idle.entry(guard).or_default() += count,
             Liveness::Stalled => sums.stalled += count,
             Liveness::StaleCloseWait => sums.stale_close_wait += count,
+            Liveness::StaleFinWait2 => sums.stale_fin_wait2 += count,
             Liveness::Listening => {
                 // A walk brings listeners one by one.
                 if let Ok(queue) = connection.accept_queue {

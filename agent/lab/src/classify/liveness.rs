@@ -22,6 +22,8 @@ pub(crate) const UNACCEPTED: ExpectedLiveness = any_of(&["unaccepted"]);
 /// The peer is heard and does not acknowledge.
 pub(crate) const STALLED: ExpectedLiveness = any_of(&["stalled"]);
 pub(crate) const STALE: ExpectedLiveness = any_of(&["stale_close_wait"]);
+pub(crate) const STALE_FIN_WAIT2: ExpectedLiveness = any_of(&["stale_fin_wait2"]);
+pub(crate) const CLOSING: ExpectedLiveness = any_of(&["closing"]);
 
 /// A verdict on a connection: any of some words, and the evidence of a suspect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

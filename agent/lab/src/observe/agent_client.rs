@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// From when on the agent under test calls silence idle, and a CLOSE_WAIT stale.
+/// From when on the agent under test calls silence idle, and a CLOSE_WAIT or FIN_WAIT2 stale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgentThresholds {
     /// Those of [`THRESHOLDS`](crate::observe::agent_process::THRESHOLDS): the lab started it.
@@ -27,7 +27,7 @@ impl AgentThresholds {
     pub(crate) fn before(self, liveness: &str) -> Option<&'static str> {
         match (self, liveness) {
             (Self::Theirs, "idle_guarded" | "idle_unguarded") => Some("healthy"),
-            (Self::Theirs, "stale_close_wait") => Some("half_closed"),
+            (Self::Theirs, "stale_close_wait" | "stale_fin_wait2") => Some("half_closed"),
             _ => None,
         }
     }

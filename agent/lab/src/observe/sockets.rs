@@ -7,6 +7,8 @@ use crate::Error;
 
 /// Column tr of the table: which timer runs (get_tcp4_sock() in net/ipv4/tcp_ipv4.c).
 pub mod timer {
+    /// None runs.
+    pub const NONE: u8 = 0;
     /// Keepalive; of an orphan in FIN_WAIT2, its end.
     pub const KEEPALIVE: u8 = 2;
     /// TIME_WAIT.

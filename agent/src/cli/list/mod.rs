@@ -69,7 +69,7 @@ pub struct ListArgs {
 /// What makes the exit code 3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FailOn {
-    /// A suspect, an orphan, an unguarded idle connection, or a stale CLOSE_WAIT.
+    /// A suspect, an orphan, an unguarded idle connection, a stale CLOSE_WAIT or FIN_WAIT2.
     Zombie,
     /// A connection that may be half-open now.
     Suspect,

@@ -302,7 +302,7 @@ fn closed_in_order_and_half_closed() {
     assert_eq!(timer.kind, TimerKind::TimeWait);
     assert!(timer.left <= Duration::from_secs(60), "{timer:?}");
     let verdict = classify(&orphan, &Thresholds::default());
-    assert_eq!(verdict.liveness, Liveness::Orphan, "{}", verdict.why);
+    assert_eq!(verdict.liveness, Liveness::Closing, "{}", verdict.why);
 }
 
 #[test]

@@ -133,6 +133,7 @@ fn some_sums(random: &mut Random) -> Sums {
         idle: some(random, Guard::ALL),
         stalled: random.below(3),
         stale_close_wait: random.below(3),
+        stale_fin_wait2: random.below(3),
         embryonic: random.below(3),
         accept_queue: AcceptQueue {
             held: random.below(3),

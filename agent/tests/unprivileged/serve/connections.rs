@@ -47,11 +47,12 @@ fn a_filter_shows_what_it_names() {
     };
     server.api.open(Box::new(lister), Thresholds::default());
     let worries: &[_] = &[
-        ("embryonic", 1),
-        ("idle_unguarded", 1),
+        ("embryonic", 2),
+        ("idle_unguarded", 2),
         ("listening", 1),
         ("orphan", 1),
         ("stale_close_wait", 1),
+        ("stale_fin_wait2", 1),
         ("suspect", 3),
         ("unaccepted", 1),
         ("zero_window", 1),
@@ -75,8 +76,10 @@ fn a_filter_shows_what_it_names() {
         (
             "filter=not+(+state+close-wait+)+and+sport+443+and+not+(+state+listening+)",
             &[
-                ("embryonic", 1),
+                ("embryonic", 2),
+                ("idle_unguarded", 1),
                 ("orphan", 1),
+                ("stale_fin_wait2", 1),
                 ("suspect", 1),
                 ("unaccepted", 1),
                 ("zero_window", 1),
@@ -84,7 +87,20 @@ fn a_filter_shows_what_it_names() {
             true,
         ),
         ("filter=state+time-wait", &[("closing", 1)], false),
-        ("filter=embryonic", &[("embryonic", 2)], false),
+        ("filter=embryonic", &[("embryonic", 3)], false),
+        ("filter=state+syn-sent", &[("embryonic", 1)], false),
+        (
+            "filter=zombie+and+state+fin-wait-2",
+            &[("stale_fin_wait2", 1)],
+            false,
+        ),
+        // Whether it ends within its minute or not.
+        ("filter=orphan", &[("closing", 1), ("orphan", 1)], false),
+        (
+            "filter=bytes-received+%3E+1g",
+            &[("idle_unguarded", 1)],
+            false,
+        ),
     ] {
         let expected = expected
             .iter()

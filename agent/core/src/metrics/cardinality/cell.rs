@@ -87,5 +87,5 @@ fn deaths(counts: &Counts) -> u64 {
 }
 
 fn zombies(sums: &Sums) -> u64 {
-    sums.stale_close_wait + sums.idle.get(&Guard::None).copied().unwrap_or(0)
+    sums.stale_close_wait + sums.stale_fin_wait2 + sums.idle.get(&Guard::None).copied().unwrap_or(0)
 }

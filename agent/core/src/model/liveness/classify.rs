@@ -3,15 +3,14 @@
 //! # Invariants
 //! What is unknown is neither an answer nor silence.
 
-use std::time::Duration;
-
 use super::{
-    Guard, Liveness, Thresholds, Verdict, accept, is_orphan,
+    Guard, Liveness, Thresholds, Verdict, accept, certain, half_closed, is_orphan, quiet,
     span::Span,
     unanswered::unanswered,
+    uncertain,
     words::{count, heard, silence},
 };
-use crate::model::connection::{Acceptance, Connection, Known, State, Unknown};
+use crate::model::connection::{Acceptance, Connection, State};
 
 /// Classifies one connection.
 #[must_use]
@@ -24,19 +23,13 @@ pub fn classify(connection: &Connection, thresholds: &Thresholds) -> Verdict {
             format!("TIME_WAIT{}", its_end(connection)),
         ),
         State::SynSent | State::SynRecv => certain(Liveness::Embryonic, handshake(connection)),
-        _ if is_orphan(connection) => certain(Liveness::Orphan, orphan(connection)),
+        _ if is_orphan(connection) => certain(orphaned(connection), orphan(connection)),
         _ if connection.acceptance == Ok(Acceptance::Queued) => {
             held(connection, unaccepted(connection))
         }
         State::Established => held(connection, established(connection, thresholds)),
-        State::CloseWait => held(connection, close_wait(connection, thresholds)),
-        State::FinWait2 => held(
-            connection,
-            certain(
-                Liveness::HalfClosed,
-                "FIN_WAIT2, held by its application: waits for the peer's end without limit",
-            ),
-        ),
+        State::CloseWait => held(connection, half_closed::close_wait(connection, thresholds)),
+        State::FinWait2 => held(connection, half_closed::fin_wait2(connection, thresholds)),
         State::FinWait1 | State::Closing | State::LastAck => held(
             connection,
             certain(
@@ -53,14 +46,15 @@ pub fn classify(connection: &Connection, thresholds: &Thresholds) -> Verdict {
 /// What is unanswered outweighs what the state and silence tell of a connection that an application
 /// holds.
 fn held(connection: &Connection, settled: Verdict) -> Verdict {
-    match connection.outstanding {
+    let verdict = match connection.outstanding {
         Ok(outstanding) => unanswered(connection, &outstanding)
             .map_or(settled, |(liveness, why)| certain(liveness, why)),
         Err(unknown) => Verdict {
             unknown: Some(unknown),
             ..settled
         },
-    }
+    };
+    half_closed::with_unread(verdict, connection)
 }
 
 fn established(connection: &Connection, thresholds: &Thresholds) -> Verdict {
@@ -105,37 +99,6 @@ fn unaccepted(connection: &Connection) -> Verdict {
     }
 }
 
-fn close_wait(connection: &Connection, thresholds: &Thresholds) -> Verdict {
-    match quiet(connection, thresholds.close_wait) {
-        Ok(Some(age)) => certain(
-            Liveness::StaleCloseWait,
-            format!(
-                "CLOSE_WAIT, idle for {}: its application has forgotten it",
-                Span(age)
-            ),
-        ),
-        Ok(None) => certain(
-            Liveness::HalfClosed,
-            "CLOSE_WAIT: the peer has ended its half",
-        ),
-        Err(unknown) => uncertain(
-            Liveness::HalfClosed,
-            format!("CLOSE_WAIT, since when it is idle is unknown: {unknown}"),
-            unknown,
-        ),
-    }
-}
-
-/// How long data has gone neither way, if that is at least `threshold`. One age below it is enough
-/// to say no; to say yes takes both.
-fn quiet(connection: &Connection, threshold: Duration) -> Known<Option<Duration>> {
-    let ages = [connection.last_sent, connection.last_received];
-    if ages.into_iter().flatten().any(|age| age < threshold) {
-        return Ok(None);
-    }
-    connection.idle().map(Some)
-}
-
 fn handshake(connection: &Connection) -> String {
     let times = connection.outstanding.map(|it| it.retransmits);
     match (connection.state, times) {
@@ -150,6 +113,14 @@ fn handshake(connection: &Connection) -> String {
             count(times, "SYN-ACK")
         ),
         (_, Err(_)) => accept::handshake(connection),
+    }
+}
+
+/// In FIN_WAIT2 the peer has confirmed the end, and a timer ends it within tcp_fin_timeout: that is good order.
+const fn orphaned(connection: &Connection) -> Liveness {
+    match (connection.state, connection.timer) {
+        (State::FinWait2, Ok(Some(_)) | Err(_)) => Liveness::Closing,
+        _ => Liveness::Orphan,
     }
 }
 
@@ -189,19 +160,4 @@ fn its_end(connection: &Connection) -> String {
 
 fn name(connection: &Connection) -> String {
     connection.state.as_str().to_ascii_uppercase()
-}
-
-fn certain(liveness: Liveness, why: impl Into<String>) -> Verdict {
-    Verdict {
-        liveness,
-        why: why.into(),
-        unknown: None,
-    }
-}
-
-fn uncertain(liveness: Liveness, why: impl Into<String>, unknown: Unknown) -> Verdict {
-    Verdict {
-        unknown: Some(unknown),
-        ..certain(liveness, why)
-    }
 }

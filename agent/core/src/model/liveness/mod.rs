@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use super::connection::{Connection, State, TimerKind, Unknown};
+use super::connection::{Connection, Known, State, TimerKind, Unknown};
 
 mod accept;
 mod classify;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixture;
+mod half_closed;
 pub(crate) mod span;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,8 @@ pub const ACCEPT_GRACE: Duration = Duration::from_secs(5);
 pub struct Thresholds {
     /// An ESTABLISHED connection without data either way for this long is idle.
     pub idle: Duration,
-    /// A CLOSE_WAIT without data either way for this long is stale: leaked by its application.
+    /// A CLOSE_WAIT, or a FIN_WAIT2 that its application holds, without data either way for this long is stale:
+    /// leaked by its application.
     pub close_wait: Duration,
 }
 
@@ -120,13 +122,16 @@ pub enum Liveness {
     HalfClosed,
     /// CLOSE_WAIT for longer than the threshold: its application has forgotten it.
     StaleCloseWait,
+    /// FIN_WAIT2 held by its application for longer than the threshold: the peer does not end its half, and no
+    /// timer runs.
+    StaleFinWait2,
     /// Established, and still in its listener's accept queue: no application holds it yet.
     Unaccepted,
-    /// Closed by its application and not yet ended (SOCK_DEAD).
+    /// Closed by its application, and the end is not confirmed by the peer (SOCK_DEAD).
     Orphan,
     /// The handshake is not complete.
     Embryonic,
-    /// On its way out in good order.
+    /// On its way out in good order; so is an orphan in FIN_WAIT2, which a timer ends.
     Closing,
     /// A listener: no connection.
     Listening,
@@ -135,7 +140,7 @@ pub enum Liveness {
 impl Liveness {
     /// All of them, in label order. The three kinds of suspect share a label: [`Evidence`] has its
     /// own.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Closing,
         Self::Embryonic,
         Self::HalfClosed,
@@ -146,6 +151,7 @@ impl Liveness {
         Self::Listening,
         Self::Orphan,
         Self::StaleCloseWait,
+        Self::StaleFinWait2,
         Self::Stalled,
         Self::Suspect(Evidence::Keepalive),
         Self::Suspect(Evidence::LocalSendFailure),
@@ -169,6 +175,7 @@ impl Liveness {
             Self::Stalled => "stalled",
             Self::Unaccepted => "unaccepted",
             Self::StaleCloseWait => "stale_close_wait",
+            Self::StaleFinWait2 => "stale_fin_wait2",
             Self::Orphan => "orphan",
             Self::Embryonic => "embryonic",
             Self::Closing => "closing",
@@ -187,7 +194,7 @@ impl Liveness {
             Self::Suspect(Evidence::WindowProbe) => 13,
             // It stands still now, and someone can mend it.
             Self::Stalled => 12,
-            Self::StaleCloseWait => 11,
+            Self::StaleCloseWait | Self::StaleFinWait2 => 11,
             Self::Idle(Guard::None) => 10,
             Self::Orphan => 9,
             Self::ZeroWindow => 8,
@@ -204,13 +211,15 @@ impl Liveness {
     }
 
     /// Whether it holds memory that nobody may ever use again: a suspect, an orphan, an idle
-    /// connection known to have no guard, or a stale CLOSE_WAIT.
+    /// connection known to have no guard, a stale CLOSE_WAIT or a stale FIN_WAIT2.
     #[must_use]
     pub const fn is_zombie(self) -> bool {
         match self {
-            Self::Suspect(_) | Self::Orphan | Self::Idle(Guard::None) | Self::StaleCloseWait => {
-                true
-            }
+            Self::Suspect(_)
+            | Self::Orphan
+            | Self::Idle(Guard::None)
+            | Self::StaleCloseWait
+            | Self::StaleFinWait2 => true,
             Self::Healthy
             | Self::Idle(Guard::Keepalive | Guard::Unknown)
             | Self::ZeroWindow
@@ -237,11 +246,36 @@ pub struct Verdict {
 
 /// Whether no application holds the connection any more. A FIN_WAIT2 kept as a TIME_WAIT socket
 /// (tcp_time_wait() in net/ipv4/tcp_minisocks.c) has no flags that could say so, nor an application.
-pub(super) const fn is_orphan(connection: &Connection) -> bool {
+pub(crate) const fn is_orphan(connection: &Connection) -> bool {
     let kept_as_time_wait = matches!(connection.state, State::FinWait2)
         && matches!(
             connection.timer,
             Ok(Some(timer)) if matches!(timer.kind, TimerKind::TimeWait)
         );
     connection.orphaned || kept_as_time_wait
+}
+
+/// How long data has gone neither way, if that is at least `threshold`. One age below it is enough
+/// to say no; to say yes takes both.
+fn quiet(connection: &Connection, threshold: Duration) -> Known<Option<Duration>> {
+    let ages = [connection.last_sent, connection.last_received];
+    if ages.into_iter().flatten().any(|age| age < threshold) {
+        return Ok(None);
+    }
+    connection.idle().map(Some)
+}
+
+fn certain(liveness: Liveness, why: impl Into<String>) -> Verdict {
+    Verdict {
+        liveness,
+        why: why.into(),
+        unknown: None,
+    }
+}
+
+fn uncertain(liveness: Liveness, why: impl Into<String>, unknown: Unknown) -> Verdict {
+    Verdict {
+        unknown: Some(unknown),
+        ..certain(liveness, why)
+    }
 }

@@ -9,6 +9,7 @@ use super::{
 use crate::model::connection::{Connection, Outstanding, State, Timer, TimerKind, Unknown};
 
 mod accept;
+mod half_closed;
 mod unanswered;
 
 const SUSPECT_KEEPALIVE: Liveness = Liveness::Suspect(Evidence::Keepalive);
@@ -225,69 +226,6 @@ fn thresholds_of_0() {
 }
 
 #[test]
-fn stale_close_wait() {
-    let close_wait = || established().in_state(State::CloseWait);
-    let why = "CLOSE_WAIT, idle for 5m: its application has forgotten it";
-    check(
-        &close_wait().silent_for(seconds(300)),
-        Liveness::StaleCloseWait,
-        why,
-    );
-    let why = "CLOSE_WAIT: the peer has ended its half";
-    check(
-        &close_wait().silent_for(seconds(299)),
-        Liveness::HalfClosed,
-        why,
-    );
-    let suspect = close_wait()
-        .silent_for(seconds(900))
-        .with(|it| it.last_sent = Ok(seconds(60)));
-    let suspect = suspect.with_outstanding(in_flight(7, 1_000));
-    let why = "7 retransmissions unanswered, silent for 15m";
-    check(&suspect, SUSPECT_RETRANSMISSION, why);
-}
-
-#[test]
-fn orphans() {
-    let orphan = |state| established().in_state(state).orphaned();
-    for (state, name) in [
-        (State::FinWait1, "FIN_WAIT1"),
-        (State::Closing, "CLOSING"),
-        (State::LastAck, "LAST_ACK"),
-        (State::CloseWait, "CLOSE_WAIT"),
-        (State::Established, "ESTABLISHED"),
-    ] {
-        let why =
-            format!("{name}, closed by its application; the peer has not confirmed the end yet");
-        check(&orphan(state), Liveness::Orphan, &why);
-        let why = format!(
-            "{name}, closed by its application; 1 retransmission unanswered, silent for 1 s"
-        );
-        let retransmitting = orphan(state).with_outstanding(in_flight(1, 1_000));
-        check(&retransmitting, Liveness::Orphan, &why);
-        let why = format!(
-            "{name}, closed by its application; 2 window probes unanswered, silent for 1 s"
-        );
-        let probing = orphan(state).with_outstanding(window(2, Some(900)));
-        check(&probing, Liveness::Orphan, &why);
-        let blind = orphan(state).with(|it| it.outstanding = Err(Unknown::NotInSockDiag));
-        let why =
-            format!("{name}, closed by its application; the peer has not confirmed the end yet");
-        check(&blind, Liveness::Orphan, &why);
-    }
-    let why = "FIN_WAIT2, closed by its application";
-    check(&orphan(State::FinWait2), Liveness::Orphan, why);
-    let why = "FIN_WAIT2, closed by its application; the kernel ends it in 7 s";
-    let ending = orphan(State::FinWait2);
-    let ending = ending.with(|it| it.timer = Ok(timer(TimerKind::Keepalive, seconds(7))));
-    check(&ending, Liveness::Orphan, why);
-    // Kept as a TIME_WAIT socket, which has no flags.
-    let kept = established().in_state(State::FinWait2);
-    let kept = kept.with(|it| it.timer = Ok(timer(TimerKind::TimeWait, seconds(7))));
-    check(&kept, Liveness::Orphan, why);
-}
-
-#[test]
 fn unknown_facts() {
     let diag = Some(Unknown::NotInSockDiag);
     let kernel = Some(Unknown::NotOnThisKernel);
@@ -373,6 +311,7 @@ fn the_worst_first() {
             SUSPECT_WINDOW_PROBE,
             Liveness::Stalled,
             Liveness::StaleCloseWait,
+            Liveness::StaleFinWait2,
             Liveness::Idle(Guard::None),
             Liveness::Orphan,
             Liveness::ZeroWindow,
@@ -387,5 +326,5 @@ fn the_worst_first() {
         ]
     );
     let zombies: Vec<_> = all.into_iter().filter(|it| it.is_zombie()).collect();
-    assert_eq!(zombies, [&all[..4], &all[5..8]].concat());
+    assert_eq!(zombies, [&all[..4], &all[5..9]].concat());
 }

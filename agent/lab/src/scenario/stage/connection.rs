@@ -45,9 +45,21 @@ impl SocketPair {
     /// # Errors
     /// When the system refuses.
     pub fn send_byte(&self) -> Result<(), Error> {
-        (&self.client)
+        self.send_byte_from(End::Client)
+    }
+
+    /// Sends a byte from this end.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn send_byte_from(&self, end: End) -> Result<(), Error> {
+        let mut socket = match end {
+            End::Client => &self.client,
+            End::Server => &self.server,
+        };
+        socket
             .write_all(b"x")
-            .map_err(|source| Error::socket("write to the client's socket", source))
+            .map_err(|source| Error::socket("write to a socket", source))
     }
 
     /// Ends one half of the connection.

@@ -3,13 +3,16 @@
 use crate::{
     Error,
     classify::{
-        expectations::QUIET,
-        liveness::{HALF_CLOSED, HEALTHY, STALE, any_of},
+        expectations::{AgentFigure, KernelFigure, QUIET, SILENT, SideExpectation},
+        liveness::{CLOSING, HALF_CLOSED, HEALTHY, STALE, STALE_FIN_WAIT2, suspect},
     },
-    net::{end::End, open::Timeouts},
-    observe::sockets::timer,
+    net::{
+        end::End,
+        open::{Timeouts, keepalive},
+    },
+    observe::{capture, sockets::timer},
     scenario::{
-        definition::{Scenario, V4_ONLY},
+        definition::{BOTH, Scenario, V4_ONLY},
         stage::Stage,
     },
 };
@@ -17,6 +20,7 @@ use crate::{
 /// The first two numbers after those that count resets.
 const LEAKED: u16 = 22;
 const HELD: u16 = 23;
+const FORGOTTEN: u16 = 64;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -27,7 +31,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         forms: V4_ONLY,
         client: QUIET,
         server: QUIET,
-        liveness: &[End::Client.is(any_of(&["orphan"]))],
+        liveness: &[End::Client.is(CLOSING)],
         trigger: orphan,
     },
     // Beyond the table: what an application that forgets its connections leaves behind.
@@ -59,6 +63,55 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ],
         trigger: held,
     },
+    Scenario {
+        number: FORGOTTEN,
+        variant: "",
+        offset: 0,
+        title: "FIN_WAIT2, forgotten by its application: no timer runs",
+        forms: BOTH,
+        client: QUIET,
+        server: QUIET,
+        liveness: &[
+            End::Client.is(STALE_FIN_WAIT2).never_found(),
+            End::Client.may_be(HALF_CLOSED).never_found(),
+            End::Client.may_be(HEALTHY),
+        ],
+        trigger: forgotten,
+    },
+    Scenario {
+        number: FORGOTTEN,
+        variant: "keepalive",
+        offset: 5,
+        title: "FIN_WAIT2, forgotten by its application, keepalive 1/1/3: ends when the peer is gone",
+        forms: V4_ONLY,
+        client: SideExpectation {
+            kernel: &[
+                ("TCPKeepAlive", KernelFigure::AtLeast(3)),
+                ("TCPAbortOnTimeout", KernelFigure::Exactly(1)),
+                ("OutRsts", KernelFigure::Exactly(1)),
+                // tcp_set_state() counts it of ESTABLISHED and CLOSE_WAIT alone.
+                ("EstabResets", KernelFigure::Exactly(0)),
+                (capture::RST_SENT, KernelFigure::Exactly(1)),
+            ],
+            agent: &[
+                ("keepalive_probes", AgentFigure::Kernel("TCPKeepAlive")),
+                ("keepalive_probes_answered", AgentFigure::Open),
+                ("deaths{keepalive}", AgentFigure::Exactly(1)),
+                (
+                    "resets_sent{tcp_keepalive_timeout}",
+                    AgentFigure::Exactly(1),
+                ),
+            ],
+        },
+        server: SILENT,
+        liveness: &[
+            End::Client.is(STALE_FIN_WAIT2).found_within(1 + 3),
+            End::Client.is(suspect("keepalive")).found_within(1 + 3),
+            End::Client.may_be(HALF_CLOSED),
+            End::Client.may_be(HEALTHY),
+        ],
+        trigger: forgotten_and_probed,
+    },
 ];
 
 /// With a tcp_fin_timeout above TCP_TIMEWAIT_LEN (60 s) the rest, 8 s, is on the keepalive timer,
@@ -70,7 +123,7 @@ fn orphan(stage: &Stage) -> Result<(), Error> {
     stage.keep([connection.server]);
     drop(connection.client);
     stage.timer(End::Client, timer::KEEPALIVE)?;
-    stage.await_liveness(End::Client, any_of(&["orphan"]))?;
+    stage.await_liveness(End::Client, CLOSING)?;
     stage.timer(End::Client, timer::TIME_WAIT)
 }
 
@@ -85,10 +138,39 @@ fn leaked(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
+/// However slow the agent is: as long as the peer sends the connection is not stale.
 fn held(stage: &Stage) -> Result<(), Error> {
     let connection = stage.connect(Timeouts::default())?;
     connection.end_half(End::Client)?;
     stage.reaches(End::Client, "fin_wait2")?;
+    stage.await_liveness_while(End::Client, HALF_CLOSED, 1, || {
+        connection.send_byte_from(End::Server)
+    })?;
     stage.keep([connection.client, connection.server]);
-    stage.await_liveness(End::Client, HALF_CLOSED)
+    Ok(())
+}
+
+fn forgotten(stage: &Stage) -> Result<(), Error> {
+    let connection = stage.connect(Timeouts::default())?;
+    connection.end_half(End::Client)?;
+    stage.reaches(End::Client, "fin_wait2")?;
+    stage.timer(End::Client, timer::NONE)?;
+    stage.keep([connection.client, connection.server]);
+    stage.await_liveness(End::Client, STALE_FIN_WAIT2)?;
+    // Nothing has begun to end it meanwhile.
+    stage.reaches(End::Client, "fin_wait2")?;
+    stage.timer(End::Client, timer::NONE)
+}
+
+fn forgotten_and_probed(stage: &Stage) -> Result<(), Error> {
+    let connection = stage.connect(keepalive(1, 1, 3))?;
+    connection.enable_keepalive()?;
+    connection.end_half(End::Client)?;
+    stage.reaches(End::Client, "fin_wait2")?;
+    stage.timer(End::Client, timer::KEEPALIVE)?;
+    stage.keep([connection.client, connection.server]);
+    stage.await_liveness(End::Client, STALE_FIN_WAIT2)?;
+    stage.pair.drop_at_server()?;
+    stage.await_liveness(End::Client, suspect("keepalive"))?;
+    stage.client_counts("TCPAbortOnTimeout", 1).map(drop)
 }
