@@ -101,8 +101,10 @@ pub struct Form {
     pub unanswered: Option<u32>,
     resets_sent: Option<u32>,
     resets_received: Option<u32>,
-    sent_bytes: Option<u64>,
-    received_bytes: Option<u64>,
+    /// Payload sent, retransmissions included.
+    pub sent_bytes: Option<u64>,
+    /// Payload received.
+    pub received_bytes: Option<u64>,
     /// Written and not acknowledged, SYN and FIN included.
     pub unacknowledged_bytes: Option<u32>,
     /// Received and not read, FIN included.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::form::Form;
+use super::{form::Form, reasons};
 use crate::render::{
     facts::Address,
     words::{age, counted, plain, setting, size},
@@ -170,6 +170,7 @@ fn detail(form: &Form) -> String {
         certificate(form, &mut parts);
     } else {
         parts.extend(progress(form));
+        parts.extend(reasons::words(form).map(str::to_owned));
     }
     parts.join(", ")
 }
@@ -216,7 +217,7 @@ fn progress(form: &Form) -> Option<String> {
 fn sent(form: &Form) -> Option<String> {
     let Some(unanswered) = form.unanswered else {
         // Only a full socket has anything to send; this one has no record.
-        return form.unacknowledged_bytes.map(|_| "sent ?".to_owned());
+        return form.unacknowledged_bytes.map(|_| "probes ?".to_owned());
     };
     let kinds = [
         (form.keepalive_probes, "keepalive probe"),
@@ -246,6 +247,11 @@ fn certificate(form: &Form, parts: &mut Vec<String>) {
         form.age_ms
             .map_or_else(|| "age ?".to_owned(), |age| format!("age {}", span(age))),
     );
+    // Before the handshake's end there is no payload, but for Fast Open.
+    let handshake = matches!(&*form.state, "syn_sent" | "syn_recv");
+    if let (false, Some(sent), Some(received)) = (handshake, form.sent_bytes, form.received_bytes) {
+        parts.push(format!("{} sent, {} received", size(sent), size(received)));
+    }
     if form.path.as_deref() == Some("closed_while_peer_sent") {
         parts.push("data came after our close".to_owned());
     }
@@ -278,7 +284,15 @@ fn certificate(form: &Form, parts: &mut Vec<String>) {
         parts.push(format!("user timeout {}", set(timeout)));
     }
     match (form.cause.as_deref(), &form.reason) {
-        (Some("reset_sent"), Some(reason)) => parts.push(format!("reason {}", plain(reason))),
+        (Some("reset_sent"), Some(reason)) => {
+            let reason = plain(reason);
+            // Said already of data that came after our close.
+            let words = reasons::words(form).filter(|words| !parts.iter().any(|it| it == words));
+            parts.push(match words {
+                Some(words) => format!("{words} (reason {reason})"),
+                None => format!("reason {reason}"),
+            });
+        }
         // No path was seen: this is all there is to go by.
         (Some("unknown"), _) if form.errno != 0 => parts.push(format!("errno {}", form.errno)),
         _ => {}
