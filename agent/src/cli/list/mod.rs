@@ -20,6 +20,7 @@ Columns (as many as fit; all of them if the output is not a terminal):
   KEEPALIVE     idle/interval/probes, or off; default: marks the namespace's settings
   USER-TIMEOUT  TCP_USER_TIMEOUT
   DETECT        time until a vanished peer is noticed: without/with data in flight
+  SENT, RECEIVED  payload in bytes, as ss -i shows it
   TIMER         the running timer and its remaining time
   WHY           reason for the verdict
 -: not applicable. ?: unknown; notes on standard error say why.

@@ -12,8 +12,8 @@ use std::{
 use super::message::{Answer, Endpoints, Info, Memory};
 use halfopen_core::model::{
     connection::{
-        AcceptQueue, Acceptance, Connection, Direction, Known, Limits, Outstanding, Policy, State,
-        Timer, TimerKind, Unknown,
+        AcceptQueue, Acceptance, CarriedBytes, Connection, Direction, Known, Limits, Outstanding,
+        Policy, State, Timer, TimerKind, Unknown,
     },
     detection::window_probe_pause,
 };
@@ -105,7 +105,6 @@ fn full(answer: &Answer, info: Option<Info>, blank: Connection) -> Connection {
         keepalive: Err(Unknown::NotInSockDiag),
         user_timeout: Err(Unknown::NotInSockDiag),
         last_out_of_window: Err(Unknown::NotInSockDiag),
-        carried: Err(Unknown::NotInSockDiag),
         limits: Err(Unknown::NotInSockDiag),
         memory: answer
             .memory
@@ -133,6 +132,7 @@ fn full(answer: &Answer, info: Option<Info>, blank: Connection) -> Connection {
             last_ack: Err(Unknown::NotOnThisKernel),
             last_received: Err(Unknown::NotOnThisKernel),
             last_sent: Err(Unknown::NotOnThisKernel),
+            carried: Err(Unknown::NotOnThisKernel),
             outstanding: Err(Unknown::NotOnThisKernel),
             ..settled
         };
@@ -151,6 +151,10 @@ fn full(answer: &Answer, info: Option<Info>, blank: Connection) -> Connection {
         last_ack: heard(info.last_ack_received_ms),
         last_received: heard(info.last_data_received_ms),
         last_sent: heard(info.last_data_sent_ms),
+        carried: Ok(CarriedBytes {
+            sent: info.bytes_sent,
+            received: info.bytes_received,
+        }),
         ..settled
     };
     Connection {

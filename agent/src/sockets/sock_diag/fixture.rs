@@ -49,7 +49,8 @@ pub fn facts() -> Facts {
     }
 }
 
-/// Heard 5 s ago, data received 7 s and sent 9 s ago; nothing outstanding.
+/// Heard 5 s ago, data received 7 s and sent 9 s ago; nothing outstanding; 70 GB
+/// sent and 678 bytes received.
 pub fn info() -> Info {
     let mut info = Info::default();
     info.rto_us = 204_000;
@@ -58,6 +59,8 @@ pub fn info() -> Info {
     info.last_data_received_ms = 7_000;
     info.last_data_sent_ms = 9_000;
     info.send_window = 65_536;
+    info.bytes_sent = 70_000_000_000;
+    info.bytes_received = 678;
     info
 }
 

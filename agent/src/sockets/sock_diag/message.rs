@@ -115,10 +115,16 @@ pub struct Info {
     path: [u32; 2],
     /// Smoothed, µs; 0 if never measured.
     pub rtt_us: u32,
-    rates: [u32; 18],
+    rates: [u32; 14],
+    /// `bytes_received`.
+    pub bytes_received: u64,
+    segments: [u32; 2],
     /// `write_seq - snd_nxt`.
     pub unsent: u32,
-    totals: [u32; 20],
+    more_rates: [u32; 13],
+    /// `bytes_sent`.
+    pub bytes_sent: u64,
+    totals: [u32; 5],
     /// Bytes the peer is ready to receive.
     pub send_window: u32,
 }
@@ -149,7 +155,9 @@ const _: () = assert!(offset_of!(Info, unacked) == 24);
 const _: () = assert!(offset_of!(Info, last_data_sent_ms) == 44);
 const _: () = assert!(offset_of!(Info, last_ack_received_ms) == 56);
 const _: () = assert!(offset_of!(Info, rtt_us) == 68);
+const _: () = assert!(offset_of!(Info, bytes_received) == 128);
 const _: () = assert!(offset_of!(Info, unsent) == 144);
+const _: () = assert!(offset_of!(Info, bytes_sent) == 200);
 const _: () = assert!(offset_of!(Info, send_window) == 228);
 const _: () = assert!(offset_of!(Memory, options) == 24);
 

@@ -13,7 +13,7 @@ use std::{
 use crate::fixtures::LIMIT;
 use halfopen::{host::namespaces::Found, sockets::sock_diag::dump_everywhere};
 use halfopen_core::model::{
-    connection::{Connection, Direction, State, Timer, TimerKind, Unknown},
+    connection::{CarriedBytes, Connection, Direction, State, Timer, TimerKind, Unknown},
     liveness::{Evidence, Liveness, Thresholds, classify},
 };
 use halfopen_lab::{Family, Host, NetnsLifetime, Pair};
@@ -283,17 +283,23 @@ fn requests_and_connecting_sockets() {
 #[ignore = "needs root"]
 fn closed_in_order_and_half_closed() {
     let mut it = connect("diagc", Family::Ipv4);
+    it.client.write_all(b"hello").unwrap();
     it.client.shutdown(Shutdown::Write).unwrap();
+    it.server.read_exact(&mut [0; 5]).unwrap();
     assert_eq!(it.server.read(&mut [0]).unwrap(), 0);
     let half = wait_for(&it.pair.client, &it.found, "FIN_WAIT2", |it| {
         it.state == State::FinWait2
     });
     assert!(!half.orphaned, "held by its application");
     assert_eq!(half.timer, Ok(None));
+    let carried = |sent, received| Ok(CarriedBytes { sent, received });
+    assert_eq!(half.carried, carried(5, 0));
     let waiting = wait_for(&it.pair.server, &it.found, "CLOSE_WAIT", |it| {
         it.state == State::CloseWait
     });
     assert!(!waiting.orphaned);
+    // The FIN counts as one.
+    assert_eq!(waiting.carried, carried(0, 6));
     drop(it.client);
     // FIN_WAIT2 with a limit: a TIME_WAIT socket at once, as tcp_fin_timeout is no more than a minute.
     let orphan = wait_for(&it.pair.client, &it.found, "orphan", |it| it.orphaned);

@@ -71,7 +71,7 @@ const LONGEST_PROCESS: usize = 16;
 const SEPARATORS: [char; 2] = [':', ','];
 
 /// All columns, from left to right.
-pub const COLUMNS: [Column; 15] = [
+pub const COLUMNS: [Column; 17] = [
     column("VERDICT", false, 0, verdict),
     column("STATE", false, 5, |assessed| {
         assessed.connection.state.as_str().into()
@@ -110,6 +110,12 @@ pub const COLUMNS: [Column; 15] = [
     column("DETECT", false, 8, detect),
     column("MEMORY", true, 10, |assessed| {
         known(assessed.connection.memory, size)
+    }),
+    column("SENT", true, 16, |assessed| {
+        known(assessed.connection.carried, |it| size(it.sent))
+    }),
+    column("RECEIVED", true, 17, |assessed| {
+        known(assessed.connection.carried, |it| size(it.received))
     }),
     column("TIMER", false, 15, |assessed| {
         known(assessed.connection.timer, |timer| {

@@ -121,6 +121,8 @@ struct Connection<'a> {
     timer: Option<Timer>,
     detect: Detect,
     memory_bytes: Option<u64>,
+    sent_bytes: Option<u64>,
+    received_bytes: Option<u64>,
     /// Left out where nobody asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     processes: Option<Option<Vec<Process<'a>>>>,
@@ -240,6 +242,8 @@ fn connection(assessed: &Assessed) -> Connection<'_> {
             now_ms: limit(&mut why, "detect.now_ms", assessed.detect_now()),
         },
         memory_bytes: why.fact("memory_bytes", it.memory),
+        sent_bytes: why.fact("sent_bytes", it.carried.map(|it| it.sent)),
+        received_bytes: why.fact("received_bytes", it.carried.map(|it| it.received)),
         processes: (it.processes != Err(Unknown::NotAskedFor)).then(|| {
             let holders = it.processes.as_deref().map_err(|why| *why);
             let holders = why.fact("processes", holders)?;

@@ -5,7 +5,10 @@
 
 use std::{cmp::Ordering, str::FromStr};
 
-use crate::model::{assessed::Assessed, connection::Known};
+use crate::model::{
+    assessed::Assessed,
+    connection::{CarriedBytes, Known},
+};
 
 /// What rows can be put in order by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,11 +39,15 @@ pub enum Key {
     Probes,
     /// Smoothed round-trip time.
     Rtt,
+    /// Bytes of payload sent.
+    Sent,
+    /// Bytes of payload received.
+    Received,
 }
 
 impl Key {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Severity,
         Self::Silence,
         Self::Idle,
@@ -54,6 +61,8 @@ impl Key {
         Self::Uid,
         Self::Probes,
         Self::Rtt,
+        Self::Sent,
+        Self::Received,
     ];
 
     /// Its name on the command line.
@@ -73,6 +82,8 @@ impl Key {
             Self::Uid => "uid",
             Self::Probes => "probes",
             Self::Rtt => "rtt",
+            Self::Sent => "sent",
+            Self::Received => "received",
         }
     }
 
@@ -104,12 +115,22 @@ impl Key {
             Self::Uid => known(c.uid, d.uid, directed),
             Self::Probes => known(unanswered(a), unanswered(b), directed),
             Self::Rtt => known(c.rtt, d.rtt, directed),
+            Self::Sent => known(carried(a, |it| it.sent), carried(b, |it| it.sent), directed),
+            Self::Received => known(
+                carried(a, |it| it.received),
+                carried(b, |it| it.received),
+                directed,
+            ),
         }
     }
 }
 
 fn owner(assessed: &Assessed) -> Option<&str> {
     assessed.connection.owner.as_deref().ok()
+}
+
+fn carried(assessed: &Assessed, part: fn(CarriedBytes) -> u64) -> Known<u64> {
+    assessed.connection.carried.map(part)
 }
 
 fn known<T: Ord>(a: Known<T>, b: Known<T>, directed: impl Fn(Ordering) -> Ordering) -> Ordering {

@@ -61,7 +61,10 @@ fn an_established_connection() {
         last_received: Ok(milliseconds(7_000)),
         last_sent: Ok(milliseconds(9_000)),
         last_out_of_window: Err(NOT_TOLD),
-        carried: Err(NOT_TOLD),
+        carried: Ok(CarriedBytes {
+            sent: 70_000_000_000,
+            received: 678,
+        }),
         limits: Err(NOT_TOLD),
         outstanding: Ok(Outstanding {
             packets_out: 2,
@@ -304,6 +307,7 @@ fn what_a_kernel_leaves_out_is_unknown() {
     assert_eq!((it.rto, it.rtt), (Err(unknown), Err(unknown)));
     assert_eq!((it.silence(), it.idle()), (Err(unknown), Err(unknown)));
     assert_eq!(it.outstanding, Err(unknown));
+    assert_eq!(it.carried, Err(unknown));
     assert_eq!(it.timer, Ok(None));
 }
 
