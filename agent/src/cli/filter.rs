@@ -43,8 +43,8 @@ const TERMS_OF_CONNECTIONS: &str = "
   detect > 1h, detect never              time until a vanished peer is noticed
   memory > 64k, bytes-received = 0       kernel memory; payload, as ss -i shows it
 
-Terms from state and suspect on name connections: they are listed whether worth worrying about or not. Addresses, \
-ports, owners and what follows not only narrow the list.";
+States, verdicts, times and sizes name connections, which are listed with or without a problem. Addresses, ports, \
+owners, and what follows not or exclude, only narrow the list.";
 
 const TERMS_OF_EVENTS: &str = "
   cause keepalive, cause != refused      of a death
