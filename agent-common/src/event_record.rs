@@ -76,6 +76,8 @@ pub struct EventRecord {
     /// When its handshake ended or, where it has not, its first SYN or SYN-ACK was sent; 0 if no hook
     /// saw it.
     pub established_ns: u64,
+    /// Id of the cgroup (v2) of the process that accepted it, 0 if no hook saw one accept it.
+    pub accepted_by: u64,
     /// Since the peer was last heard; [`EventRecord::UNKNOWN`] if it never was, or is unknown.
     pub silence_ns: u64,
     /// For how long no data had been sent or received when we closed; [`EventRecord::UNKNOWN`] if we did
@@ -144,5 +146,5 @@ pub struct Silences {
 #[repr(C)]
 pub struct SilenceTable(pub [Silences; crate::Ending::COUNT]);
 
-const _: () = assert!(size_of::<EventRecord>() == 256);
+const _: () = assert!(size_of::<EventRecord>() == 264);
 const _: () = assert!(size_of::<Silences>() == 96);

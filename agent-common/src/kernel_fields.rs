@@ -220,6 +220,10 @@ macro_rules! kernel_fields {
                     /// Absent where listeners are not chained there.
                     listen_head: u64 = Optional("nulls_head");
                 }
+                css_set {
+                    /// Pointer to cgroup, that of v2.
+                    css_set_cgroup: u64 = Optional("dfl_cgrp");
+                }
                 cgroup {
                     /// Pointer to kernfs_node.
                     cgroup_kn: u64 = Optional("kn");
@@ -233,6 +237,8 @@ macro_rules! kernel_fields {
                     /// Pointer to task_struct.
                     task_leader: u64 = Optional("group_leader");
                     task_comm: [u8; 16] = Optional("comm");
+                    /// Pointer to css_set.
+                    task_cgroups: u64 = Optional("cgroups");
                     /// Pointer to pid.
                     task_pid: u64 = Optional("thread_pid");
                 }

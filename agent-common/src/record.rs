@@ -132,13 +132,15 @@ pub struct Record {
     pub padding: [u8; 3],
 }
 
-/// When a connection began and how it is closed: value of the map `START_TIMES`, keyed by the address of its
-/// `struct sock`. Made when it is established, removed when the socket is destroyed.
+/// When a connection began, who accepted it and how it is closed: value of the map `START_TIMES`, keyed by the
+/// address of its `struct sock`. Made when it is established or accepted, removed when the socket is destroyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Start {
-    /// When it was established, CLOCK_MONOTONIC nanoseconds.
+    /// When it was established, CLOCK_MONOTONIC nanoseconds; 0 if that was not seen.
     pub established_ns: u64,
+    /// Id of the cgroup (v2) of the process that accepted it, 0 if none was seen to.
+    pub accepted_by: u64,
     /// For how long no data had been sent or received when we closed it, jiffies.
     pub idle_jiffies: u32,
     /// Bits of [`Start::CLOSING`] and [`Start::CLOSED`].
@@ -202,3 +204,4 @@ impl Record {
 }
 
 const _: () = assert!(size_of::<Record>() == 160);
+const _: () = assert!(size_of::<Start>() == 24);

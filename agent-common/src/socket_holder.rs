@@ -21,6 +21,8 @@ pub struct SocketHolder {
     pub remote_port: u16,
     /// Zero.
     pub padding: [u8; 4],
+    /// Id of the cgroup (v2) that the process is in, 0 if it cannot be read.
+    pub cgroup: u64,
 }
 
-const _: () = assert!(size_of::<SocketHolder>() == 40);
+const _: () = assert!(size_of::<SocketHolder>() == 48);

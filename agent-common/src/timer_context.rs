@@ -125,5 +125,5 @@ pub struct RequestTimer {
     pub padding: [u8; 7],
 }
 
-const _: () = assert!(size_of::<TimerContext>() == 128);
+const _: () = assert!(size_of::<TimerContext>() == 136);
 const _: () = assert!(size_of::<RequestTimer>() == 32);

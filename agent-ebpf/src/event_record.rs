@@ -210,13 +210,15 @@ fn describe(sock: Sock, event: &mut EventRecord) {
     }
 }
 
-/// When the connection began, and how it is closed.
+/// When the connection began, who accepted it, and how it is closed.
 #[inline(always)]
 fn started(sock: Sock, event: &mut EventRecord) {
     event.established_ns = 0;
+    event.accepted_by = 0;
     event.idle_before_close_ns = EventRecord::UNKNOWN;
     if let Some(start) = maps::start(sock.0) {
         event.established_ns = start.established_ns;
+        event.accepted_by = start.accepted_by;
         if let Some(idle) = idle_before_close_ns(start) {
             event.idle_before_close_ns = idle;
         }
@@ -296,6 +298,7 @@ fn blank(event: &mut EventRecord, kind: u8, flags: u16) {
     event.sock = 0;
     event.cookie = 0;
     event.established_ns = 0;
+    event.accepted_by = 0;
     event.silence_ns = EventRecord::UNKNOWN;
     event.idle_before_close_ns = EventRecord::UNKNOWN;
     event.keepalive_idle = 0;

@@ -45,6 +45,7 @@ mod request;
 mod segment;
 mod sock;
 mod socket_holders;
+mod start_times;
 mod timer_context;
 mod walk;
 

@@ -20,8 +20,6 @@ use halfopen_common::{
 };
 use zerocopy::FromZeros as _;
 
-use crate::clock::now_ns;
-
 /// Room for some 4,600 events.
 const EVENTS_BYTES: u32 = 1 << 20;
 
@@ -53,7 +51,7 @@ static REQUEST_TIMERS: PerCpuArray<RequestTimer> = PerCpuArray::with_max_entries
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 #[map]
-static START_TIMES: HashMap<u64, Start> = HashMap::with_max_entries(65_536, 0);
+pub static START_TIMES: HashMap<u64, Start> = HashMap::with_max_entries(65_536, 0);
 /// Whose each listening port is.
 #[map]
 static LISTENERS: HashMap<ListenerKey, Listeners> = HashMap::with_max_entries(8_192, 0);
@@ -116,19 +114,6 @@ pub fn timer_context() -> Option<*mut TimerContext> {
 #[inline(always)]
 pub fn request_timer() -> Option<*mut RequestTimer> {
     REQUEST_TIMERS.get_ptr_mut(0)
-}
-
-/// Notes that a connection is established.
-#[inline(always)]
-pub fn establish(sock: u64) {
-    let start = Start {
-        established_ns: now_ns(),
-        idle_jiffies: 0,
-        flags: 0,
-    };
-    if START_TIMES.insert(sock, start, 0).is_err() {
-        lose(Loss::StartTimesFull);
-    }
 }
 
 /// What is known of a connection's start and close; `None` if no hook saw the start.

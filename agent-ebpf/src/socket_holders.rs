@@ -113,9 +113,18 @@ fn holder(task: u64, fd: u32) -> Option<SocketHolder> {
     let leader = read(task, fields::task_leader())?;
     held.pid = pid(leader)?;
     held.fd = fd;
+    held.cgroup = cgroup(leader).unwrap_or(0);
     let mut reader = FieldReader::of(leader);
     reader.field(&raw mut held.name, fields::task_comm());
     reader.ok().then_some(held)
+}
+
+/// Id of the cgroup (v2) that a task is in (`task_dfl_cgroup`).
+#[inline(always)]
+fn cgroup(task: u64) -> Option<u64> {
+    let set = read(task, fields::task_cgroups())?;
+    let cgroup = read(set, fields::css_set_cgroup())?;
+    read(read(cgroup, fields::cgroup_kn())?, fields::kn_id())
 }
 
 /// A task's number in the PID namespace of the reader, on whose behalf the iterator runs

@@ -3,6 +3,7 @@
 //! # Invariants
 //! No two mechanisms count one event: `SWITCHES` decides which programs count what.
 
+mod accept;
 mod destroy;
 mod error_report;
 mod probe;

@@ -14,7 +14,7 @@ use crate::{
     death::ending,
     fields, identity, maps, record,
     sock::{SHUTDOWN_MASK, Sock},
-    timer_context,
+    start_times, timer_context,
 };
 
 /// Values of `sk_err` (include/uapi/asm-generic/errno.h).
@@ -57,7 +57,7 @@ fn established_or_closed(ctx: &impl EbpfContext, sock: u64, old: Option<u8>, is_
     };
     if is_established {
         if sock.is_tcp() {
-            maps::establish(sock.0);
+            start_times::establish(sock.0);
         }
         return;
     }

@@ -18,7 +18,10 @@ use halfopen::{
         walk::{self, Converter, Request},
     },
 };
-use halfopen_core::model::{assessed::ListOptions, connection::Connection};
+use halfopen_core::model::{
+    assessed::{ListOptions, NameProcesses},
+    connection::Connection,
+};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::usage;
@@ -135,7 +138,11 @@ impl Readers {
         let extent = ListOptions {
             netns: Some(self.netns),
             most: usize::MAX,
-            processes,
+            processes: if processes {
+                NameProcesses::Always
+            } else {
+                NameProcesses::Never
+            },
         };
         let reading = self.reader.list_to(extent, &|_| true);
         Ok(reading.context("reading the list")?.connections)

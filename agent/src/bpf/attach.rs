@@ -230,6 +230,8 @@ fn arguments(program: &str) -> Option<usize> {
         "fexit_xmit_probe" | "fentry_xmit_probe" | "kprobe_xmit_probe" => Some(3),
         "fexit_write_wakeup" | "fentry_write_wakeup" | "kprobe_write_wakeup" => Some(2),
         "fentry_synack" | "kprobe_synack" => Some(6),
+        "fexit_accept" => Some(2),
+        "fexit_accept_flags" => Some(4),
         _ => None,
     }
 }

@@ -48,6 +48,8 @@ pub enum Role {
     Requests,
     /// Counts SYN cookies by listener.
     SynCookies,
+    /// Tells in which cgroup connections are accepted.
+    Accepts,
 }
 
 impl Role {
@@ -114,7 +116,7 @@ const _: () = assert!(HOOKS.len() <= halfopen_core::metrics::MOST_HOOKS);
 
 /// All hooks, in the order in which they are attached: what counts probes and retransmissions
 /// decides how the timers can be framed.
-pub const HOOKS: [Hook; 13] = [
+pub const HOOKS: [Hook; 14] = [
     Hook {
         name: "tcp_xmit_probe_skb",
         purpose: "keepalive and window probes",
@@ -272,6 +274,18 @@ pub const HOOKS: [Hook; 13] = [
             way(Tracepoint, &[("tp_receive_reset", "tcp_receive_reset")]),
             way(Fentry, &[("fentry_reset", "tcp_reset")]),
             way(Kprobe, &[("kprobe_reset", "tcp_reset")]),
+        ],
+    },
+    // Before what sees connections established, so that the accept of each of them is seen. Not by
+    // kretprobe: it runs for processes, and while it does the kernel runs no kprobe for what interrupts
+    // it; and of accept() calls that wait it knows ten or two a processor.
+    Hook {
+        name: "inet_csk_accept",
+        purpose: "which unit's process accepts a connection",
+        role: Role::Accepts,
+        ways: &[
+            way(Fentry, &[("fexit_accept", "inet_csk_accept")]),
+            way(Fentry, &[("fexit_accept_flags", "inet_csk_accept")]),
         ],
     },
     Hook {

@@ -135,7 +135,9 @@ fn owners() -> Fact {
                 ),
             };
             let part = match (cgroups.is_used(), cgroups.is_whole()) {
-                (false, _) => "; no process is in a v2 cgroup: process names are shown",
+                (false, _) => {
+                    "; there is none but the root: every owner is /, and lists show processes"
+                }
                 (true, false) => {
                     "; only part of the tree is visible here: owners outside it are unknown"
                 }
@@ -144,7 +146,7 @@ fn owners() -> Fact {
             Ok(format!("cgroups v2 at {point}, {how}{part}"))
         }
         Err(error) => Err(format!(
-            "{error}: process names are shown; metrics have no owners"
+            "{error}: owners are unknown, and lists show processes"
         )),
     };
     Fact {

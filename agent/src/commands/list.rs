@@ -12,7 +12,7 @@ use anyhow::Context;
 use halfopen_core::{
     filter::Filter,
     model::{
-        assessed::{Assessed, ConnectionList, ListOptions},
+        assessed::{Assessed, ConnectionList, ListOptions, NameProcesses},
         liveness::{Liveness, Thresholds},
     },
     render::list::{Options, Report, Sort, json, text},
@@ -163,7 +163,12 @@ fn read_all(config: &ListConfig) -> anyhow::Result<ConnectionList> {
     let extent = ListOptions {
         netns: None,
         most: usize::MAX,
-        processes: config.processes,
+        processes: match (config.processes, config.json) {
+            (true, _) => NameProcesses::Always,
+            // For people: where no owner is told, the process says whose a connection is.
+            (false, false) => NameProcesses::WithoutOwners,
+            (false, true) => NameProcesses::Never,
+        },
     };
     let everything = |_: &_| true;
     Ok(Reader::open(&options)?.list_to(extent, &everything)?)

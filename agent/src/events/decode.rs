@@ -3,7 +3,7 @@
 //! # Invariants
 //! No cause is decided here: the model names it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use halfopen_common::{
     Ending, EventRecord, Outstanding, Record, ResetReason, direction, event_flags, event_kind,
@@ -57,6 +57,7 @@ impl EventDecoder {
             at: self.wall + Duration::from_nanos(raw.at_ns),
             kind: self.kind(raw)?,
             connection: self.connection(raw)?,
+            accepted_by: self.accepted_by(raw),
             age: age(raw),
             sent: sent(raw),
             held: of_full_socket(raw).map(|()| QueuedBytes {
@@ -175,6 +176,15 @@ impl EventDecoder {
                 Unknown::NotInEvents,
             )
         })
+    }
+
+    fn accepted_by(&self, raw: &EventRecord) -> Known<Arc<str>> {
+        of_full_socket(raw)?;
+        match raw.accepted_by {
+            _ if raw.record.direction != direction::INBOUND => Err(Unknown::NotOfThisKind),
+            0 => Err(Unknown::AcceptUnseen),
+            cgroup => self.owners.of(Ok(cgroup)),
+        }
     }
 
     fn keepalive(&self, raw: &EventRecord) -> Known<Keepalive> {

@@ -15,7 +15,10 @@ use halfopen_core::model::connection::{Connection, Holder, Known, State, Unknown
 use tracing::warn;
 use zerocopy::FromBytes as _;
 
-use crate::{bpf::loaded_object::Object, host::namespaces};
+use crate::{
+    bpf::loaded_object::Object,
+    host::{namespaces, owners::Owners},
+};
 
 /// The iterator.
 const TASK_FILE: &str = "task_file";
@@ -65,9 +68,9 @@ impl Holders {
 
     /// Names the processes that hold these sockets, which a walk has just met; or why they are not
     /// known.
-    pub fn name(&mut self, object: &mut Object, connections: &mut [Connection]) {
+    pub fn name(&mut self, object: &mut Object, connections: &mut [Connection], owners: &Owners) {
         let held = match self.open(object) {
-            Ok(file) => match collect(file, connections) {
+            Ok(file) => match collect(file, connections, owners) {
                 Ok(held) => held,
                 Err(error) => {
                     warn!(%error, "processes are unknown: the kernel would not go on to tell of their descriptors");
@@ -126,7 +129,7 @@ struct Found {
 }
 
 impl Found {
-    fn add(&mut self, held: &SocketHolder, connection: &Connection) {
+    fn add(&mut self, held: &SocketHolder, connection: &Connection, owners: &Owners) {
         let ports = (connection.local.port(), connection.remote.port());
         if ports != (held.local_port, held.remote_port) {
             self.replaced = true;
@@ -137,6 +140,10 @@ impl Found {
             pid: held.pid,
             fd: held.fd,
             name: held.name[..end.unwrap_or(held.name.len())].to_vec(),
+            owner: match held.cgroup {
+                0 => Err(Unknown::NotOnThisKernel),
+                cgroup => owners.of(Ok(cgroup)),
+            },
         });
     }
 
@@ -164,7 +171,7 @@ impl Found {
 }
 
 /// What is told of each of these connections, in their order.
-fn collect(from: impl Read, connections: &[Connection]) -> io::Result<Vec<Found>> {
+fn collect(from: impl Read, connections: &[Connection], owners: &Owners) -> io::Result<Vec<Found>> {
     let places: HashMap<u64, usize> = connections
         .iter()
         .enumerate()
@@ -173,7 +180,7 @@ fn collect(from: impl Read, connections: &[Connection]) -> io::Result<Vec<Found>
     let mut found = vec![Found::default(); connections.len()];
     drain(from, |held| {
         if let Some(place) = places.get(&held.sock) {
-            found[*place].add(held, &connections[*place]);
+            found[*place].add(held, &connections[*place], owners);
         }
     })?;
     Ok(found)

@@ -12,10 +12,11 @@ use std::{
 
 use halfopen_common::{ListenerKey, Listeners};
 use halfopen_core::model::{
-    assessed::{ConnectionList, ListOptions, ReadMethod},
+    assessed::{ConnectionList, ListOptions, NameProcesses, ReadMethod},
     census::Census,
     connection::{Connection, State, Unknown},
     liveness::{Liveness, Thresholds},
+    owner::ROOT,
 };
 use tracing::warn;
 
@@ -225,13 +226,13 @@ impl Reader {
         wanted: &dyn Fn(&Connection) -> bool,
     ) -> Result<ConnectionList, Error> {
         let mut reading = self.list(extent.netns, extent.most, wanted)?;
-        let (Self::Walk { owners, .. } | Self::SockDiag { owners }) = self;
-        let by_process = owners.are_processes();
-        if extent.processes || by_process {
+        let wanted = match extent.processes {
+            NameProcesses::Never => false,
+            NameProcesses::WithoutOwners => !reading.connections.iter().any(is_owned),
+            NameProcesses::Always => true,
+        };
+        if wanted {
             self.name_processes(&mut reading.connections);
-        }
-        if by_process {
-            reading.connections.iter_mut().for_each(own_by_process);
         }
         Ok(reading)
     }
@@ -240,18 +241,15 @@ impl Reader {
     /// every process, so it is done for those who ask.
     fn name_processes(&mut self, connections: &mut [Connection]) {
         match self {
-            Self::Walk { walker, .. } => walker.name_processes(connections),
+            Self::Walk { walker, owners, .. } => walker.name_processes(connections, owners),
             Self::SockDiag { .. } => holders::forget(connections, Unknown::NotInSockDiag),
         }
     }
 }
 
-/// Where cgroups tell no owner, the first process that holds a socket does.
-fn own_by_process(connection: &mut Connection) {
-    let holders = connection.processes.as_deref().unwrap_or_default();
-    if let Some(holder) = holders.first() {
-        connection.owner = Ok(String::from_utf8_lossy(&holder.name).into());
-    }
+/// Whether its cgroup tells whose it is.
+fn is_owned(connection: &Connection) -> bool {
+    connection.owner.as_deref().is_ok_and(|owner| owner != ROOT)
 }
 
 struct List {

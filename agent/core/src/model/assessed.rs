@@ -94,9 +94,20 @@ pub struct ListOptions {
     pub netns: Option<u32>,
     /// Connections at most.
     pub most: usize,
-    /// Whether the processes that hold them are to be named, which takes a look at every descriptor
-    /// of every process.
-    pub processes: bool,
+    /// Whether the processes that hold them are to be named.
+    pub processes: NameProcesses,
+}
+
+/// When the processes that hold connections are to be named, which takes a look at every descriptor of every
+/// process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameProcesses {
+    /// They are not.
+    Never,
+    /// Where cgroups tell nothing: no connection has an owner but [`super::owner::ROOT`].
+    WithoutOwners,
+    /// They are.
+    Always,
 }
 
 /// What one look at the kernel's sockets brought.

@@ -92,6 +92,8 @@ pub struct Holder {
     pub fd: u32,
     /// What it calls itself (`comm`): at most 15 bytes of any kind.
     pub name: Vec<u8>,
+    /// The owner of its cgroup. That of the socket may be another's, who made it or its listener.
+    pub owner: Known<Arc<str>>,
 }
 
 /// One socket at one moment. Ages count back from that moment.

@@ -21,6 +21,9 @@ pub struct Event {
     /// To whom, and how it was set. `state` is the one it was in; what only a walk tells is
     /// [`super::connection::Unknown::NotInEvents`].
     pub connection: Connection,
+    /// Whose process accepted it, of an inbound connection: the owner of that process's cgroup.
+    /// [`Connection::owner`] is that of the listener's.
+    pub accepted_by: Known<Arc<str>>,
     /// Since its handshake ended or, where it has not, its first SYN or SYN-ACK was sent.
     pub age: Known<Duration>,
     /// What it sent and got before, this event included.
@@ -171,7 +174,7 @@ pub mod fixture {
     //! Events made by hand.
 
     use super::*;
-    use crate::model::liveness::fixture::established;
+    use crate::model::{connection::Unknown, liveness::fixture::established};
 
     /// A connection given up after three keepalive probes.
     pub fn death() -> Event {
@@ -185,6 +188,7 @@ pub mod fixture {
                 idle_before_close: None,
             }),
             connection: established(),
+            accepted_by: Err(Unknown::AcceptUnseen),
             age: Ok(Duration::from_secs(90)),
             sent: Ok(Sent {
                 keepalive_probes: 3,

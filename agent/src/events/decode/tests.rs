@@ -182,6 +182,31 @@ fn a_close_that_no_hook_saw_has_no_idle_time() {
     assert_eq!(idle(Ending::Retransmission), None);
 }
 
+/// Of a connection whose own cgroup is another's.
+#[test]
+fn only_an_inbound_connection_was_accepted() {
+    let accepted_by = |change: fn(&mut EventRecord)| {
+        let event = with(event_kind::TIMEOUT, |raw| {
+            raw.record.direction = direction::INBOUND;
+            raw.record.cgroup = u64::MAX;
+            change(raw);
+        });
+        event.unwrap().accepted_by
+    };
+    assert_eq!(accepted_by(|_| {}), Err(Unknown::AcceptUnseen));
+    // Whatever it is called here, the owner of its cgroup.
+    let root = |raw: &mut EventRecord| raw.accepted_by = 1;
+    assert_eq!(accepted_by(root), Owners::open(0, false).of(Ok(1)));
+    let others: [fn(&mut EventRecord); 3] = [
+        |raw| raw.record.direction = direction::OUTBOUND,
+        |raw| raw.flags |= event_flags::REQUEST,
+        |raw| raw.flags |= event_flags::STRAY,
+    ];
+    for change in others {
+        assert_eq!(accepted_by(change), Err(Unknown::NotOfThisKind));
+    }
+}
+
 #[test]
 fn a_full_socket_in_the_units_people_use() {
     let event = with(event_kind::TIMEOUT, |raw| raw.error = 110).unwrap();

@@ -11,7 +11,7 @@ use crate::serve::response::{HttpError, bad_request, internal_error, unavailable
 use halfopen_core::{
     filter::{Filter, Subject},
     model::{
-        assessed::{Assessed, ListOptions},
+        assessed::{Assessed, ListOptions, NameProcesses},
         connection::Connection,
     },
     render::list::{self, Report},
@@ -75,7 +75,7 @@ impl ConnectionsQuery {
             extent: ListOptions {
                 netns: None,
                 most: DEFAULT_LIMIT,
-                processes: false,
+                processes: NameProcesses::Never,
             },
             filter: Filter::default(),
         };
@@ -94,7 +94,11 @@ impl ConnectionsQuery {
                     parsed.extent.most = limit(&value, MAX_LIMIT)?;
                 }
                 "processes" => {
-                    parsed.extent.processes = flag("processes", &value)?;
+                    parsed.extent.processes = if flag("processes", &value)? {
+                        NameProcesses::Always
+                    } else {
+                        NameProcesses::Never
+                    };
                 }
                 "filter" => {
                     parsed.filter = filter(Subject::Connection, &value)?;
@@ -123,7 +127,7 @@ mod tests {
         let extent = ListOptions {
             netns: Some(4_026_531_840),
             most: 5,
-            processes: false,
+            processes: NameProcesses::Never,
         };
         assert_eq!(parsed.extent, extent);
         assert_eq!(parsed.filter, Filter::parse("state established").unwrap());
@@ -131,7 +135,12 @@ mod tests {
             ConnectionsQuery::parse("").unwrap().extent.most,
             DEFAULT_LIMIT
         );
-        for (asked, expected) in [("processes", true), ("processes=1", true), ("all", false)] {
+        for (asked, expected) in [
+            ("processes", NameProcesses::Always),
+            ("processes=1", NameProcesses::Always),
+            ("processes=0", NameProcesses::Never),
+            ("all", NameProcesses::Never),
+        ] {
             let parsed = ConnectionsQuery::parse(asked).unwrap();
             assert_eq!(parsed.extent.processes, expected, "{asked}");
         }

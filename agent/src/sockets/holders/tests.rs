@@ -17,8 +17,17 @@ fn held(pid: u32, fd: u32, name: &[u8]) -> SocketHolder {
 }
 
 fn holder(pid: u32, fd: u32, name: &[u8]) -> Holder {
-    let name = name.to_vec();
-    Holder { pid, fd, name }
+    Holder {
+        pid,
+        fd,
+        name: name.to_vec(),
+        owner: Err(Unknown::NotOnThisKernel),
+    }
+}
+
+/// Nothing is asked of them here: no process has a cgroup.
+fn nobody() -> Owners {
+    Owners::open(0, false)
 }
 
 /// Yields what it is given, one piece at each read, errors among them; then nothing.
@@ -42,7 +51,7 @@ const EVERYBODY: Scope = Scope {
 
 fn holders(connection: Connection, held: &[SocketHolder], scope: Scope) -> Known<Vec<Holder>> {
     let connections = [connection];
-    let mut found = collect(held.as_bytes(), &connections).unwrap();
+    let mut found = collect(held.as_bytes(), &connections, &nobody()).unwrap();
     found.remove(0).holders(&connections[0], scope)
 }
 

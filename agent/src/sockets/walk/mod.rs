@@ -25,7 +25,7 @@ use crate::{
         loaded_object::{Entries, Object},
         maps::mmap_array::MmapArray,
     },
-    host::privileges,
+    host::{owners::Owners, privileges},
     options::Options,
 };
 use halfopen_core::model::connection::Connection;
@@ -136,8 +136,8 @@ impl Walker {
     }
 
     /// Names the processes that hold these sockets, which a walk has just met.
-    pub fn name_processes(&mut self, connections: &mut [Connection]) {
-        self.holders.name(&mut self.object, connections);
+    pub fn name_processes(&mut self, connections: &mut [Connection], owners: &Owners) {
+        self.holders.name(&mut self.object, connections, owners);
     }
 
     fn table(

@@ -1,5 +1,6 @@
 //! Cgroups, and the owners of connections.
 
+mod accepted;
 mod cgroups;
 mod churn;
 mod container;

@@ -12,7 +12,7 @@ use crate::fixtures::network::enter_private;
 use halfopen::{options::Options, sockets::Reader};
 use halfopen_core::{
     model::{
-        assessed::{Assessed, ListOptions, ReadMethod},
+        assessed::{Assessed, ListOptions, NameProcesses, ReadMethod},
         connection::{Connection, Holder, State},
         liveness::Thresholds,
     },
@@ -27,7 +27,7 @@ fn listed(netns: u32) -> Vec<Connection> {
     let extent = ListOptions {
         netns: Some(netns),
         most: usize::MAX,
-        processes: true,
+        processes: NameProcesses::Always,
     };
     let reading = reader.list_to(extent, &|_| true).unwrap();
     assert_eq!(reading.source, ReadMethod::Tables);

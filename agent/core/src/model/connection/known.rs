@@ -20,6 +20,9 @@ pub enum Unknown {
     NotInEvents,
     /// It began before the hooks were attached, or when no more beginnings found room.
     BeginningUnseen,
+    /// No process was seen to accept it: it was accepted before the hooks were attached, is not accepted yet,
+    /// or no hook tells.
+    AcceptUnseen,
     /// The kernel's table of records had no room for it.
     NoRecord,
     /// The peer has never been heard.
@@ -55,6 +58,7 @@ impl fmt::Display for Unknown {
             Self::NamespaceUnread => "its network namespace could not be read",
             Self::NotInEvents => "an event does not tell",
             Self::BeginningUnseen => "its beginning was not seen",
+            Self::AcceptUnseen => "no process was seen to accept it",
             Self::NoRecord => "the kernel's table of records was full",
             Self::NeverHeard => "the peer was never heard",
             Self::NotAskedFor => "nobody asked for it",

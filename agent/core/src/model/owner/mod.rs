@@ -20,6 +20,9 @@ mod tests;
 /// The longest [`Owner::name`], in bytes.
 pub const LONGEST_NAME: usize = 200;
 
+/// The [`Owner::name`] of what no manager of services has put anywhere.
+pub const ROOT: &str = "/";
+
 /// What an owner is, and with it how it is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -115,7 +118,7 @@ impl Owner {
             (Some(container), _, _) => (container.owner(), Kind::Container),
             (None, Some(pod), _) => (pod.owner(), Kind::Pod),
             (None, None, Some(unit)) => (unit.owner(), Kind::Unit),
-            (None, None, None) if shown.is_empty() => ("/".to_owned(), Kind::Root),
+            (None, None, None) if shown.is_empty() => (ROOT.to_owned(), Kind::Root),
             (None, None, None) => (name::of_path(&shown), Kind::Path),
         };
         Self {

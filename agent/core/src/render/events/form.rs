@@ -4,7 +4,7 @@
 //! Times are whole milliseconds, `time` is RFC 3339; sizes are bytes. A fact that is unknown is `null`,
 //! and `unknown` says why under the same name. Keys that do not apply to this kind of event are left
 //! out: `number`, `cause`, `path` and `inferred` but of a death, `idle_before_close_ms` but of a death after
-//! our close, `evidence` but of a probe, a timeout, an answer
+//! our close, `accepted_by` but of an inbound connection, `evidence` but of a probe, a timeout, an answer
 //! and a recovery, `reason` where no reset was sent.
 //!
 //! # Invariants
@@ -73,6 +73,9 @@ pub struct Form {
     pub direction: Cow<'static, str>,
     /// Whose it was.
     pub owner: Option<Cow<'static, str>>,
+    /// Whose process accepted it: of an inbound connection, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_by: Option<Cow<'static, str>>,
     cgroup: Option<u64>,
     uid: Option<u32>,
     /// Closed by its application before.
@@ -161,6 +164,12 @@ impl Form {
             owner: why
                 .fact("owner", it.owner.clone())
                 .map(|owner| Cow::Owned(owner.to_string())),
+            accepted_by: match &event.accepted_by {
+                Err(Unknown::NotOfThisKind) => None,
+                accepted_by => why
+                    .fact("accepted_by", accepted_by.clone())
+                    .map(|owner| Cow::Owned(owner.to_string())),
+            },
             cgroup: why.fact("cgroup", it.cgroup),
             uid: why.fact("uid", it.uid),
             orphaned: it.orphaned,

@@ -252,6 +252,11 @@ fn certificate(form: &Form, parts: &mut Vec<String>) {
     if let (false, Some(sent), Some(received)) = (handshake, form.sent_bytes, form.received_bytes) {
         parts.push(format!("{} sent, {} received", size(sent), size(received)));
     }
+    if let Some(by) = form.accepted_by.as_deref()
+        && form.owner.as_deref() != Some(by)
+    {
+        parts.push(format!("accepted by {}", plain(by)));
+    }
     if form.path.as_deref() == Some("closed_while_peer_sent") {
         parts.push("data came after our close".to_owned());
     }

@@ -153,27 +153,42 @@ fn known<T>(fact: Known<T>, show: impl FnOnce(T) -> String) -> Cell {
 }
 
 fn process(assessed: &Assessed) -> Cell {
-    let whole = |holder: &Holder| plain_bytes(&holder.name, &SEPARATORS);
-    processes(assessed, MOST_PROCESSES, whole)
+    processes(assessed, MOST_PROCESSES, |whole| whole)
 }
 
 /// The same where the width is limited: the first alone, what is too long of its name cut off.
 pub fn short_process(assessed: &Assessed) -> Cell {
-    processes(assessed, 1, |holder| {
-        let mut name = plain_bytes(&holder.name, &SEPARATORS);
-        if name.chars().count() > LONGEST_PROCESS {
-            name = name.chars().take(LONGEST_PROCESS - 1).collect();
-            name.push('…');
-        }
+    processes(assessed, 1, |mut name| {
+        shorten(&mut name, LONGEST_PROCESS);
         name
     })
 }
 
-/// NAME:PID:FD of each, the first few.
-fn processes(assessed: &Assessed, most: usize, name: impl Fn(&Holder) -> String) -> Cell {
-    let holders = assessed.connection.processes.as_deref().map_err(|why| *why);
+/// Cuts off what is longer.
+pub fn shorten(text: &mut String, longest: usize) {
+    if text.chars().count() > longest {
+        *text = text.chars().take(longest - 1).collect();
+        text.push('…');
+    }
+}
+
+/// NAME:PID:FD of each, the first few; then @OWNER where that is not the connection's owner. `name` makes names
+/// as long as they may be.
+fn processes(assessed: &Assessed, most: usize, name: impl Fn(String) -> String) -> Cell {
+    let connection = &assessed.connection;
+    let holders = connection.processes.as_deref().map_err(|why| *why);
     known(holders, |holders| {
-        let show = |it: &Holder| format!("{}:{}:{}", name(it), it.pid, it.fd);
+        let show = |it: &Holder| {
+            let own = name(plain_bytes(&it.name, &SEPARATORS));
+            let mut shown = format!("{own}:{}:{}", it.pid, it.fd);
+            if let Ok(owner) = &it.owner
+                && Some(owner) != connection.owner.as_ref().ok()
+            {
+                let owner = plain_bytes(owner.as_bytes(), &SEPARATORS);
+                shown += &format!("@{}", name(owner));
+            }
+            shown
+        };
         let mut shown: Vec<String> = holders.iter().take(most).map(show).collect();
         if holders.len() > most {
             shown.push(format!("+{}", holders.len() - most));

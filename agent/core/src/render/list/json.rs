@@ -145,6 +145,8 @@ struct Process<'a> {
     fd: u32,
     /// With U+FFFD for what is no UTF-8.
     name: Cow<'a, str>,
+    /// The owner of its cgroup.
+    owner: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -247,6 +249,7 @@ fn connection(assessed: &Assessed) -> Connection<'_> {
         processes: (it.processes != Err(Unknown::NotAskedFor)).then(|| {
             let holders = it.processes.as_deref().map_err(|why| *why);
             let holders = why.fact("processes", holders)?;
+            let process = |holder| process(holder, &mut why);
             Some(holders.iter().map(process).collect())
         }),
         unknown: why.into_map(),
@@ -269,8 +272,10 @@ const fn queue(queue: AcceptQueue) -> Queue {
     }
 }
 
-fn process(holder: &Holder) -> Process<'_> {
+fn process<'a>(holder: &'a Holder, why: &mut Reasons) -> Process<'a> {
+    let owner = holder.owner.as_deref().map_err(|why| *why);
     Process {
+        owner: why.fact("processes.owner", owner),
         pid: holder.pid,
         fd: holder.fd,
         name: String::from_utf8_lossy(&holder.name),

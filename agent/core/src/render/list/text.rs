@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Report,
-    cells::{COLUMNS, Cell, LOCAL, NETNS, OWNER, PROCESS, RANK_OF_WHY, short_process},
+    cells::{COLUMNS, Cell, LOCAL, NETNS, OWNER, PROCESS, RANK_OF_WHY, short_process, shorten},
     layout::{self, GAP, Layout, Want},
     notes,
 };
@@ -76,12 +76,8 @@ impl<'a> Row<'a> {
             .iter()
             .map(|column| (column.cell)(assessed))
             .collect();
-        let owner = &mut cells[OWNER].text;
-        if options.width.is_some() && chars(owner) > LONGEST_OWNER {
-            *owner = owner.chars().take(LONGEST_OWNER - 1).collect();
-            owner.push('…');
-        }
         if options.width.is_some() {
+            shorten(&mut cells[OWNER].text, LONGEST_OWNER);
             cells[PROCESS] = short_process(assessed);
         }
         Self { assessed, cells }
