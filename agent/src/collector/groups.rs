@@ -38,6 +38,8 @@ pub struct Grouped {
 /// Keeps names and counts.
 pub struct Groups {
     owners: Owners,
+    /// [`Owners::views`] as owners were last asked for.
+    views: u64,
     ledger: Ledger,
     budget: Budget,
     time_to_live: Duration,
@@ -52,6 +54,7 @@ impl Groups {
     pub fn new(owners: Owners, limits: Limits, is_kept: bool) -> Self {
         let now = Instant::now();
         Self {
+            views: owners.views(),
             owners,
             ledger: Ledger::default(),
             time_to_live: limits.time_to_live,
@@ -77,6 +80,10 @@ impl Groups {
             })
         };
         let now = self.began.elapsed();
+        let views = self.owners.views();
+        if std::mem::replace(&mut self.views, views) != views {
+            self.ledger.ask_again();
+        }
         self.ledger
             .show(counters, pending, ignored, reasons, owner, now)
     }

@@ -14,8 +14,9 @@ use std::{
 use tracing::{info, warn};
 
 use super::{
-    cgroups::{self, Cgroup, Cgroups},
+    cgroups::{self, Cgroup, Cgroups, Followed},
     kubernetes::{self, Names},
+    mounts::Watch,
 };
 use crate::options::Options;
 use halfopen_core::model::{
@@ -23,8 +24,13 @@ use halfopen_core::model::{
     owner::Owner,
 };
 
-/// Which owners still exist is looked up this often.
+/// Which owners still exist is looked up this often; whether cgroups can be opened that could not, too.
 const CENSUS: Duration = Duration::from_secs(30);
+
+/// The least time between two looks at whether mounts have changed.
+const LOOK: Duration = Duration::from_secs(1);
+/// A look that found a change is paid off after this many times its own duration: 1 % of one processor.
+const PACE: u32 = 100;
 
 /// Tells owners; cheap to clone.
 #[derive(Clone)]
@@ -32,7 +38,16 @@ pub struct Owners(Arc<Mutex<Inner>>);
 
 struct Inner {
     cgroups: Result<Cgroups, Unknown>,
-    are_processes: bool,
+    /// How many of them are to be remembered.
+    capacity: usize,
+    /// Notices that cgroups may be mounted elsewhere by now; `None` where /proc does not tell.
+    mounts: Option<Watch>,
+    /// When that is looked at next.
+    next: Instant,
+    /// When cgroups that cannot be opened are tried again, and all are where changes are not noticed.
+    retry: Instant,
+    /// How often other cgroups have come to be shown here.
+    views: u64,
     names: Option<Names>,
     /// Cgroups that were asked for and exist, by id.
     met: HashMap<u64, Met>,
@@ -63,30 +78,27 @@ impl Owners {
     /// containers and pods are called by the names that the kubelet's directories of logs give them.
     #[must_use]
     pub fn open(cgroups: usize, kubernetes: bool) -> Self {
-        let opened = Cgroups::open(cgroups).map_err(|error| {
+        // Before mounts are read: what comes in between is noticed.
+        let mounts = Watch::open()
+            .inspect_err(|error| warn!(%error, "changes of mounts are not noticed at once"))
+            .ok();
+        let opened = open(cgroups).map_err(|error| {
             warn!(%error, "owners of connections are unknown");
-            match error {
-                cgroups::Error::NoHierarchy => Unknown::NoCgroups,
-                _ => Unknown::CgroupRefused,
-            }
+            reason(&error)
         });
-        if let Ok(cgroups) = &opened
-            && let Some(error) = cgroups.refusal()
-        {
-            info!(%error, "cgroups are found by walking their tree: short-lived ones may stay unknown");
-        }
         let names = kubernetes.then(|| Names::read(Path::new(kubernetes::LOGS), Instant::now()));
         let names = names.and_then(|names| {
             let report = |error: &_| warn!(%error, "the names of pods and containers are unknown");
             names.inspect_err(report).ok()
         });
-        let are_processes = match &opened {
-            Ok(cgroups) => !cgroups.is_used(),
-            Err(why) => *why == Unknown::NoCgroups,
-        };
+        let now = Instant::now();
         Self(Arc::new(Mutex::new(Inner {
             cgroups: opened,
-            are_processes,
+            capacity: cgroups,
+            mounts,
+            next: now + LOOK,
+            retry: now + CENSUS,
+            views: 0,
             names,
             met: HashMap::new(),
             looked: None,
@@ -103,6 +115,7 @@ impl Owners {
         if let Some(met) = inner.met.get(&id) {
             return Ok(Arc::clone(&met.name));
         }
+        inner.follow(Instant::now());
         let cgroup = inner.cgroups.as_mut().map_err(|why| *why)?;
         let cgroup = cgroup.look_up(id, Instant::now()).map_err(why)?;
         let name = inner.name(&cgroup.owner);
@@ -114,11 +127,13 @@ impl Owners {
         Ok(name)
     }
 
-    /// Whether cgroups tell nothing here, since the host has v1 alone, or nobody in those of v2: then
-    /// the process that holds a socket is all that tells whose it is.
+    /// How often the cgroups that are shown here have changed, as when they were mounted after the agent had
+    /// started: what was not known then may be now.
     #[must_use]
-    pub fn are_processes(&self) -> bool {
-        self.lock().are_processes
+    pub fn views(&self) -> u64 {
+        let mut inner = self.lock();
+        inner.follow(Instant::now());
+        inner.views
     }
 
     /// The names of owners that exist now, of those that were asked for; at most half a minute old.
@@ -127,12 +142,13 @@ impl Owners {
     pub fn living(&self) -> Option<BTreeSet<Arc<str>>> {
         let mut inner = self.lock();
         let now = Instant::now();
+        inner.follow(now);
         let Inner {
             cgroups,
             names,
             met,
             looked,
-            are_processes: _,
+            ..
         } = &mut *inner;
         let cgroups = cgroups.as_ref().ok()?;
         if looked.is_none_or(|looked| now >= looked + CENSUS) {
@@ -162,6 +178,50 @@ impl Owners {
 }
 
 impl Inner {
+    /// Opens cgroups anew if they are mounted elsewhere by now, or for the first time. Without changes of mounts
+    /// it is one system call a second at most.
+    fn follow(&mut self, now: Instant) {
+        if now < self.next {
+            return;
+        }
+        self.next = now + LOOK;
+        let is_blind = self.cgroups.is_err() || self.mounts.is_none();
+        let is_due = is_blind && now >= self.retry;
+        if !self.mounts.as_ref().is_some_and(Watch::has_changed) && !is_due {
+            return;
+        }
+        self.retry = now + CENSUS;
+        let began = Instant::now();
+        let followed = match &mut self.cgroups {
+            Ok(cgroups) => cgroups.follow(),
+            Err(_) => open(self.capacity).map(|opened| {
+                self.cgroups = Ok(opened);
+                Followed::OtherPaths
+            }),
+        };
+        match followed {
+            Ok(Followed::Same) => {}
+            Ok(followed) => {
+                self.views += 1;
+                if followed == Followed::OtherPaths {
+                    self.met.clear();
+                }
+                if let Ok(cgroups) = &self.cgroups {
+                    info!(mount_point = %cgroups.mount_point().display(), "cgroups are mounted elsewhere now");
+                }
+            }
+            Err(error) => {
+                let why = reason(&error);
+                if self.cgroups.as_ref().err() != Some(&why) {
+                    warn!(%error, "owners of connections are unknown from now on");
+                    self.views += 1;
+                }
+                self.cgroups = Err(why);
+            }
+        }
+        self.next = now + LOOK.max(began.elapsed() * PACE);
+    }
+
     /// The owner's name, or what Kubernetes calls it.
     fn name(&self, owner: &Owner) -> Arc<str> {
         let called = self.names.as_ref().and_then(|names| {
@@ -173,6 +233,21 @@ impl Inner {
             })
         });
         called.map_or_else(|| Arc::clone(&owner.name), Arc::from)
+    }
+}
+
+fn open(capacity: usize) -> Result<Cgroups, cgroups::Error> {
+    let cgroups = Cgroups::open(capacity)?;
+    if let Some(error) = cgroups.refusal() {
+        info!(%error, "cgroups are found by walking their tree: short-lived ones may stay unknown");
+    }
+    Ok(cgroups)
+}
+
+const fn reason(error: &cgroups::Error) -> Unknown {
+    match error {
+        cgroups::Error::NoHierarchy => Unknown::NoCgroups,
+        _ => Unknown::CgroupRefused,
     }
 }
 

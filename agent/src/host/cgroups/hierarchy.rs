@@ -14,6 +14,8 @@ use super::{
 /// One mount of the hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchy {
+    /// The number of the mount.
+    pub mount: u64,
     /// Where it is mounted.
     pub point: PathBuf,
     /// The part of it that is mounted, from `/`: `/` itself unless only a part was bound here.
@@ -42,6 +44,7 @@ impl Hierarchy {
         // Of all cgroups the root alone has no such file (Documentation/admin-guide/cgroup-v2.rst).
         let whole = part == Path::new("/") && !mount.point.join("cgroup.events").exists();
         Ok(Self {
+            mount: mount.id,
             point: mount.point,
             part,
             whole,
@@ -145,6 +148,7 @@ mod tests {
     fn paths_are_told_from_the_root() {
         let check = |part: &str, whole: bool, directory: &str, expected: Option<&str>| {
             let hierarchy = Hierarchy {
+                mount: 1,
                 point: "/c".into(),
                 part: part.into(),
                 whole,

@@ -89,6 +89,17 @@ enum Way {
     },
 }
 
+/// What [`Cgroups::follow`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Followed {
+    /// The mount of before.
+    Same,
+    /// Another, in which cgroups have the paths of before.
+    OtherMount,
+    /// Another, from which paths begin elsewhere.
+    OtherPaths,
+}
+
 #[derive(Debug)]
 struct Remembered {
     cgroup: Arc<Cgroup>,
@@ -125,7 +136,10 @@ impl Cgroups {
     /// When there is no hierarchy of v2 (then a socket's process is all that can tell its owner), or
     /// it cannot be opened.
     pub fn open(capacity: usize) -> Result<Self, Error> {
-        let hierarchy = Hierarchy::find()?;
+        Self::below(Hierarchy::find()?, capacity)
+    }
+
+    fn below(hierarchy: Hierarchy, capacity: usize) -> Result<Self, Error> {
         let unreadable = |source| Error::Unreadable {
             path: hierarchy.point.clone(),
             source,
@@ -144,6 +158,27 @@ impl Cgroups {
             capacity: capacity.max(LEAST_CAPACITY),
             questions: 0,
         })
+    }
+
+    /// Goes over to the mount that shows most now, after mounts have changed. What was told before is told again
+    /// if paths begin at the same cgroup as before.
+    ///
+    /// # Errors
+    /// When there is none any more, or it cannot be opened.
+    pub fn follow(&mut self) -> Result<Followed, Error> {
+        let found = Hierarchy::find()?;
+        if found == self.hierarchy {
+            return Ok(Followed::Same);
+        }
+        let now = Self::below(found, self.capacity)?;
+        let before = std::mem::replace(self, now);
+        let view = |of: &Hierarchy| (of.part.clone(), of.whole);
+        if view(&before.hierarchy) != view(&self.hierarchy) {
+            return Ok(Followed::OtherPaths);
+        }
+        self.known = before.known;
+        self.questions = before.questions;
+        Ok(Followed::OtherMount)
     }
 
     /// Where cgroups are mounted.

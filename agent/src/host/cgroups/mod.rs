@@ -15,7 +15,7 @@ use std::{
 };
 
 use hierarchy::Hierarchy;
-pub use lookup::{Cgroup, Cgroups, LEAST_CAPACITY, Unknown};
+pub use lookup::{Cgroup, Cgroups, Followed, LEAST_CAPACITY, Unknown};
 
 /// Why cgroups, or one of them, cannot be determined.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +101,7 @@ mod tests {
     fn a_cgroup_is_found_by_its_path_and_by_that_of_its_directory() {
         let root = tree(&["", "system.slice", "system.slice/a.service", "docker"]);
         let hierarchy = Hierarchy {
+            mount: 1,
             point: root.path().to_owned(),
             part: "/".into(),
             whole: true,
@@ -124,6 +125,7 @@ mod tests {
             assert!(error.contains(path), "{error}");
         }
         let part = Hierarchy {
+            mount: 1,
             part: "/system.slice".into(),
             point: root.path().join("system.slice"),
             whole: false,

@@ -4,4 +4,5 @@ mod accepted;
 mod cgroups;
 mod churn;
 mod container;
+mod late_cgroups;
 mod owners;

@@ -15,7 +15,7 @@ use halfopen_common::{
 };
 
 use super::{
-    census::owner_label,
+    census::{UNKNOWN_OWNER, owner_label},
     connection::{Direction, Known},
     death,
     group::{Counts, Group, IdleTimes, OTHER},
@@ -102,12 +102,40 @@ struct Entry {
     /// Where it is shown. It stays so: counts that change their group would go backwards in one.
     group: Group,
     shown: Figures,
+    /// What was shown, and counted, while its owner was not known: that stays where it was shown.
+    before: Option<Box<(Figures, GroupCounts)>>,
+    /// Whether its owner, which is not known, is to be asked for again.
+    asks: bool,
     /// Whether something was shown that the hooks are still to count.
     owes: bool,
     /// The sum of all counters when they last changed.
     sum: u64,
     /// When that was.
     changed: Duration,
+}
+
+impl Entry {
+    /// Adds what is shown in its group.
+    fn add_to(
+        &self,
+        groups: &mut BTreeMap<Group, Counts>,
+        counters: &GroupCounts,
+        reasons: &Reasons,
+    ) {
+        let since;
+        let (shown, counters) = match self.before.as_deref() {
+            None => (&self.shown, counters),
+            Some((shown, counted)) => {
+                since = (self.shown.since(shown), counters_since(counters, counted));
+                (&since.0, &since.1)
+            }
+        };
+        let mut deaths = shown.deaths.iter();
+        if deaths.any(|shown| *shown != 0) || has_more_than_deaths(counters) {
+            let counts = groups.entry(self.group.clone()).or_default();
+            shown.add_to(counts, counters, reasons);
+        }
+    }
 }
 
 /// Figures of a group that are not just what the hooks have counted. None goes backwards.
@@ -141,6 +169,13 @@ impl Figures {
             owes |= *shown + *ignored > *counted;
         }
         owes
+    }
+
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            events: difference(&self.events, &before.events),
+            deaths: difference(&self.deaths, &before.deaths),
+        }
     }
 
     fn add_to(&self, counts: &mut Counts, counters: &GroupCounts, reasons: &Reasons) {
@@ -187,7 +222,7 @@ impl Figures {
 
 impl Ledger {
     /// The groups as views show them; `owner` tells the name of a cgroup's owner, and is asked once for
-    /// each of the kernel's groups. The pending answers must have been read *after* the counters, never
+    /// each of the kernel's groups, and once more after [`Self::ask_again`]. The pending answers must have been read *after* the counters, never
     /// before: an answer the hooks count in between is then in neither, and what was shown before
     /// stands, where the other order would count it twice for good. `ignored` must know of every death
     /// that the counters have, and may know of more: too few deaths are shown then for a moment, where the
@@ -207,6 +242,8 @@ impl Ledger {
             let entry = self.known.entry(*key).or_insert_with(|| Entry {
                 group: group(key, &owner),
                 shown: Figures::default(),
+                before: None,
+                asks: false,
                 owes: false,
                 sum: 0,
                 changed: now,
@@ -218,13 +255,26 @@ impl Ledger {
                 entry.sum = sum;
                 entry.changed = now;
             }
-            let mut deaths = entry.shown.deaths.iter();
-            if deaths.any(|shown| *shown != 0) || has_more_than_deaths(counters) {
-                let counts = groups.entry(entry.group.clone()).or_default();
-                entry.shown.add_to(counts, counters, reasons);
+            if std::mem::take(&mut entry.asks) {
+                let named = group(key, &owner);
+                if named != entry.group {
+                    entry.add_to(&mut self.retained, counters, reasons);
+                    entry.add_to(&mut groups, counters, reasons);
+                    entry.before = Some(Box::new((entry.shown.clone(), *counters)));
+                    entry.group = named;
+                }
             }
+            entry.add_to(&mut groups, counters, reasons);
         }
         groups
+    }
+
+    /// Owners that were not known are asked for again, when groups are shown next. What was counted until then
+    /// stays without an owner: moved, it would go backwards in one place or stand in two.
+    pub fn ask_again(&mut self) {
+        for entry in self.known.values_mut() {
+            entry.asks = entry.group.owner == UNKNOWN_OWNER;
+        }
     }
 
     /// Groups of the kernel in which nothing has happened for so long, and nothing is still to be counted
@@ -250,8 +300,7 @@ impl Ledger {
             let ignored = ignored.get(key).copied().unwrap_or_default();
             let pending = GroupAnswers::default();
             entry.shown.update(counters, &pending, &ignored);
-            let counts = self.retained.entry(entry.group).or_default();
-            entry.shown.add_to(counts, counters, reasons);
+            entry.add_to(&mut self.retained, counters, reasons);
         }
     }
 
@@ -263,6 +312,22 @@ impl Ledger {
         let gone = gone.into_iter();
         gone.filter_map(|group| self.retained.remove_entry(&group))
             .collect()
+    }
+}
+
+fn difference<const N: usize>(later: &[u64; N], earlier: &[u64; N]) -> [u64; N] {
+    std::array::from_fn(|index| later[index].saturating_sub(earlier[index]))
+}
+
+fn counters_since(later: &GroupCounts, earlier: &GroupCounts) -> GroupCounts {
+    GroupCounts {
+        events: difference(&later.events, &earlier.events),
+        resets_sent: difference(&later.resets_sent, &earlier.resets_sent),
+        endings: difference(&later.endings, &earlier.endings),
+        idle_before_close: difference(&later.idle_before_close, &earlier.idle_before_close),
+        idle_before_close_ns: later
+            .idle_before_close_ns
+            .saturating_sub(earlier.idle_before_close_ns),
     }
 }
 

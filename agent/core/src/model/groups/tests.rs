@@ -1,7 +1,9 @@
 mod ignored;
 
+use std::slice;
+
 use super::*;
-use crate::model::death::Cause;
+use crate::model::{connection::Unknown, death::Cause};
 use zerocopy::FromZeros as _;
 
 fn key(cgroup: u64, port: u16, direction: u8) -> GroupKey {
@@ -255,4 +257,82 @@ fn a_group_is_not_forgotten_while_an_answer_that_was_shown_is_to_be_counted() {
     assert_eq!(ledger.stale(Duration::ZERO, long).count(), 0);
     show(&mut ledger, &answered(1), &PendingAnswers::new());
     assert_eq!(ledger.stale(Duration::ZERO, long).count(), 1);
+}
+
+/// Of every kind of figure, through pending answers and ignored deaths, up to the kernel's forgetting it.
+#[test]
+fn an_owner_that_becomes_known_gets_what_is_counted_from_then_on() {
+    let key = key(7, 443, direction::OUTBOUND);
+    let counted = |n: u64| {
+        counters(|c| {
+            c.events[Event::KeepaliveProbe as usize] = n;
+            c.endings[Ending::Keepalive as usize] = n;
+            c.resets_sent[1] = n;
+            c.idle_before_close[2] = n;
+            c.idle_before_close_ns = n * 1_000_000_000;
+        })
+    };
+    let figures = |counts: &Counts| {
+        let deaths: u64 = counts.deaths.values().sum();
+        let resets: u64 = counts.resets_sent.values().sum();
+        let idle = counts.idle_before_close.sum.as_secs();
+        assert_eq!(counts.idle_before_close.counts[2], idle);
+        [
+            counts.keepalive_probes,
+            counts.keepalive_probes_answered,
+            deaths,
+            resets,
+            idle,
+        ]
+    };
+    let mut ledger = Ledger::default();
+    let show = |ledger: &mut Ledger, n: u64, pending: u64, owner: Known<Arc<str>>| {
+        let mut answers = GroupAnswers::default();
+        answers[Event::KeepaliveAnswered as usize] = pending;
+        let mut ignored = IgnoredDeaths::new_zeroed();
+        ignored.0[Ending::Keepalive as usize] = 1;
+        let shown = ledger.show(
+            &[(key, counted(n))].into(),
+            &[(key, answers)].into(),
+            &[(key, ignored)].into(),
+            &reasons(),
+            |_| owner.clone(),
+            Duration::ZERO,
+        );
+        let shown = shown.iter();
+        let shown = shown.map(|(group, counts)| (group.owner.clone(), figures(counts)));
+        shown.collect::<Vec<_>>()
+    };
+    let unknown = || Err(Unknown::NoCgroups);
+    let known = || Ok("web.service".into());
+    let of_nobody = |figures| (UNKNOWN_OWNER.to_owned(), figures);
+    let of_web = |figures| ("web.service".to_owned(), figures);
+    assert_eq!(
+        show(&mut ledger, 3, 1, unknown()),
+        [of_nobody([3, 1, 2, 3, 3])]
+    );
+    // It could be told by now, but nobody has said so.
+    assert_eq!(
+        show(&mut ledger, 4, 1, known()),
+        [of_nobody([4, 1, 3, 4, 4])]
+    );
+    ledger.ask_again();
+    let before = of_nobody([5, 2, 4, 5, 5]);
+    assert_eq!(show(&mut ledger, 5, 2, known()), slice::from_ref(&before));
+    ledger.ask_again();
+    let after = [before, of_web([3, 1, 3, 3, 3])];
+    assert_eq!(show(&mut ledger, 8, 3, unknown()), after);
+    ledger.retire(&key, &counted(9), &Ignored::new(), &reasons());
+    let shown = ledger.show(
+        &BTreeMap::new(),
+        &PendingAnswers::new(),
+        &Ignored::new(),
+        &reasons(),
+        |_| unknown(),
+        Duration::ZERO,
+    );
+    let owners: Vec<_> = shown.keys().map(|group| group.owner.as_str()).collect();
+    assert_eq!(owners, [UNKNOWN_OWNER, "web.service"]);
+    let figures: Vec<_> = shown.values().map(figures).collect();
+    assert_eq!(figures, [[5, 2, 4, 5, 5], [4, 1, 5, 4, 4]]);
 }

@@ -6,6 +6,7 @@ use super::*;
 fn walked(root: &tempfile::TempDir) -> Cgroups {
     Cgroups {
         hierarchy: Hierarchy {
+            mount: 1,
             point: root.path().to_owned(),
             part: "/".into(),
             whole: true,
