@@ -5,6 +5,10 @@ use crate::{classify::liveness::LivenessRule, observe::capture};
 /// Stands in place of a figure that nothing but the agent fixes.
 pub(crate) const OPEN: &str = "any";
 
+/// Deaths of connections that a process accepted in another cgroup than their listener's, as their records have
+/// it.
+pub(crate) const ACCEPTED_ELSEWHERE: &str = "accepted_elsewhere";
+
 /// Sees the resets that netfilter makes; no tracepoint does.
 pub(crate) const NETFILTER_HOOK: &str = "nf_ct_attach";
 

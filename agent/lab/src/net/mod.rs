@@ -13,5 +13,6 @@ pub mod path;
 mod private;
 pub mod send_window;
 pub(crate) mod tcp_info;
+pub mod thread_cgroup;
 
 pub use private::enter_private;

@@ -42,6 +42,10 @@ pub struct DeathRecord {
     pub state: String,
     /// Who opened it.
     pub direction: String,
+    /// Whose its cgroup is.
+    pub owner: Option<String>,
+    /// Whose process accepted it.
+    pub accepted_by: Option<String>,
     /// Since its peer's last segment.
     pub silence_ms: Option<u64>,
     /// Since it began.
@@ -86,6 +90,8 @@ impl DeathRecord {
             remote,
             state: "established".to_owned(),
             direction: "outbound".to_owned(),
+            owner: None,
+            accepted_by: None,
             silence_ms: Some(14_100),
             age_ms: Some(14_200),
             keepalive: None,
@@ -101,6 +107,12 @@ impl DeathRecord {
     pub(crate) fn between(mut self, local: SocketAddr, remote: SocketAddr) -> Self {
         (self.local, self.remote) = (local.into(), remote.into());
         self
+    }
+
+    /// Whether another than its owner accepted it.
+    #[must_use]
+    pub fn is_accepted_elsewhere(&self) -> bool {
+        self.accepted_by.is_some() && self.accepted_by != self.owner
     }
 
     /// The local end.

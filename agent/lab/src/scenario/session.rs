@@ -13,7 +13,7 @@ use crate::{
         census,
         counterparts::{kernel_counterparts, unseen_events},
         counts::{self, Falsified, SideCounts},
-        expectations::ACCOUNTED,
+        expectations::{ACCEPTED_ELSEWHERE, ACCOUNTED},
         liveness,
         settle::settle,
         totals::{self, LabTotals},
@@ -263,10 +263,14 @@ fn sides(
         let port = run.port;
         let [earlier, now] = [before, after].map(|m| m.of_port(direction, port));
         let netns = hosts.next().map_or(Ok(0), Host::inum)?;
+        let records = records.of(direction, port, netns);
+        let mut agent = exposition::since(&earlier, &now);
+        let elsewhere = records.iter().filter(|it| it.is_accepted_elsewhere());
+        agent.insert(ACCEPTED_ELSEWHERE.to_owned(), elsewhere.count() as u64);
         Ok(SideCounts {
             kernel,
-            agent: exposition::since(&earlier, &now),
-            records: records.of(direction, port, netns),
+            agent,
+            records,
             hooks: hooks.clone(),
         })
     };

@@ -1,17 +1,20 @@
 //! Clients that an application does not accept, or not yet. The kernel's own count of what found the accept
 //! queue full is ListenOverflows.
 
-use std::{fs, io::Write, net::Shutdown};
+use std::{fs, io::Write, net::Shutdown, time::Duration};
 
 use crate::{
     Error,
     classify::{
-        expectations::{AgentFigure, KernelFigure, QUIET, RESET, SideExpectation},
+        expectations::{
+            ACCEPTED_ELSEWHERE, AgentFigure, KernelFigure, QUIET, RESET, SideExpectation,
+        },
         liveness::{EMBRYONIC, ExpectedLiveness, HALF_CLOSED, UNACCEPTED, any_of},
     },
     net::{
         end::End,
         open::{Accept, Timeouts},
+        thread_cgroup::ThreadCgroup,
     },
     observe::capture,
     scenario::{
@@ -33,6 +36,32 @@ const NO_DATA: ExpectedLiveness = EMBRYONIC.because("the client's ACK came, wait
 const HALF_ENDED: ExpectedLiveness = UNACCEPTED.because("the peer has ended its half");
 
 pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        number: 67,
+        variant: "",
+        offset: 0,
+        title: "accepted in another cgroup than its listener's, then closed with linger 0",
+        forms: BOTH,
+        client: RESET,
+        server: SideExpectation {
+            kernel: &[
+                ("OutRsts", KernelFigure::Exactly(1)),
+                (capture::RST_SENT, KernelFigure::Exactly(1)),
+                ("EstabResets", KernelFigure::Exactly(1)),
+            ],
+            agent: &[
+                ("resets_sent{tcp_state}", AgentFigure::Exactly(1)),
+                ("deaths{reset_sent}", AgentFigure::Exactly(1)),
+                // Of its certificate.
+                (
+                    ACCEPTED_ELSEWHERE,
+                    AgentFigure::Hooked(&["inet_csk_accept"], 1),
+                ),
+            ],
+        },
+        liveness: &[],
+        trigger: accepted_elsewhere,
+    },
     Scenario {
         number: 48,
         variant: "",
@@ -155,6 +184,23 @@ fn overflowed(stage: &Stage) -> Result<(), Error> {
     stage.await_liveness(End::Server, NO_ROOM)?;
     stage.await_liveness(End::Client, CONNECTED)?;
     stage.gone(End::Server)
+}
+
+fn accepted_elsewhere(stage: &Stage) -> Result<(), Error> {
+    let cgroup = ThreadCgroup::new(stage.pair.server.name())?;
+    let listener = stage.listen(Accept::AtOnce)?;
+    let client = stage.send_syn(Timeouts::default())?;
+    stage.reaches(End::Server, "established")?;
+    let (server, _) = cgroup
+        .run(|| listener.accept())
+        .map_err(|source| Error::Unsupported(format!("no thread gets into a cgroup: {source}")))?;
+    server
+        .set_linger(Some(Duration::ZERO))
+        .map_err(|source| Error::socket("set SO_LINGER to 0", source))?;
+    stage.keep([client, listener]);
+    drop(server);
+    stage.server_counts("OutRsts", 1)?;
+    stage.client_counts("EstabResets", 1).map(drop)
 }
 
 /// The client's end is as idle as the server's: once it is called so, the server's would be, too.

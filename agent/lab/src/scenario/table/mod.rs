@@ -88,7 +88,7 @@ mod tests {
         // 39 and 40 are 51 to 54 here.
         assert_eq!(
             Vec::from_iter(numbers),
-            Vec::from_iter((1..=38).chain(41..=55).chain(61..=66))
+            Vec::from_iter((1..=38).chain(41..=55).chain(61..=67))
         );
     }
 }
