@@ -4,7 +4,10 @@ use clap::{Args, ColorChoice};
 use jiff::tz::TimeZone;
 
 use super::{color::is_colored, filter::EventFilter, hooks::HookArgs};
-use crate::commands::watch::{Address, WatchConfig};
+use crate::{
+    commands::watch::{Address, WatchConfig},
+    options,
+};
 use halfopen_core::render::events::Options;
 
 const EVENTS: &str = "\
@@ -37,6 +40,10 @@ pub struct WatchArgs {
     /// unix socket
     #[arg(long, value_name = "URL|SOCKET", conflicts_with_all = ["hooks", "without", "btf"])]
     from: Option<Address>,
+    /// Name containers and pods as Kubernetes does, from the kubelet's directories in /var/log; with --from
+    /// they have the agent's names
+    #[arg(long, env = "HALFOPEN_KUBERNETES_NAMES")]
+    kubernetes_names: bool,
     /// Write one JSON object per line
     #[arg(long)]
     json: bool,
@@ -65,7 +72,10 @@ impl WatchArgs {
                 header: !self.no_header,
                 color: is_colored(self.color),
             },
-            kernel: self.hooks.options(),
+            kernel: options::Options {
+                kubernetes_names: self.kubernetes_names,
+                ..self.hooks.options()
+            },
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct ListConfig {
     pub all: bool,
     /// Whether to name the processes that hold each connection.
     pub processes: bool,
+    /// Whether containers and pods are called by their names in Kubernetes.
+    pub kubernetes_names: bool,
     /// The order of rows.
     pub sort: Sort,
     /// Rows to show; 0 is all.
@@ -158,6 +160,7 @@ pub(crate) fn choose(config: &ListConfig, filter: &Filter, mut reading: Connecti
 fn read_all(config: &ListConfig) -> anyhow::Result<ConnectionList> {
     let options = options::Options {
         thresholds: config.thresholds,
+        kubernetes_names: config.kubernetes_names,
         ..options::Options::default()
     };
     let extent = ListOptions {

@@ -139,7 +139,7 @@ impl Condition {
             Self::Detect(comparison, limit) => compare(*comparison, assessed.detect_now(), limit),
             Self::Memory(comparison, limit) => compare(*comparison, connection.memory, limit),
             Self::Owner(pattern) => match &connection.owner {
-                Ok(owner) => glob(pattern, owner).into(),
+                Ok(owner) => names(pattern, owner).into(),
                 Err(_) => Truth::Unknown,
             },
             Self::Netns(comparison, netns) => {
@@ -171,6 +171,12 @@ impl End {
             Self::Remote => assessed.connection.remote,
         }
     }
+}
+
+/// Whether a pattern means this owner. A table that has no room cuts a name off, and ends it so.
+fn names(pattern: &str, owner: &str) -> bool {
+    let cut = pattern.strip_suffix('…');
+    glob(pattern, owner) || cut.is_some_and(|start| glob(&format!("{start}*"), owner))
 }
 
 fn compare<T: Ord>(comparison: Comparison, fact: Known<T>, value: &T) -> Truth {

@@ -42,6 +42,9 @@ pub struct ListArgs {
     /// Show the processes that hold each connection
     #[arg(short, long)]
     pub processes: bool,
+    /// Name containers and pods as Kubernetes does, from the kubelet's directories in /var/log
+    #[arg(long, env = "HALFOPEN_KUBERNETES_NAMES")]
+    kubernetes_names: bool,
     /// Sort by these columns, in descending order with a leading -: -memory,owner [default: worst first]
     #[arg(long, value_name = "COLUMN,…", allow_hyphen_values = true)]
     sort: Option<Sort>,
@@ -92,6 +95,7 @@ impl ListArgs {
             filter: self.filter.filter.clone(),
             all: self.all,
             processes: self.processes,
+            kubernetes_names: self.kubernetes_names,
             sort: self.sort.clone().unwrap_or_default(),
             limit: self.limit,
             json: self.json,

@@ -87,7 +87,7 @@ fn owners_follow_the_mounts() {
     };
     let [web, db] = ["late", "later"].map(|name| format!("{name}-{}.service", process::id()));
     let slice = TestCgroup::slice(&mount_point, "late");
-    let web_group = slice.child(&web);
+    let [web_group, db_group] = [&web, &db].map(|name| slice.child(name));
     let pair = Pair::new("late", Family::Ipv4, NetnsLifetime::Thread).unwrap();
     let netns = pair.client.inum().unwrap();
     let to = SocketAddr::new(Family::Ipv4.server(), OPEN);
@@ -182,7 +182,6 @@ fn owners_follow_the_mounts() {
     let elsewhere = tempfile::tempdir().unwrap();
     let point = elsewhere.path().to_str().unwrap();
     at_the_agent(&agent, &["mount", "-t", "cgroup2", "none", point]);
-    let db_group = slice.child(&db);
     player.enter(db_group.path());
     // Looked at once a second, while it is asked for somebody new.
     wait("one who is new has a name", || {

@@ -120,6 +120,9 @@ fn facts() {
         ("owner != nginx*", false),
         ("owner *.socket", false),
         ("owner NGINX.service", false),
+        // As a table has it that is too narrow.
+        ("owner nginx.se…", true),
+        ("owner nginx.sa…", false),
         ("netns 4026531840", true),
         ("netns != 4026531840", false),
         ("uid 1000", true),
