@@ -239,6 +239,30 @@ mod tests {
     }
 
     #[test]
+    fn who_accepted_is_another_only_where_it_is_known() {
+        for (owner, accepted_by, expected) in [
+            (None, None, false),
+            (Some("a"), None, false),
+            (Some("a"), Some("a"), false),
+            (Some("a"), Some("b"), true),
+            (None, Some("b"), true),
+        ] {
+            let keys = serde_json::json!({ "owner": owner, "accepted_by": accepted_by });
+            let keys = keys.to_string();
+            let text = ONE.replace(
+                "\"number\":3,",
+                &format!("\"number\":3,{},", &keys[1..keys.len() - 1]),
+            );
+            let records = DeathRecords::parse(&text).unwrap();
+            assert_eq!(
+                records.deaths[0].is_accepted_elsewhere(),
+                expected,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn another_version_is_refused() {
         let other = ONE.replace("\"format_version\":1", "\"format_version\":2");
         assert!(DeathRecords::parse(&other).is_err());
