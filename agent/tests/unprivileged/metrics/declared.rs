@@ -199,7 +199,7 @@ fn what_a_walk_found_is_shown_with_its_age_or_not_at_all() {
         .iter()
         .map(|line| line.split(['{', ' ']).next().unwrap())
         .collect();
-    assert_eq!(names.len(), 17, "{names:?}");
+    assert_eq!(names.len(), 18, "{names:?}");
     assert!(of_this_walk.contains(&"halfopen_walk_age_seconds 7".to_owned()));
     assert_eq!(shown(WalkStatus::NotYet), Vec::<String>::new());
     let failed = WalkStatus::Failed("the kernel refused".into());
