@@ -9,7 +9,7 @@ use crate::{
         expectations::{
             ACCEPTED_ELSEWHERE, AgentFigure, KernelFigure, QUIET, RESET, SideExpectation,
         },
-        liveness::{EMBRYONIC, ExpectedLiveness, HALF_CLOSED, UNACCEPTED, any_of},
+        liveness::{EMBRYONIC, ExpectedLiveness, HALF_CLOSED, STALE_FIN_WAIT2, UNACCEPTED, any_of},
     },
     net::{
         end::End,
@@ -127,7 +127,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         client: QUIET,
         server: QUIET,
         liveness: &[
-            End::Client.is(HALF_CLOSED).never_found(),
+            End::Client.may_be(HALF_CLOSED).never_found(),
+            End::Client.is(STALE_FIN_WAIT2).never_found(),
             End::Server.is(HALF_ENDED).never_found().looks(LOOKS),
         ],
         trigger: waiting_half_ended,
@@ -228,7 +229,7 @@ fn waiting_half_ended(stage: &Stage) -> Result<(), Error> {
     stage.reaches(End::Server, "close_wait")?;
     // For longer than it takes a CLOSE_WAIT to be called stale.
     stage.await_liveness_while(End::Server, HALF_ENDED, LOOKS, || Ok(()))?;
-    stage.await_liveness(End::Client, HALF_CLOSED)?;
+    stage.await_liveness(End::Client, STALE_FIN_WAIT2)?;
     stage.keep([listener, client]);
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::{
     super::{any_of, suspect},
     *,
 };
-use crate::{observe::connections::DetectionTime, scenario::table};
+use crate::scenario::table;
 
 fn seen(end: End, word: &str, detect: Option<DetectionTime>) -> ObservedLiveness {
     let (liveness, evidence) = match word.split_once('/') {
@@ -93,11 +93,13 @@ fn a_falsified_table_fails() {
         End::Client.may_be(any_of(&["idle_guarded"])),
     ];
     check(OTHER, &right(), AgentThresholds::Ours, 2);
-    const LATER: &[LivenessRule] = &[
-        End::Client.is(suspect("keepalive")).found_within(15),
+    const SOONER: &[LivenessRule] = &[
+        End::Client.is(suspect("keepalive")).found_within(13),
         End::Client.may_be(any_of(&["idle_guarded"])),
     ];
-    check(LATER, &right(), AgentThresholds::Ours, 1);
+    check(SOONER, &right(), AgentThresholds::Ours, 1);
+    let unknown = [seen(End::Client, "suspect/keepalive", None)];
+    check(SOONER, &unknown, AgentThresholds::Ours, 1);
     const NEVER: &[LivenessRule] = &[
         End::Client.is(suspect("keepalive")).never_found(),
         End::Client.may_be(any_of(&["idle_guarded"])),
