@@ -165,20 +165,7 @@ fn describe(sock: Sock, event: &mut EventRecord) {
     let own = event.keepalive_idle | event.keepalive_interval | u32::from(event.keepalive_probes);
     // OFF, DEFAULT or CUSTOM.
     event.keepalive = on + on * is_set(own);
-    let now = jiffies();
-    reader.field(&raw mut half, fields::rcv_tstamp());
-    let heard = now.wrapping_sub(half);
-    reader.field(&raw mut half, fields::lrcvtime());
-    let data = now.wrapping_sub(half);
-    reader.field(&raw mut half, fields::last_oow_ack_time());
-    let answered = age_if_set(now, half);
-    let in_window = if heard < data { heard } else { data };
-    let silence = span_ns(if in_window < answered {
-        in_window
-    } else {
-        answered
-    });
-    event.silence_ns = silence.unwrap_or(EventRecord::UNKNOWN);
+    event.silence_ns = silence(sock);
     reader.field(&raw mut word, fields::net());
     started(sock, event);
     // Those of the namespace where the socket has none.
@@ -210,8 +197,28 @@ fn describe(sock: Sock, event: &mut EventRecord) {
     }
 }
 
-/// When the connection began, who accepted it, and how it is closed.
-#[inline(always)]
+/// Since any segment of the peer came. Apart, since [`emit`] has no stack to spare.
+#[inline(never)]
+fn silence(sock: Sock) -> u64 {
+    let (mut ack, mut data, mut answered) = (0_u32, 0_u32, 0_u32);
+    let mut reader = FieldReader::of(sock.0);
+    reader.field(&raw mut ack, fields::rcv_tstamp());
+    reader.field(&raw mut data, fields::lrcvtime());
+    reader.field(&raw mut answered, fields::last_oow_ack_time());
+    let now = jiffies();
+    let (ack, data) = (now.wrapping_sub(ack), now.wrapping_sub(data));
+    let answered = age_if_set(now, answered);
+    let in_window = if ack < data { ack } else { data };
+    let silence = if in_window < answered {
+        in_window
+    } else {
+        answered
+    };
+    span_ns(silence).unwrap_or(EventRecord::UNKNOWN)
+}
+
+/// When the connection began, who accepted it, and how it is closed. Apart, as [`silence`] is.
+#[inline(never)]
 fn started(sock: Sock, event: &mut EventRecord) {
     event.established_ns = 0;
     event.accepted_by = 0;

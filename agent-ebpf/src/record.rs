@@ -220,7 +220,7 @@ pub fn probed(sock: Sock, outstanding: u8, n: u32, uncounted: u32) -> Option<()>
 }
 
 /// Counts a retransmission timeout, which the kernel's own counter may leave out; `uncounted` is 1 where it is not
-/// in `icsk_retransmits` yet.
+/// in `icsk_retransmits` yet. What was outstanding is to be settled before.
 #[inline(never)]
 pub fn timed_out(sock: Sock, is_counted: bool, uncounted: u32) -> Option<()> {
     let touched = touch(sock)?;
@@ -232,7 +232,6 @@ pub fn timed_out(sock: Sock, is_counted: bool, uncounted: u32) -> Option<()> {
         let record = unsafe { &mut *record };
         record.retransmission_timeouts += 1;
         if !in_handshake {
-            settle(sock, record)?;
             let (mut retransmits, mut backoff) = (0_u8, 0_u8);
             let mut reader = FieldReader::of(sock.0);
             reader.field(&raw mut retransmits, fields::retransmits());

@@ -124,6 +124,7 @@ pub fn end(sock: Sock, state: u8) -> Option<()> {
     // SAFETY: as above.
     if unsafe { core::ptr::read_volatile(&raw const current.uncounted_timeout) } != 0 {
         // Before the end, of which it is a part.
+        record::settle_known(sock);
         record::timed_out(sock, ending::was_counted(current, sock)?, 1)?;
     }
     let touched = record::touch(sock)?;

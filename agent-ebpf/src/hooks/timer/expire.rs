@@ -64,6 +64,7 @@ fn count(context: &mut TimerContext) -> Option<()> {
         return Some(());
     }
     if maps::switched(switch::TIMER_RETRANSMISSIONS) && ending::retransmitted(context, sock)? {
+        record::settle_known(sock);
         record::timed_out(sock, ending::was_counted(context, sock)?, 0)?;
     }
     if !maps::switched(switch::TIMER_PROBES) {

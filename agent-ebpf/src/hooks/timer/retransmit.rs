@@ -29,6 +29,8 @@ fn count(sock: Sock) -> Option<()> {
     }
     let state = sock.get(fields::state())?;
     let is_counted = sent_syn_ack || ending::is_counted(sock, state, sock.is_dead()?)?;
+    // Here, since `timed_out` has no stack to spare.
+    record::settle_known(sock);
     record::timed_out(sock, is_counted, 1)
 }
 
