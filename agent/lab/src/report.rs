@@ -293,6 +293,7 @@ mod tests {
                     Some(DetectionTime::Never),
                     None,
                 ],
+                detect_range: None,
                 silence_ms: Some(100),
                 looks: 2,
                 why: "it is so".to_owned(),

@@ -118,8 +118,7 @@ impl End {
 }
 
 impl LivenessRule {
-    /// With this time to detect while idle, in seconds, or with what is left of it once probes are out; how much
-    /// that is, the death itself shows (`scenario/stage/prediction.rs`).
+    /// With this time to detect while idle, in seconds, less the silence that is spent already.
     #[must_use]
     pub const fn found_within(mut self, seconds: u64) -> Self {
         self.detect = Some(DetectionTime::Millis(seconds * 1000));

@@ -21,6 +21,10 @@ pub struct ObservedLiveness {
     /// Time to detect while idle, each that was reported.
     #[serde(rename = "detect_idle_ms", serialize_with = "in_words")]
     pub detect: Vec<Option<DetectionTime>>,
+    /// Of the looks at which that was a time, in milliseconds: the least sum of it and the silence before, and the
+    /// longest.
+    #[serde(skip)]
+    pub detect_range: Option<(u64, u64)>,
     /// The longest silence of the peer that was reported; `None` where it was unknown once.
     pub silence_ms: Option<u64>,
     /// How many looks found it.
@@ -39,6 +43,12 @@ impl ObservedLiveness {
         Self {
             end,
             detect: vec![connection.detect()],
+            detect_range: match connection.detect() {
+                Some(DetectionTime::Millis(ms)) => {
+                    Some((ms + connection.silence_ms.unwrap_or(0), ms))
+                }
+                Some(DetectionTime::Never) | None => None,
+            },
             silence_ms: connection.silence_ms,
             liveness: connection.liveness,
             evidence: connection.evidence,
@@ -64,6 +74,10 @@ impl ObservedLiveness {
         };
         before.looks += self.looks;
         before.why = self.why;
+        before.detect_range = match (before.detect_range, self.detect_range) {
+            (Some(before), Some(now)) => Some((before.0.min(now.0), before.1.max(now.1))),
+            (before, now) => before.or(now),
+        };
         let silences = before.silence_ms.zip(self.silence_ms);
         before.silence_ms = silences.map(|(before, now)| before.max(now));
         for detect in self.detect {
@@ -103,6 +117,7 @@ mod tests {
             evidence: Some("keepalive".to_owned()),
             direction: "outbound".to_owned(),
             detect: vec![detect],
+            detect_range: None,
             silence_ms: Some(100),
             looks: 1,
             why: "it is so".to_owned(),
@@ -120,6 +135,22 @@ mod tests {
         assert_eq!(all.len(), 2);
         assert_eq!((all[0].looks, all[1].looks), (5, 5));
         assert_eq!(all[0].detect, [SOON, Some(DetectionTime::Never), None]);
+    }
+
+    #[test]
+    fn the_range_of_times_to_detect_is_kept() {
+        let mut all = Vec::new();
+        for range in [
+            Some((14_000, 13_000)),
+            None,
+            Some((14_100, 9_000)),
+            Some((13_900, 14_000)),
+        ] {
+            let mut one = seen(End::Client, None);
+            one.detect_range = range;
+            one.add(&mut all);
+        }
+        assert_eq!(all[0].detect_range, Some((13_900, 14_000)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{
     super::{any_of, suspect},
     *,
 };
-use crate::scenario::table;
+use crate::{observe::connections::DetectionTime, scenario::table};
 
 fn seen(end: End, word: &str, detect: Option<DetectionTime>) -> ObservedLiveness {
     let (liveness, evidence) = match word.split_once('/') {
@@ -17,6 +17,10 @@ fn seen(end: End, word: &str, detect: Option<DetectionTime>) -> ObservedLiveness
         evidence,
         direction: end.direction().to_owned(),
         detect: vec![detect],
+        detect_range: match detect {
+            Some(DetectionTime::Millis(ms)) => Some((ms + 100, ms)),
+            _ => None,
+        },
         silence_ms: Some(100),
         looks: 1,
         why: "it is so".to_owned(),
@@ -93,13 +97,11 @@ fn a_falsified_table_fails() {
         End::Client.may_be(any_of(&["idle_guarded"])),
     ];
     check(OTHER, &right(), AgentThresholds::Ours, 2);
-    const SOONER: &[LivenessRule] = &[
-        End::Client.is(suspect("keepalive")).found_within(13),
+    const LATER: &[LivenessRule] = &[
+        End::Client.is(suspect("keepalive")).found_within(15),
         End::Client.may_be(any_of(&["idle_guarded"])),
     ];
-    check(SOONER, &right(), AgentThresholds::Ours, 1);
-    let unknown = [seen(End::Client, "suspect/keepalive", None)];
-    check(SOONER, &unknown, AgentThresholds::Ours, 1);
+    check(LATER, &right(), AgentThresholds::Ours, 1);
     const NEVER: &[LivenessRule] = &[
         End::Client.is(suspect("keepalive")).never_found(),
         End::Client.may_be(any_of(&["idle_guarded"])),
@@ -135,6 +137,24 @@ fn silence_is_limited_where_the_table_says_so() {
     for (silence_ms, expected) in [(Some(2000), 0), (Some(2001), 1), (None, 1)] {
         let mut one = seen(End::Client, "healthy", None);
         one.silence_ms = silence_ms;
+        check(&table, &[one], AgentThresholds::Ours, expected);
+    }
+}
+
+#[test]
+fn silence_that_is_spent_is_no_longer_to_come() {
+    let table = [End::Client.is(suspect("keepalive")).found_within(14)];
+    for (silence, detect, expected) in [
+        (5_500, 8_560, 0),
+        (5_500, 14_000, 0),
+        (5_500, 8_300, 1),
+        (5_500, 16_000, 1),
+        (0, 13_000, 1),
+    ] {
+        let detect_time = Some(DetectionTime::Millis(detect));
+        let mut one = seen(End::Client, "suspect/keepalive", detect_time);
+        one.silence_ms = Some(silence);
+        one.detect_range = Some((silence + detect, detect));
         check(&table, &[one], AgentThresholds::Ours, expected);
     }
 }
