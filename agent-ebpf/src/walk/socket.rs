@@ -72,8 +72,9 @@ pub fn visit(sock: u64, cursor: &mut Cursor, walk: &mut WalkProgress) -> ReadOut
     ReadOutcome::Read(next)
 }
 
-/// Reads one socket, wherever it is, and hands it out; `false` when that cannot be done.
-#[inline(always)]
+/// Reads one socket, wherever it is, and hands it out; `false` when that cannot be done. Takes most of the stack: its
+/// callers have calls of their own.
+#[inline(never)]
 pub fn report(sock: u64) -> bool {
     let Some(scratch) = scratch::scratch() else {
         return false;
