@@ -76,9 +76,20 @@ fn retransmissions(
 }
 
 /// Against a closed window the retransmission timer probes it: any ACK is an answer, and `icsk_retransmits` stays
-/// as it was (the branch `!tp->snd_wnd` of tcp_retransmit_timer()). The back-off counts the timeouts.
+/// as it was (the branch `!tp->snd_wnd` of tcp_retransmit_timer()). The back-off counts the timeouts, before Linux 6.5
+/// only the RTO does.
 fn closed_window(connection: &Connection, outstanding: &Outstanding) -> (Liveness, String) {
-    let times = outstanding.backoff.max(outstanding.retransmits);
+    let first = RTO_MIN + connection.rtt.unwrap_or_default();
+    let doublings = connection
+        .rto
+        .ok()
+        .and_then(|rto| u32::try_from(rto.as_micros() / first.as_micros()).ok())
+        .and_then(u32::checked_ilog2)
+        .unwrap_or_default();
+    let times = outstanding
+        .backoff
+        .max(outstanding.retransmits)
+        .max(doublings);
     let unheard = timeouts_unheard(connection, times).unwrap_or(outstanding.retransmits);
     let retransmissions = || count(unheard, "retransmission");
     if unheard >= grace::RETRANSMISSIONS {

@@ -281,5 +281,8 @@ fn closed_window_with_data_in_flight() {
         })
     };
     check(&short(100), Liveness::ZeroWindow, &alive("100 ms"));
+    // Before Linux 6.5 the RTO alone tells of the timeouts.
+    let old = retransmitting(0, 16_000, 0);
+    check(&old, SUSPECT_WINDOW_PROBE, &dead(3, "16 s"));
     check(&short(16_000), SUSPECT_WINDOW_PROBE, &dead(5, "16 s"));
 }

@@ -261,6 +261,8 @@ fn send_beyond(
             Awaited::NotYet("nothing is in flight".to_owned())
         })
     })?;
+    // Linux 6.1 takes no window of 0 from an ACK of nothing new (`tcp_may_update_window`, net/ipv4/tcp_input.c).
+    send_window::close(&connection.client)?;
     Ok(connection)
 }
 

@@ -10,7 +10,7 @@ use crate::{
     Error,
     classify::{
         expectations::{AgentFigure, KernelFigure, SideExpectation},
-        liveness::{HEALTHY, ZERO_WINDOW},
+        liveness::{HEALTHY, IDLE_UNGUARDED, ZERO_WINDOW},
     },
     net::{end::End, open::Accept},
     scenario::{
@@ -50,6 +50,8 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[Scenario {
     liveness: &[
         End::Client.is(ZERO_WINDOW).looks(LOOKS),
         End::Client.may_be(HEALTHY),
+        // A slow machine may take long from one pause to the next.
+        End::Client.may_be(IDLE_UNGUARDED),
     ],
     ..Scenario::new(
         42,
