@@ -86,9 +86,8 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
         question: "To which services do large segments, or any, not get through?",
         query: "sum by (owner, direction, port) (METRIC) > 0",
         read: |snapshot, out| {
-            single(snapshot, out, |sums| {
-                (!sums.states.is_empty()).then_some(sums.stalled)
-            });
+            const OF: [State; 2] = [State::Established, State::CloseWait];
+            single(snapshot, out, |sums| beside(sums, OF, sums.stalled));
         },
     },
     Metric {
@@ -101,10 +100,9 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
         question: "Which owners do not close their connections?",
         query: "sum by (owner) (METRIC) > 0",
         read: |snapshot, out| {
+            const OF: [State; 2] = [State::Established, State::CloseWait];
             single(snapshot, out, |sums| {
-                let has = [State::Established, State::CloseWait].iter();
-                let mut has = has.filter(|state| sums.states.contains_key(state));
-                has.next().map(|_| sums.stale_close_wait)
+                beside(sums, OF, sums.stale_close_wait)
             });
         },
     },
@@ -118,11 +116,8 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
         question: "Which owners wait for ever for the peer's end?",
         query: "sum by (owner) (METRIC) > 0",
         read: |snapshot, out| {
-            single(snapshot, out, |sums| {
-                let has = [State::Established, State::FinWait2].iter();
-                let mut has = has.filter(|state| sums.states.contains_key(state));
-                has.next().map(|_| sums.stale_fin_wait2)
-            });
+            const OF: [State; 2] = [State::Established, State::FinWait2];
+            single(snapshot, out, |sums| beside(sums, OF, sums.stale_fin_wait2));
         },
     },
     Metric {
@@ -386,6 +381,12 @@ fn grouped(snapshot: &Snapshot, out: &mut Series, read: impl Fn(&Sums, &mut dyn 
             out.count([owner, direction, &port, value], count);
         });
     }
+}
+
+/// A figure of connections in trouble, shown as 0 too where there are connections in these states.
+fn beside(sums: &Sums, states: [State; 2], count: u64) -> Option<u64> {
+    let has = |state| sums.states.contains_key(state);
+    states.iter().any(has).then_some(count)
 }
 
 /// One series a group.

@@ -137,7 +137,7 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
         client: SideExpectation {
             kernel: &[
                 ("TCPWinProbe", KernelFigure::AtLeast(1)),
-                ("RetransSegs", KernelFigure::AtLeast(5)),
+                ("RetransSegs", KernelFigure::AtLeast(3)),
                 ("TCPAbortOnTimeout", KernelFigure::Exactly(1)),
                 ("EstabResets", KernelFigure::Exactly(1)),
             ],

@@ -30,6 +30,9 @@ const PROBES: u64 = 11;
 /// Looks of an agent that must find the peer heard.
 const LOOKS: u64 = 10;
 
+/// The same of one that answers seldom.
+const SLOW_LOOKS: u64 = 3;
+
 /// Twice the interval of the probes, in milliseconds.
 const TWO_PROBES_MS: u64 = 2000;
 
@@ -102,7 +105,7 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
         liveness: &[
             End::Client.may_be(ZERO_WINDOW),
             End::Client.may_be(HEALTHY),
-            End::Server.is(PROBED).looks(LOOKS).never_found(),
+            End::Server.is(PROBED).looks(SLOW_LOOKS).never_found(),
         ],
         trigger: by_window_probes,
     },
