@@ -86,8 +86,9 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
         question: "To which services do large segments, or any, not get through?",
         query: "sum by (owner, direction, port) (METRIC) > 0",
         read: |snapshot, out| {
-            const OF: [State; 2] = [State::Established, State::CloseWait];
-            single(snapshot, out, |sums| beside(sums, OF, sums.stalled));
+            single(snapshot, out, |sums| {
+                beside(sums, State::CloseWait, sums.stalled)
+            });
         },
     },
     Metric {
@@ -116,8 +117,9 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
         question: "Which owners wait for ever for the peer's end?",
         query: "sum by (owner) (METRIC) > 0",
         read: |snapshot, out| {
-            const OF: [State; 2] = [State::Established, State::FinWait2];
-            single(snapshot, out, |sums| beside(sums, OF, sums.stale_fin_wait2));
+            single(snapshot, out, |sums| {
+                beside(sums, State::FinWait2, sums.stale_fin_wait2)
+            });
         },
     },
     Metric {
@@ -383,10 +385,10 @@ fn grouped(snapshot: &Snapshot, out: &mut Series, read: impl Fn(&Sums, &mut dyn 
     }
 }
 
-/// A figure of connections in trouble, shown as 0 too where there are connections in these states.
-fn beside(sums: &Sums, states: [State; 2], count: u64) -> Option<u64> {
-    let has = |state| sums.states.contains_key(state);
-    states.iter().any(has).then_some(count)
+/// A figure of connections in trouble, as 0 too where there are any in this state or in ESTABLISHED.
+fn beside(sums: &Sums, state: State, count: u64) -> Option<u64> {
+    let has = |state| sums.states.contains_key(&state);
+    (has(state) || has(State::Established)).then_some(count)
 }
 
 /// One series a group.
