@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use super::{
     Kind, Metric, Section, Series,
     group_labels::{GROUP, names, port},
+    suspects::suspects,
 };
 use crate::model::{
     census::Sums,
     connection::{AcceptQueue, State},
-    group::Group,
-    liveness::{Evidence, Guard},
+    liveness::Guard,
     snapshot::{Snapshot, WalkStatus, Walked},
 };
 
@@ -101,9 +101,8 @@ pub const CONNECTIONS: &[Metric<Snapshot>] = &[
         question: "Which owners do not close their connections?",
         query: "sum by (owner) (METRIC) > 0",
         read: |snapshot, out| {
-            const OF: [State; 2] = [State::Established, State::CloseWait];
             single(snapshot, out, |sums| {
-                beside(sums, OF, sums.stale_close_wait)
+                beside(sums, State::CloseWait, sums.stale_close_wait)
             });
         },
     },
@@ -343,32 +342,6 @@ fn of_walk(snapshot: &Snapshot, out: &mut Series, read: fn(&Walked) -> f64) {
 
 fn count<K: Ord>(counts: &BTreeMap<K, u64>, key: &K) -> u64 {
     counts.get(key).copied().unwrap_or(0)
-}
-
-/// A group appears once anything has happened in it, with every evidence, so that a suspect's end
-/// shows as 0.
-fn suspects(snapshot: &Snapshot, out: &mut Series) {
-    if snapshot.coverage.suspects.is_err() {
-        return;
-    }
-    let mut groups: BTreeMap<&Group, Option<&BTreeMap<Evidence, u64>>> = BTreeMap::new();
-    groups.extend(snapshot.groups.keys().map(|group| (group, None)));
-    groups.extend(
-        snapshot
-            .suspects
-            .iter()
-            .map(|(group, counts)| (group, Some(counts))),
-    );
-    for (group, counts) in groups {
-        if group.port.is_none() && counts.is_none() {
-            continue;
-        }
-        let [owner, direction] = names(group);
-        for evidence in Evidence::ALL {
-            let count = counts.map_or(0, |counts| count(counts, &evidence));
-            out.count([owner, direction, &port(group), evidence.as_str()], count);
-        }
-    }
 }
 
 /// One series a group and value of the last label.

@@ -12,6 +12,7 @@ pub mod openmetrics;
 mod process;
 mod scrapes;
 mod sections;
+mod suspects;
 mod table;
 mod trust;
 
