@@ -1,5 +1,6 @@
 //! Readers that pause and are alive. They answer a window probe with a duplicate ACK, of which Linux sends one in
-//! 500 ms (`tcp_invalid_ratelimit`): the second probe comes 0.4 s after the first, and is not answered.
+//! 500 ms (`tcp_invalid_ratelimit`): the second probe comes 0.4 s after the first, and is not answered (TCPACKSkippedSeq),
+//! unless the machine is slow.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -37,11 +38,6 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[Scenario {
             ("window_probes_answered", AgentFigure::Open),
             ("retransmission_timeouts", AgentFigure::Open),
         ],
-    },
-    server: SideExpectation {
-        // Probes that were not answered.
-        kernel: &[("TCPACKSkippedSeq", KernelFigure::AtLeast(1))],
-        agent: &[],
     },
     liveness: &[
         End::Client.is(ZERO_WINDOW).looks(LOOKS),
