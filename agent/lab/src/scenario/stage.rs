@@ -29,6 +29,7 @@ use crate::{
         open::{self, Accept, Timeouts},
         pair::Pair,
         path::TroubledPath,
+        thread_cgroup::ThreadCgroup,
     },
     observe::agent_client::AgentClient,
 };
@@ -64,6 +65,8 @@ pub struct Stage {
     faults: Mutex<Vec<String>>,
     /// What stays open until the counts are compared: closing it would add to them.
     kept: Mutex<Vec<Socket>>,
+    /// What stays until its name has been looked up.
+    cgroup: Mutex<Option<ThreadCgroup>>,
 }
 
 impl Stage {
@@ -101,6 +104,7 @@ impl Stage {
             observed: Mutex::default(),
             faults: Mutex::default(),
             kept: Mutex::default(),
+            cgroup: Mutex::default(),
         };
         if let Some(twin) = &stage.twin {
             let idle = stage.connect_in(twin, Timeouts::default())?;
@@ -333,6 +337,11 @@ impl Stage {
     pub fn keep(&self, sockets: impl IntoIterator<Item = Socket>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.extend(sockets);
+    }
+
+    /// Leaves a cgroup there until the counts are compared: an agent looks for its name when a connection has died.
+    pub fn keep_cgroup(&self, cgroup: ThreadCgroup) {
+        *self.cgroup.lock().unwrap_or_else(PoisonError::into_inner) = Some(cgroup);
     }
 
     /// Kills one end of the connection, as an administrator would.

@@ -199,6 +199,7 @@ fn accepted_elsewhere(stage: &Stage) -> Result<(), Error> {
         .set_linger(Some(Duration::ZERO))
         .map_err(|source| Error::socket("set SO_LINGER to 0", source))?;
     stage.keep([client, listener]);
+    stage.keep_cgroup(cgroup);
     drop(server);
     stage.server_counts("OutRsts", 1)?;
     stage.client_counts("EstabResets", 1).map(drop)
