@@ -248,7 +248,7 @@ fn sent(raw: &EventRecord) -> Known<Sent> {
 const fn evidence(record: &Record) -> Option<Evidence> {
     Some(match record.outstanding {
         Outstanding::KEEPALIVE => Evidence::Keepalive,
-        Outstanding::WINDOW => Evidence::WindowProbe,
+        Outstanding::WINDOW | Outstanding::CLOSED_WINDOW => Evidence::WindowProbe,
         Outstanding::RETRANSMISSION => Evidence::Retransmission,
         _ => return None,
     })

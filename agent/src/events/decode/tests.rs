@@ -79,6 +79,7 @@ fn what_happened() {
     let outstanding = [
         (Outstanding::KEEPALIVE, Evidence::Keepalive),
         (Outstanding::WINDOW, Evidence::WindowProbe),
+        (Outstanding::CLOSED_WINDOW, Evidence::WindowProbe),
         (Outstanding::RETRANSMISSION, Evidence::Retransmission),
     ];
     for (number, evidence) in outstanding {
@@ -115,7 +116,11 @@ fn what_happened() {
     check(8, |_| {}, None);
     check(255, |_| {}, None);
     check(event_kind::PROBE, |raw| raw.record.outstanding = 0, None);
-    check(event_kind::ANSWER, |raw| raw.record.outstanding = 4, None);
+    check(
+        event_kind::ANSWER,
+        |raw| raw.record.outstanding = Outstanding::CLOSED_WINDOW + 1,
+        None,
+    );
     check(event_kind::TIMEOUT, |raw| raw.record.state = 0, None);
     check(event_kind::DEATH, |raw| raw.record.ending = 0, None);
     check(event_kind::DEATH, |raw| raw.record.ending = 32, None);
