@@ -9,13 +9,13 @@ use halfopen_common::{
 };
 
 use crate::{
-    clock::{jiffies, now_ns, span_ns},
+    clock::{now_ns, span_ns},
     fields, identity,
     kernel::kernel,
     maps,
     read::FieldReader,
     segment::Segment,
-    sock::{Sock, age_if_set},
+    sock::Sock,
 };
 
 /// What an event of a socket without a record starts from: too large for the stack.
@@ -200,21 +200,7 @@ fn describe(sock: Sock, event: &mut EventRecord) {
 /// Since any segment of the peer came. Apart, since [`emit`] has no stack to spare.
 #[inline(never)]
 fn silence(sock: Sock) -> u64 {
-    let (mut ack, mut data, mut answered) = (0_u32, 0_u32, 0_u32);
-    let mut reader = FieldReader::of(sock.0);
-    reader.field(&raw mut ack, fields::rcv_tstamp());
-    reader.field(&raw mut data, fields::lrcvtime());
-    reader.field(&raw mut answered, fields::last_oow_ack_time());
-    let now = jiffies();
-    let (ack, data) = (now.wrapping_sub(ack), now.wrapping_sub(data));
-    let answered = age_if_set(now, answered);
-    let in_window = if ack < data { ack } else { data };
-    let silence = if in_window < answered {
-        in_window
-    } else {
-        answered
-    };
-    span_ns(silence).unwrap_or(EventRecord::UNKNOWN)
+    sock.silence_ns().unwrap_or(EventRecord::UNKNOWN)
 }
 
 /// When the connection began, who accepted it, and how it is closed. Apart, as [`silence`] is.

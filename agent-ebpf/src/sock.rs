@@ -6,7 +6,7 @@ use crate::{
     clock::{clock_ms, jiffies, span_ns},
     fields,
     kernel::kernel,
-    read::{Offset, read},
+    read::{FieldReader, Offset, read},
 };
 
 /// AF_INET.
@@ -90,13 +90,21 @@ impl Sock {
         Some(u64::from(clock_ms().wrapping_sub(first)) * 1_000_000)
     }
 
-    /// Since any segment of the peer came; `None` where the length of a jiffy is not known.
+    /// Since any segment of the peer came; `None` where the length of a jiffy is not known. One read after another
+    /// without a branch between: each would double the verifier's work.
     #[inline(always)]
     pub fn silence_ns(self) -> Option<u64> {
+        let (mut ack, mut data, mut answered) = (0_u32, 0_u32, 0_u32);
+        let mut reader = FieldReader::of(self.0);
+        reader.field(&raw mut ack, fields::rcv_tstamp());
+        reader.field(&raw mut data, fields::lrcvtime());
+        reader.field(&raw mut answered, fields::last_oow_ack_time());
+        if !reader.ok() {
+            return None;
+        }
         let now = jiffies();
-        let ack = now.wrapping_sub(self.get(fields::rcv_tstamp())?);
-        let data = now.wrapping_sub(self.get(fields::lrcvtime())?);
-        let answered = age_if_set(now, self.get(fields::last_oow_ack_time())?);
+        let (ack, data) = (now.wrapping_sub(ack), now.wrapping_sub(data));
+        let answered = age_if_set(now, answered);
         let in_window = if ack < data { ack } else { data };
         span_ns(if in_window < answered {
             in_window
@@ -215,7 +223,7 @@ impl Sock {
 /// Since a moment of jiffies, where 0 is none: the longest time, then. Without a branch, which would double the
 /// verifier's work.
 #[inline(always)]
-pub fn age_if_set(now: u32, then: u32) -> u32 {
+fn age_if_set(now: u32, then: u32) -> u32 {
     let is_set = (then | then.wrapping_neg()) >> 31;
     now.wrapping_sub(then) | is_set.wrapping_sub(1)
 }

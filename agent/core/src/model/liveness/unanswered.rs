@@ -18,10 +18,10 @@ use crate::model::{
     detection::{RTO_MIN, window_probe_pause},
 };
 
-/// The longest jiffy that Linux has (HZ=100): times this close are not told apart.
+/// The longest jiffy that Linux has (HZ=100): times this close cannot be distinguished.
 const JIFFY: Duration = Duration::from_millis(10);
 
-/// Data that could not be sent so often was not dropped by a queue that was full for a moment.
+/// Data that could not be sent this often was not dropped by a queue that was full for a moment.
 const SENDS_BEYOND_DOUBT: u32 = 2;
 
 /// The answer to a keepalive probe may take this long: else each healthy connection would be a suspect for a
@@ -53,7 +53,7 @@ pub(super) fn unanswered(
     }
 }
 
-/// A suspect by so many timeouts in a row without a sound of the peer; stalled if it was heard, yet acknowledged
+/// A suspect by three timeouts in a row without a segment of the peer; stalled if it was heard, yet acknowledged
 /// nothing.
 fn retransmissions(
     connection: &Connection,
@@ -79,7 +79,7 @@ fn retransmissions(
 /// as it was (the branch `!tp->snd_wnd` of tcp_retransmit_timer()). The back-off counts the timeouts, before Linux 6.5
 /// only the RTO does.
 fn closed_window(connection: &Connection, outstanding: &Outstanding) -> (Liveness, String) {
-    let first = RTO_MIN + connection.rtt.unwrap_or_default();
+    let first = first_rto(connection);
     let doublings = connection
         .rto
         .ok()
@@ -111,6 +111,12 @@ fn closed_window(connection: &Connection, outstanding: &Outstanding) -> (Livenes
     }
 }
 
+/// The least that the RTO was before the first timeout: TCP_RTO_MIN and the round trip (__tcp_set_rto() in
+/// include/net/tcp.h).
+fn first_rto(connection: &Connection) -> Duration {
+    RTO_MIN + connection.rtt.unwrap_or_default()
+}
+
 /// How many of the latest retransmission timeouts, of this many in a row, came after the peer was last heard. Each
 /// has doubled the RTO, so that the one before the latest came half an RTO before it; at its longest it began no
 /// shorter than TCP_RTO_MIN and the round trip.
@@ -121,7 +127,7 @@ fn timeouts_unheard(connection: &Connection, times: u32) -> Known<u32> {
     let silence = connection.silence()?;
     let rto = connection.rto?;
     let limits = connection.limits.unwrap_or_default();
-    let first = RTO_MIN + connection.rtt.unwrap_or_default();
+    let first = first_rto(connection);
     // At its longest the RTO may have stopped doubling long ago, or just now.
     let pause = |back: u32| match 2_u32.checked_pow(back) {
         Some(factor) if rto < limits.rto_max => rto / factor,
