@@ -1,4 +1,4 @@
-//! RTOs that classes of sockets are told apart by.
+//! How RTOs are rounded into classes of sockets.
 
 use std::collections::BTreeSet;
 

@@ -168,7 +168,7 @@ fn read_all(config: &ListConfig) -> anyhow::Result<ConnectionList> {
         most: usize::MAX,
         processes: match (config.processes, config.json) {
             (true, _) => NameProcesses::Always,
-            // For people: where no owner is told, the process says whose a connection is.
+            // For people: where no owner is known, the process says whose a connection is.
             (false, false) => NameProcesses::WithoutOwners,
             (false, true) => NameProcesses::Never,
         },

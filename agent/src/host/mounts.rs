@@ -101,15 +101,15 @@ mod tests {
     #[test]
     fn lines_of_mountinfo() {
         let check = |line: &str, expected: Option<[&str; 3]>| {
-            let told = Mount::parse(line.as_bytes());
-            let id = told.as_ref().map_or(0, |told| told.id);
+            let parsed = Mount::parse(line.as_bytes());
+            let id = parsed.as_ref().map_or(0, |parsed| parsed.id);
             let expected = expected.map(|[root, point, kind]| Mount {
                 id,
                 root: root.into(),
                 point: point.into(),
                 kind: kind.into(),
             });
-            assert_eq!(told, expected, "{line}");
+            assert_eq!(parsed, expected, "{line}");
         };
         check(
             "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw",

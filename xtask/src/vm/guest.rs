@@ -41,9 +41,9 @@ pub const WAKEUP: &str = "wakeup";
 pub enum Play {
     /// Every scenario.
     Scenarios,
-    /// A storm of so many connections.
+    /// A storm of this many connections.
     Storm(u32),
-    /// Connections that live on for so many seconds.
+    /// Connections that live on for this many seconds.
     Living(u32),
 }
 

@@ -63,10 +63,10 @@ pub struct Choice {
     /// Only this hook mechanism.
     #[arg(long)]
     hooks: Option<String>,
-    /// A storm of so many connections instead of the scenarios.
+    /// A storm of this many connections instead of the scenarios.
     #[arg(long, value_name = "N")]
     storm: Option<u32>,
-    /// Connections that live on for so many seconds instead.
+    /// Connections that live on for this many seconds instead.
     #[arg(long, value_name = "SECONDS", conflicts_with = "storm")]
     living: Option<u32>,
 }

@@ -81,7 +81,7 @@ pub struct RecordExpectation {
 }
 
 impl RecordExpectation {
-    /// Any, if its peer was silent for so many seconds at least.
+    /// Any, if its peer was silent for at least this many seconds.
     #[must_use]
     pub const fn silent_for(seconds: u64) -> Self {
         Self {

@@ -132,7 +132,7 @@ impl LivenessRule {
         self
     }
 
-    /// The peer is never reported silent for longer than so many milliseconds.
+    /// The peer is never reported silent for longer than this, in milliseconds.
     #[must_use]
     pub const fn silent_within(mut self, ms: u64) -> Self {
         self.silent_ms = Some(ms);

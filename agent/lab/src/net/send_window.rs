@@ -33,7 +33,7 @@ pub fn close(socket: &Socket) -> Result<(), Error> {
     set(socket, 0).map_err(|source| Error::needs_root("close a window by TCP_REPAIR", source))
 }
 
-/// Opens a closed one by so many bytes, of which its peer knows nothing: what is sent next is beyond what the peer
+/// Opens a closed one by this number of bytes, of which its peer knows nothing: what is sent next is beyond what the peer
 /// takes, which acknowledges none of it.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ const COLUMNS: &str = "\
 Columns (as many as fit; all of them if the output is not a terminal):
   VERDICT       health verdict, and evidence if suspect
   STATE, LOCAL, REMOTE, OWNER, NETNS (if there are several), MEMORY (in the kernel)
-  PROCESS       the first processes that hold it (--processes, or where no owner is told): NAME:PID:FD;
+  PROCESS       the first processes that hold it (--processes, or where no owner is known): NAME:PID:FD;
                 @OWNER follows where the process has another owner than the connection
   SILENT, IDLE  time since the peer was last heard; time since data was sent or received
   PROBES        unanswered: keepalive:SENT/LIMIT, window:SENT, rto:TIMEOUTS

@@ -160,7 +160,7 @@ impl Cgroups {
         })
     }
 
-    /// Goes over to the mount that shows most now, after mounts have changed. What was told before is told again
+    /// Goes over to the mount that shows most now, after mounts have changed. What was known before stays known
     /// if paths begin at the same cgroup as before.
     ///
     /// # Errors

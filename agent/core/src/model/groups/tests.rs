@@ -311,7 +311,7 @@ fn an_owner_that_becomes_known_gets_what_is_counted_from_then_on() {
         show(&mut ledger, 3, 1, unknown()),
         [of_nobody([3, 1, 2, 3, 3])]
     );
-    // It could be told by now, but nobody has said so.
+    // Its owner could be known by now, but was not looked for again.
     assert_eq!(
         show(&mut ledger, 4, 1, known()),
         [of_nobody([4, 1, 3, 4, 4])]

@@ -6,7 +6,7 @@
 //!   whatever machine. A connection may outlive its prediction by an eighth of the timers that are left, the running one
 //!   in its whole length, and by [`READING`].
 //! - *One timer* is the last pause that was seen before the death, and at least the connection's first RTO: the
-//!   tail-loss probe's timer cannot be told from the first timeout's.
+//!   tail-loss probe's timer cannot be distinguished from the first timeout's.
 //!
 //! When a connection died is known to lie between two looks at it. A slow machine makes that span longer, and so does a
 //! death observed late; neither fails the test. A reading during which a timer fired is left out.

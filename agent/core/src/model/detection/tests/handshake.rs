@@ -19,7 +19,7 @@ fn syn_sent(retries: u32, linear: u32) -> Connection {
     })
 }
 
-/// After so many timeouts: the RTO, what is left of it, and how long ago the first SYN was sent.
+/// After this number of timeouts: the RTO, what is left of it, and how long ago the first SYN was sent.
 fn resent(connection: Connection, timeouts: u32, times: [u64; 3]) -> Connection {
     let [rto, left, elapsed] = times.map(milliseconds);
     connection.with(|it| {
