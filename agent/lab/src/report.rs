@@ -31,6 +31,8 @@ pub struct ReportRow {
     pub counted: BTreeMap<String, Value>,
     /// What the kernel counted.
     pub kernel: BTreeMap<String, Value>,
+    /// How long it took, in milliseconds; nothing for what is no scenario.
+    pub played_ms: Option<u64>,
     /// Its verdicts on the connection while the scenario was played.
     pub judged: Vec<ObservedLiveness>,
     /// Whether nothing is wrong.
@@ -87,6 +89,7 @@ impl ReportRow {
             expected,
             counted,
             kernel,
+            played_ms: None,
             judged,
             ok: wrong.is_empty(),
             skipped: false,

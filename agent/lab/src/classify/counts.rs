@@ -100,6 +100,12 @@ pub fn classify(
             let falsified = falsified.get(&named).copied().map(AgentFigure::Exactly);
             let from_table = figures.get(key).copied().unwrap_or(AgentFigure::Exactly(0));
             let figure = falsified.unwrap_or(from_table);
+            if let AgentFigure::KernelSum(counters, _) = figure {
+                for counter in counters {
+                    let count = counts.kernel.get(counter).into();
+                    assessment.kernel.insert(format!("{name} {counter}"), count);
+                }
+            }
             let exact = exact(figure, counts);
             if let Some(exact) = exact {
                 assessment.compare(&named, exact, counted, exactness);
@@ -108,8 +114,11 @@ pub fn classify(
                 (None, _) => OPEN.into(),
                 // What the kernel leaves at 0 says nothing in a report.
                 (Some(1..), AgentFigure::Kernel(counter)) => format!("={counter}").into(),
-                (Some(1..), AgentFigure::KernelAnd(counter, more)) => {
-                    format!("={counter}+{more}").into()
+                (Some(1..), AgentFigure::KernelSum(counters, 0)) => {
+                    format!("={}", counters.join("+")).into()
+                }
+                (Some(1..), AgentFigure::KernelSum(counters, more)) => {
+                    format!("={}+{more}", counters.join("+")).into()
                 }
                 (Some(exact), _) => exact.into(),
             };
@@ -125,13 +134,18 @@ fn exact(figure: AgentFigure, counts: &SideCounts) -> Option<u64> {
     match figure {
         AgentFigure::Exactly(exact) => Some(exact),
         AgentFigure::Kernel(counter) => Some(counts.kernel.get(counter)),
-        AgentFigure::KernelAnd(counter, more) => Some(counts.kernel.get(counter) + more),
+        AgentFigure::KernelAny(counter) => Some(counts.kernel.get(counter).min(1)),
+        AgentFigure::KernelSum(counters, more) => Some(sum(&counts.kernel, counters) + more),
         AgentFigure::Hooked(hooks, exact) => {
             let is_seen = hooks.iter().all(|hook| counts.hooks.contains(*hook));
             Some(if is_seen { exact } else { 0 })
         }
         AgentFigure::Open => None,
     }
+}
+
+fn sum(kernel: &Counters, counters: &[&str]) -> u64 {
+    counters.iter().map(|counter| kernel.get(counter)).sum()
 }
 
 /// Each death has one record, with the cause it is counted under and the probes that the kernel counted.
@@ -204,15 +218,18 @@ fn check_client_record(
              at most expected"
         ));
     }
-    let Some(timeouts) = expected.timeouts.and_then(|it| exact(it, counts)) else {
-        return;
-    };
-    for (what, recorded) in [
-        ("retransmission timeouts", record.retransmission_timeouts),
-        ("unanswered", record.unanswered),
+    for (what, figure, recorded) in [
+        (
+            "retransmission timeouts",
+            expected.timeouts,
+            record.retransmission_timeouts,
+        ),
+        ("unanswered", expected.unanswered, record.unanswered),
     ] {
-        let key = format!("outbound certified {what}");
-        assessment.compare(&key, timeouts, recorded.unwrap_or(0), exactness);
+        if let Some(exact) = figure.and_then(|figure| exact(figure, counts)) {
+            let key = format!("outbound certified {what}");
+            assessment.compare(&key, exact, recorded.unwrap_or(0), exactness);
+        }
     }
 }
 

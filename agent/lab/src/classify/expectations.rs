@@ -39,8 +39,10 @@ pub enum AgentFigure {
     Exactly(u64),
     /// What this counter of the same side's namespace shows.
     Kernel(&'static str),
-    /// So much more than that.
-    KernelAnd(&'static str, u64),
+    /// What these counters of the same side's namespace show together, and this many more.
+    KernelSum(&'static [&'static str], u64),
+    /// 1 where this counter of the same side's namespace shows any.
+    KernelAny(&'static str),
     /// This where all hooks are attached that it takes, each `hook` or `hook/mechanism`; else 0.
     Hooked(&'static [&'static str], u64),
     /// Not fixed by anything but the agent.
@@ -76,8 +78,10 @@ pub struct Expectations {
 pub struct RecordExpectation {
     /// Silence of its peer before, in milliseconds: at least, and at most.
     pub silence_ms: (u64, u64),
-    /// Retransmission timeouts, none of which was answered.
+    /// Its retransmission timeouts.
     pub timeouts: Option<AgentFigure>,
+    /// Those of them that its peer has not answered, nor anything since.
+    pub unanswered: Option<AgentFigure>,
 }
 
 impl RecordExpectation {
@@ -87,6 +91,7 @@ impl RecordExpectation {
         Self {
             silence_ms: (1000 * seconds, u64::MAX),
             timeouts: None,
+            unanswered: None,
         }
     }
 }
@@ -111,6 +116,10 @@ pub const ACCOUNTED: [&str; 5] = [
     "OutRsts",
     "TCPTimeouts",
 ];
+
+/// Segments that are sent again, and those that are not since the earlier one has not left the host's queues yet
+/// (`__tcp_retransmit_skb`, net/ipv4/tcp_output.c): on a slow machine a timer may be earlier.
+pub(crate) const RETRANSMISSIONS: [&str; 2] = ["RetransSegs", "TCPSpuriousRtxHostQueues"];
 
 /// A side at which nothing happens.
 pub const QUIET: SideExpectation = SideExpectation {

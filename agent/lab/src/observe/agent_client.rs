@@ -1,7 +1,7 @@
 //! The agent under test as an observer: asked, while scenarios are played, for its verdicts on connections.
 //! It is asked one question at a time: each makes the agent look at every socket.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::{
     Error,
@@ -72,18 +72,36 @@ impl AgentClient {
     /// # Errors
     /// When it does not answer, or not as it should.
     pub fn connections(&self, netns: u64) -> Result<Option<Vec<ListedConnection>>, Error> {
-        let path = format!("/api/v1/connections?all=true&netns={netns}");
+        self.turn().connections(netns)
+    }
+
+    /// Waits until nobody asks, and lets nobody else ask as long as it lives.
+    pub(crate) fn turn(&self) -> AgentTurn<'_> {
         // Nothing of ours can be left half done by a panic under this lock.
-        let one_at_a_time = self
-            .one_at_a_time
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let one_at_a_time = &self.one_at_a_time;
+        AgentTurn {
+            origin: &self.origin,
+            _alone: one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
+
+/// One's turn to ask the agent.
+#[derive(Debug)]
+pub(crate) struct AgentTurn<'a> {
+    origin: &'a Origin,
+    _alone: MutexGuard<'a, ()>,
+}
+
+impl AgentTurn<'_> {
+    /// As [`AgentClient::connections`].
+    pub(crate) fn connections(&self, netns: u64) -> Result<Option<Vec<ListedConnection>>, Error> {
+        let path = format!("/api/v1/connections?all=true&netns={netns}");
         let text = match self.origin.get(&path)? {
             (503, _) => return Ok(None),
             (200, text) => text,
             (status, body) => return Err(self.origin.refused(&path, status, &body)),
         };
-        drop(one_at_a_time);
         let connections = connections::parse(&text)?;
         match connections.iter().find(|one| one.netns != netns) {
             None => Ok(Some(connections)),

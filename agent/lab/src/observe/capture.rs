@@ -26,6 +26,8 @@ pub const RST_RECEIVED: &str = "captured RST received";
 pub const DATA_SENT: &str = "captured data sent";
 /// Small segments with data that reached the host.
 pub const DATA_RECEIVED: &str = "captured data received";
+/// Of the small segments with data that left the host those that no data and no ACK has followed from its peer.
+pub const DATA_UNANSWERED: &str = "captured data unanswered";
 /// Segments with nothing but an ACK that left the host.
 pub const ACK_SENT: &str = "captured ACK sent";
 /// Segments with nothing but an ACK that reached the host.
@@ -91,13 +93,22 @@ impl Capture {
             match (&self.tap).read(&mut packet) {
                 Ok(length) => {
                     if let Some(name) = name(&packet[..length], self.own) {
-                        seen.add(name, 1);
+                        note(&mut seen, name);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(seen.clone()),
                 Err(source) => return Err(Error::socket("read captured packets", source)),
             }
         }
+    }
+}
+
+fn note(seen: &mut Counters, name: &'static str) {
+    seen.add(name, 1);
+    match name {
+        DATA_SENT => seen.add(DATA_UNANSWERED, 1),
+        DATA_RECEIVED | ACK_RECEIVED => seen.clear(DATA_UNANSWERED),
+        _ => {}
     }
 }
 
@@ -203,6 +214,22 @@ mod tests {
             (v4(CLIENT, 17, b"datagram"), None),
         ] {
             assert_eq!(name(&packet, own), expected, "{packet:?}");
+        }
+    }
+
+    #[test]
+    fn data_is_unanswered_until_anything_comes() {
+        let mut seen = Counters::default();
+        for (name, unanswered) in [
+            (DATA_SENT, 1),
+            (DATA_SENT, 2),
+            (ACK_SENT, 2),
+            (ACK_RECEIVED, 0),
+            (DATA_SENT, 1),
+            (DATA_RECEIVED, 0),
+        ] {
+            note(&mut seen, name);
+            assert_eq!(seen.get(DATA_UNANSWERED), unanswered, "{name}");
         }
     }
 

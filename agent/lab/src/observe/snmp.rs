@@ -50,6 +50,11 @@ impl Counters {
         *self.0.entry(name.to_owned()).or_default() += count;
     }
 
+    /// Counts from 0 again under a name.
+    pub(crate) fn clear(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     /// Adds counters of other names.
     pub(crate) fn extend(&mut self, others: Self) {
         self.0.extend(others.0);

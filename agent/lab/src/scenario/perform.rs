@@ -1,6 +1,12 @@
 //! Plays scenarios, all at once, each in network namespaces of its own.
 
-use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    panic::resume_unwind,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Error,
@@ -26,6 +32,8 @@ pub struct ScenarioRun {
     pub port: u16,
     /// Whether it could be played to its end.
     pub outcome: Result<(), Error>,
+    /// How long that took.
+    pub took: Duration,
     stage: Option<Stage>,
 }
 
@@ -85,58 +93,50 @@ fn play(
         let forms = scenario.forms.iter().copied().enumerate();
         forms.map(move |(index, form)| (scenario, form, scenario.port(index)))
     });
-    let parts: Vec<_> = parts.collect();
-    thread::scope(|scope| {
-        let playing: Vec<_> = parts
-            .into_iter()
-            .map(|(scenario, form, port)| {
-                (
-                    scenario,
-                    form,
-                    port,
-                    scope.spawn(move || {
-                        play_one(scenario, form, port, lasts, agent_client.cloned())
-                    }),
-                )
-            })
-            .collect();
-        playing
-            .into_iter()
-            .map(|(scenario, form, port, thread)| {
-                let gone = || {
-                    (
-                        None,
-                        Err(Error::HostGone(format!("of scenario {}", scenario.label()))),
-                    )
-                };
-                let (stage, outcome) = thread.join().unwrap_or_else(|_| gone());
-                ScenarioRun {
-                    scenario,
-                    form,
-                    port,
-                    outcome,
-                    stage,
-                }
-            })
-            .collect()
+    let new = |(scenario, form, port): (&'static Scenario, ScenarioForm, u16)| {
+        let stage = Stage::new(port, form.family, form.place)
+            .map(|stage| stage.observed_by(agent_client.cloned()).lasting(lasts));
+        let (stage, outcome) = match stage {
+            Ok(stage) => (Some(stage), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        ScenarioRun {
+            scenario,
+            form,
+            port,
+            outcome,
+            took: Duration::ZERO,
+            stage,
+        }
+    };
+    // Every namespace first: while hundreds are made, a slow machine answers no SYN within its first timeout.
+    let prepared = side_by_side(parts, new);
+    side_by_side(prepared.into_iter(), |mut run| {
+        let begun = Instant::now();
+        if let Some(stage) = &run.stage {
+            run.outcome = (run.scenario.trigger)(stage);
+        }
+        run.took = begun.elapsed();
+        run
     })
 }
 
-fn play_one(
-    scenario: &Scenario,
-    form: ScenarioForm,
-    port: u16,
-    lasts: Duration,
-    agent_client: Option<Arc<AgentClient>>,
-) -> (Option<Stage>, Result<(), Error>) {
-    match Stage::new(port, form.family, form.place) {
-        Err(error) => (None, Err(error)),
-        Ok(stage) => {
-            let stage = stage.observed_by(agent_client).lasting(lasts);
-            let outcome = (scenario.trigger)(&stage);
-            (Some(stage), outcome)
-        }
-    }
+/// Each in a thread of its own; the results in their order.
+///
+/// # Panics
+/// When one of the threads does.
+fn side_by_side<I: Send, O: Send>(
+    items: impl Iterator<Item = I>,
+    work: impl Fn(I) -> O + Sync,
+) -> Vec<O> {
+    thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = items.map(|item| scope.spawn(move || work(item))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    })
 }
 
 /// What the kernel counted in all the lab's namespaces together, of these counters.

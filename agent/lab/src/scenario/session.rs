@@ -282,6 +282,7 @@ fn row(run: &ScenarioRun, assessment: Assessment) -> ReportRow {
     let scenario = run.scenario;
     let mut row = ReportRow::new(scenario.label(), scenario.title.to_owned(), assessment);
     row.family = run.form.family.as_str();
+    row.played_ms = u64::try_from(run.took.as_millis()).ok();
     row.namespace = match run.form.place {
         ClientPlace::Plain | ClientPlace::Far => "",
         ClientPlace::Second => "second",

@@ -9,7 +9,7 @@ use crate::{
     classify::{liveness::ExpectedLiveness, observed::ObservedLiveness},
     net::end::End,
     observe::{
-        agent_client::AgentThresholds,
+        agent_client::{AgentThresholds, AgentTurn},
         connections::ListedConnection,
         sockets::{self, SocketRow},
     },
@@ -111,14 +111,22 @@ impl Stage {
 
     /// The connection's one end as the agent lists it now.
     pub(super) fn listed(&self, end: End) -> Result<Option<ListedConnection>, Error> {
-        let Some(agent_client) = &self.agent_client else {
-            return Ok(None);
-        };
+        self.agent_client
+            .as_ref()
+            .map_or(Ok(None), |agent| self.listed_by(&agent.turn(), end))
+    }
+
+    /// The same where it is one's turn to ask.
+    pub(super) fn listed_by(
+        &self,
+        agent: &AgentTurn<'_>,
+        end: End,
+    ) -> Result<Option<ListedConnection>, Error> {
         let (host, local, remote) = match end {
             End::Client => (&self.pair.client, self.client, self.server),
             End::Server => (&self.pair.server, self.server, self.client),
         };
-        let listed = agent_client.connections(host.inum()?)?.unwrap_or_default();
+        let listed = agent.connections(host.inum()?)?.unwrap_or_default();
         let mut listed = listed.into_iter();
         Ok(listed.find(|one| (one.local(), one.remote()) == (local, remote)))
     }

@@ -29,18 +29,24 @@ pub struct Prediction {
 }
 
 impl Stage {
-    /// Asks the agent when it will be known that the client's peer is dead, as soon as it lists the connection;
-    /// without an agent nothing is asked.
+    /// Asks the agent when it will be known that the client's peer is dead, as soon as it lists the connection
+    /// that `begin` begins, which may live for a few seconds alone: nobody else asks meanwhile. Without an agent
+    /// nothing is asked.
     ///
     /// # Errors
-    /// When it never lists the connection, or with no such time.
-    pub fn predict(&self) -> Result<Option<Prediction>, Error> {
-        if self.agent_client.is_none() {
+    /// When `begin` fails, when the agent never lists the connection, or with no such time.
+    pub fn predict(
+        &self,
+        begin: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<Option<Prediction>, Error> {
+        let turn = self.agent_client.as_ref().map(|agent| agent.turn());
+        begin()?;
+        let Some(turn) = turn else {
             return Ok(None);
-        }
+        };
         wait::until("the time to detect of the client's end", LIMIT, || {
             let asked = Instant::now();
-            let Some(listed) = self.listed(End::Client)? else {
+            let Some(listed) = self.listed_by(&turn, End::Client)? else {
                 return Ok(Awaited::NotYet("it is not listed".to_owned()));
             };
             let answered = Instant::now();

@@ -83,7 +83,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         offset: 0,
         title: "SYN received, tcp_synack_retries = 3, client gone",
         forms: V4_ONLY,
-        client: QUIET,
+        client: ABANDONING,
         server: EXPIRED,
         liveness: &[End::Server.is(EMBRYONIC)],
         trigger: half_heard,
@@ -129,7 +129,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         offset: 0,
         title: "Fast Open: accepted with the SYN, tcp_synack_retries = 1, client gone",
         forms: V4_ONLY,
-        client: QUIET,
+        client: ABANDONING,
         server: SideExpectation {
             kernel: &[("TCPAbortOnTimeout", KernelFigure::Exactly(1))],
             agent: &[("deaths{connect_timeout}", AgentFigure::Exactly(1))],
@@ -143,7 +143,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         offset: 0,
         title: "SYN received, client gone, listener closed",
         forms: V4_ONLY,
-        client: QUIET,
+        client: ABANDONING,
         server: SideExpectation {
             kernel: &[],
             agent: &[("deaths{orphan}", AgentFigure::Exactly(1))],
@@ -152,6 +152,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         trigger: abandoned,
     },
 ];
+
+/// A client that gives up at once: where a slow machine has sent its SYN again before, it dies of that.
+const ABANDONING: SideExpectation = SideExpectation {
+    kernel: &[],
+    agent: &[(
+        "deaths{connect_abandoned}",
+        AgentFigure::KernelAny("TCPTimeouts"),
+    )],
+};
 
 const FAST_OPEN: u16 = 27;
 const ABANDONED: u16 = 28;

@@ -107,9 +107,12 @@ fn unheard(
     }
     client.sysctl("ipv4/tcp_syn_retries", retries)?;
     stage.pair.drop_at_server()?;
-    let begun = Instant::now();
-    stage.keep([stage.send_syn(timeouts)?]);
-    let prediction = stage.predict()?;
+    let mut begun = Instant::now();
+    let prediction = stage.predict(|| {
+        begun = Instant::now();
+        stage.keep([stage.send_syn(timeouts)?]);
+        Ok(())
+    })?;
     stage.given_up(
         begun,
         Duration::from_secs(takes),
@@ -133,11 +136,13 @@ fn soon_given_up(stage: &Stage) -> Result<(), Error> {
     client.sysctl("ipv4/tcp_retries2", "8")?;
     let connection = stage.connect(Timeouts::default())?;
     stage.pair.drop_at_server()?;
-    let begun = Instant::now();
-    connection.send_byte()?;
+    let mut begun = Instant::now();
+    let prediction = stage.predict(|| {
+        begun = Instant::now();
+        connection.send_byte()?;
+        stage.client_counts("TCPTimeouts", 1).map(drop)
+    })?;
     stage.keep([connection.client, connection.server]);
-    stage.client_counts("TCPTimeouts", 1)?;
-    let prediction = stage.predict()?;
     stage.await_liveness(End::Client, suspect("retransmission"))?;
     stage.given_up(begun, GIVEN_UP_AFTER, SECOND, prediction)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::{
     Error,
     classify::{
-        expectations::{AgentFigure, KernelFigure, QUIET, SideExpectation},
+        expectations::{AgentFigure, KernelFigure, QUIET, RETRANSMISSIONS, SideExpectation},
         liveness::{HEALTHY, LivenessRule, ZERO_WINDOW, any_of, suspect},
     },
     net::{end::End, open::Timeouts, send_window, tcp_info},
@@ -25,10 +25,15 @@ const ONE: AgentFigure = AgentFigure::Exactly(1);
 /// Timeouts against the closed window before anything else happens.
 const UNANSWERED: u64 = 2;
 
+const TIMEOUTS: (&str, AgentFigure) = (
+    "retransmission_timeouts",
+    AgentFigure::KernelSum(&RETRANSMISSIONS, 0),
+);
+
 /// The timeout that finds the connection dead sends nothing.
 const TIMEOUTS_TO_DEATH: (&str, AgentFigure) = (
     "retransmission_timeouts",
-    AgentFigure::KernelAnd("RetransSegs", 1),
+    AgentFigure::KernelSum(&RETRANSMISSIONS, 1),
 );
 
 pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
@@ -40,10 +45,7 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
         forms: EVERYWHERE,
         client: SideExpectation {
             kernel: &[("RetransSegs", KernelFigure::AtLeast(UNANSWERED))],
-            agent: &[(
-                "retransmission_timeouts",
-                AgentFigure::Kernel("RetransSegs"),
-            )],
+            agent: &[TIMEOUTS],
         },
         server: QUIET,
         liveness: &[
@@ -114,10 +116,7 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
             agent: &[
                 ("window_probes", AgentFigure::Kernel("TCPWinProbe")),
                 ("window_probes_answered", AgentFigure::Open),
-                (
-                    "retransmission_timeouts",
-                    AgentFigure::Kernel("RetransSegs"),
-                ),
+                TIMEOUTS,
             ],
         },
         liveness: &[
@@ -153,12 +152,12 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
             66,
             "",
             0,
-            "data beyond a closed window, acknowledged once, then silence; user timeout 14 s",
+            "data beyond a closed window, acknowledged once, then silence; user timeout 25 s",
             |stage| {
                 let connection = silent_after_one(stage)?;
                 connection
                     .client
-                    .set_tcp_user_timeout(Some(Duration::from_secs(14)))
+                    .set_tcp_user_timeout(Some(Duration::from_secs(25)))
                     .map_err(|source| Error::socket("set TCP_USER_TIMEOUT", source))?;
                 stage.keep([connection.client, connection.server]);
                 stage.await_liveness(End::Client, suspect("window_probe"))?;
@@ -175,10 +174,7 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
             agent: &[
                 ("window_probes", AgentFigure::Kernel("TCPWinProbe")),
                 ("window_probes_answered", AgentFigure::Open),
-                (
-                    "retransmission_timeouts",
-                    AgentFigure::Kernel("RetransSegs"),
-                ),
+                TIMEOUTS,
             ],
         },
         liveness: SILENT_BEHIND_ZERO_WINDOW,

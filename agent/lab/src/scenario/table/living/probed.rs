@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// Probes of the peer, one a second.
+/// Probes of the peer, one a second, at least.
 const PROBES: u64 = 11;
 
 /// Looks of an agent that must find the peer heard.
@@ -50,7 +50,7 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
         number: 41,
         variant: "",
         offset: 0,
-        title: "no keepalive here, the peer's 1/1/3 probes for 11 s, then it resets (linger 0)",
+        title: "no keepalive here, the peer's 1/1/3 probes for 11 s or more, then it resets (linger 0)",
         forms: BOTH,
         client: SideExpectation {
             kernel: &[
@@ -120,6 +120,7 @@ fn by_keepalive(stage: &Stage) -> Result<(), Error> {
     stage.counts_while(End::Server, "TCPKeepAlive", PROBES, || {
         stage.look(End::Client).map(drop)
     })?;
+    stage.await_liveness_while(End::Client, PROBED, LOOKS, || Ok(()))?;
     check_trap(stage, &connection.client, Duration::from_secs(PROBES - 1))?;
     connection
         .server
@@ -136,6 +137,7 @@ fn by_window_probes(stage: &Stage) -> Result<(), Error> {
     stage.counts_while(End::Client, "TCPWinProbe", WINDOW_PROBES, || {
         stage.look(End::Server).map(drop)
     })?;
+    stage.await_liveness_while(End::Server, PROBED, SLOW_LOOKS, || Ok(()))?;
     check_trap(stage, &connection.server, Duration::from_secs(5))?;
     stage.keep([connection.client, connection.server]);
     Ok(())
