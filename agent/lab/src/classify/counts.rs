@@ -100,13 +100,13 @@ pub fn classify(
             let falsified = falsified.get(&named).copied().map(AgentFigure::Exactly);
             let from_table = figures.get(key).copied().unwrap_or(AgentFigure::Exactly(0));
             let figure = falsified.unwrap_or(from_table);
-            if let AgentFigure::KernelSum(counters, _) = figure {
+            if let AgentFigure::KernelRange(counters, _) = figure {
                 for counter in counters {
                     let count = counts.kernel.get(counter).into();
                     assessment.kernel.insert(format!("{name} {counter}"), count);
                 }
             }
-            let exact = exact(figure, counts);
+            let exact = exact(figure, counts, counted);
             if let Some(exact) = exact {
                 assessment.compare(&named, exact, counted, exactness);
             }
@@ -114,11 +114,11 @@ pub fn classify(
                 (None, _) => OPEN.into(),
                 // What the kernel leaves at 0 says nothing in a report.
                 (Some(1..), AgentFigure::Kernel(counter)) => format!("={counter}").into(),
-                (Some(1..), AgentFigure::KernelSum(counters, 0)) => {
-                    format!("={}", counters.join("+")).into()
+                (Some(1..), AgentFigure::KernelRange([counter, _], 0)) => {
+                    format!("={counter}").into()
                 }
-                (Some(1..), AgentFigure::KernelSum(counters, more)) => {
-                    format!("={}+{more}", counters.join("+")).into()
+                (Some(1..), AgentFigure::KernelRange([counter, _], more)) => {
+                    format!("={counter}+{more}").into()
                 }
                 (Some(exact), _) => exact.into(),
             };
@@ -129,23 +129,21 @@ pub fn classify(
     assessment
 }
 
-/// What the agent must have counted; `None` if nothing but the agent fixes it.
-fn exact(figure: AgentFigure, counts: &SideCounts) -> Option<u64> {
+/// What the agent must have counted, if it has counted so many; `None` if nothing but the agent fixes it.
+fn exact(figure: AgentFigure, counts: &SideCounts, counted: u64) -> Option<u64> {
+    let is_attached = |hooks: &[&str]| hooks.iter().all(|hook| counts.hooks.contains(*hook));
     match figure {
         AgentFigure::Exactly(exact) => Some(exact),
         AgentFigure::Kernel(counter) => Some(counts.kernel.get(counter)),
         AgentFigure::KernelAny(counter) => Some(counts.kernel.get(counter).min(1)),
-        AgentFigure::KernelSum(counters, more) => Some(sum(&counts.kernel, counters) + more),
-        AgentFigure::Hooked(hooks, exact) => {
-            let is_seen = hooks.iter().all(|hook| counts.hooks.contains(*hook));
-            Some(if is_seen { exact } else { 0 })
+        AgentFigure::KernelRange(counters, more) => {
+            let [least, further] = counters.map(|counter| counts.kernel.get(counter));
+            Some(counted.clamp(least + more, least + further + more))
         }
+        AgentFigure::Hooked(hooks, figure) if is_attached(hooks) => exact(*figure, counts, counted),
+        AgentFigure::Hooked(..) => Some(0),
         AgentFigure::Open => None,
     }
-}
-
-fn sum(kernel: &Counters, counters: &[&str]) -> u64 {
-    counters.iter().map(|counter| kernel.get(counter)).sum()
 }
 
 /// Each death has one record, with the cause it is counted under and the probes that the kernel counted.
@@ -161,8 +159,12 @@ fn check_deaths(
         *causes.entry(record.cause.clone()).or_default() += 1;
     }
     for (key, figure) in side.agent {
-        if let (Some(cause), Some(exact)) = (cause_of(key), exact(*figure, counts)) {
-            let certified = causes.remove(cause).unwrap_or(0);
+        let Some(cause) = cause_of(key) else {
+            continue;
+        };
+        let certified = causes.get(cause).copied().unwrap_or(0);
+        if let Some(exact) = exact(*figure, counts, certified) {
+            causes.remove(cause);
             assessment.compare(
                 &format!("{name} certificates{{{cause}}}"),
                 exact,
@@ -226,9 +228,10 @@ fn check_client_record(
         ),
         ("unanswered", expected.unanswered, record.unanswered),
     ] {
-        if let Some(exact) = figure.and_then(|figure| exact(figure, counts)) {
+        let recorded = recorded.unwrap_or(0);
+        if let Some(exact) = figure.and_then(|figure| exact(figure, counts, recorded)) {
             let key = format!("outbound certified {what}");
-            assessment.compare(&key, exact, recorded.unwrap_or(0), exactness);
+            assessment.compare(&key, exact, recorded, exactness);
         }
     }
 }

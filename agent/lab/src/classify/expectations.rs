@@ -39,12 +39,13 @@ pub enum AgentFigure {
     Exactly(u64),
     /// What this counter of the same side's namespace shows.
     Kernel(&'static str),
-    /// What these counters of the same side's namespace show together, and this many more.
-    KernelSum(&'static [&'static str], u64),
+    /// What the first of these counters of the same side's namespace shows, up to as many more as the second does,
+    /// and this many more.
+    KernelRange([&'static str; 2], u64),
     /// 1 where this counter of the same side's namespace shows any.
     KernelAny(&'static str),
     /// This where all hooks are attached that it takes, each `hook` or `hook/mechanism`; else 0.
-    Hooked(&'static [&'static str], u64),
+    Hooked(&'static [&'static str], &'static Self),
     /// Not fixed by anything but the agent.
     Open,
 }
@@ -118,7 +119,8 @@ pub const ACCOUNTED: [&str; 5] = [
 ];
 
 /// Segments that are sent again, and those that are not since the earlier one has not left the host's queues yet
-/// (`__tcp_retransmit_skb`, net/ipv4/tcp_output.c): on a slow machine a timer may be earlier.
+/// (`__tcp_retransmit_skb`, net/ipv4/tcp_output.c), as on a slow machine. What is not may be sent once it has
+/// (`tcp_tsq_write`), or not.
 pub(crate) const RETRANSMISSIONS: [&str; 2] = ["RetransSegs", "TCPSpuriousRtxHostQueues"];
 
 /// A side at which nothing happens.

@@ -133,8 +133,11 @@ impl Scenario {
             // after the first timeouts.
             66 => RecordExpectation {
                 silence_ms: (1000 * 12, u64::MAX),
-                timeouts: Some(AgentFigure::KernelSum(&RETRANSMISSIONS, 1)),
-                unanswered: Some(AgentFigure::KernelSum(&[capture::DATA_UNANSWERED], 1)),
+                timeouts: Some(AgentFigure::KernelRange(RETRANSMISSIONS, 1)),
+                unanswered: Some(AgentFigure::KernelRange(
+                    [capture::DATA_UNANSWERED, RETRANSMISSIONS[1]],
+                    1,
+                )),
             },
             _ => RecordExpectation::silent_for(0),
         }

@@ -112,7 +112,10 @@ fn what_no_hook_sees_is_not_counted() {
     let expected = Expectations {
         client: SideExpectation {
             kernel: &[],
-            agent: &[("resets_sent{netfilter}", AgentFigure::Hooked(&SEEN, 1))],
+            agent: &[(
+                "resets_sent{netfilter}",
+                AgentFigure::Hooked(&SEEN, &AgentFigure::Exactly(1)),
+            )],
         },
         server: QUIET,
         liveness: &[],
@@ -135,6 +138,30 @@ fn what_no_hook_sees_is_not_counted() {
     assert_eq!(wrong(&SEEN, 2), (true, true));
     assert_eq!(wrong(&["hook"], 0), (false, false));
     assert_eq!(wrong(&[], 1), (true, true));
+}
+
+#[test]
+fn a_figure_of_the_kernel_s_counters() {
+    let counts = SideCounts {
+        kernel: Counters::from([("sent", 4), ("held", 2)]),
+        ..SideCounts::default()
+    };
+    let range = AgentFigure::KernelRange(["sent", "held"], 1);
+    for (figure, counted, expected) in [
+        (range, 4, 5),
+        (range, 5, 5),
+        (range, 6, 6),
+        (range, 7, 7),
+        (range, 8, 7),
+        (AgentFigure::KernelAny("sent"), 9, 1),
+        (AgentFigure::KernelAny("none"), 9, 0),
+    ] {
+        assert_eq!(
+            exact(figure, &counts, counted),
+            Some(expected),
+            "{figure:?}, {counted}"
+        );
+    }
 }
 
 #[test]

@@ -7,7 +7,11 @@ use std::{
 
 use socket2::Socket;
 
-use crate::{Error, net::end::End};
+use crate::{
+    Error,
+    net::{end::End, tcp_info},
+    wait::{self, Awaited, LIMIT},
+};
 
 /// The two ends of a connection.
 #[derive(Debug)]
@@ -28,6 +32,27 @@ impl SocketPair {
         self.client
             .set_keepalive(true)
             .map_err(|source| Error::socket("switch SO_KEEPALIVE on", source))
+    }
+
+    /// Waits until this holds for the number of the client's segments that are sent and not acknowledged.
+    ///
+    /// # Errors
+    /// When it never does.
+    pub(in crate::scenario) fn await_in_flight(
+        &self,
+        awaited: &str,
+        is: impl Fn(u32) -> bool,
+    ) -> Result<(), Error> {
+        wait::until(awaited, LIMIT, || {
+            let info = tcp_info::read(&self.client)
+                .map_err(|source| Error::socket("read TCP_INFO", source))?;
+            let segments = info.in_flight();
+            Ok(if is(segments) {
+                Awaited::Done(())
+            } else {
+                Awaited::NotYet(format!("{segments} in flight"))
+            })
+        })
     }
 
     /// Switches keepalive off again.

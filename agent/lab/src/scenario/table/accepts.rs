@@ -55,7 +55,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 // Of its certificate.
                 (
                     ACCEPTED_ELSEWHERE,
-                    AgentFigure::Hooked(&["inet_csk_accept"], 1),
+                    AgentFigure::Hooked(&["inet_csk_accept"], &AgentFigure::Exactly(1)),
                 ),
             ],
         },

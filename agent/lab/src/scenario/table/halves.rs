@@ -84,11 +84,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         number: FORGOTTEN,
         variant: "keepalive",
         offset: 5,
-        title: "FIN_WAIT2, forgotten by its application, keepalive 1/1/3: ends when the peer is gone",
+        title: "FIN_WAIT2, forgotten by its application, keepalive 1/1/9: ends when the peer is gone",
         forms: V4_ONLY,
         client: SideExpectation {
             kernel: &[
-                ("TCPKeepAlive", KernelFigure::AtLeast(3)),
+                ("TCPKeepAlive", KernelFigure::AtLeast(9)),
                 ("TCPAbortOnTimeout", KernelFigure::Exactly(1)),
                 ("OutRsts", KernelFigure::Exactly(1)),
                 // tcp_set_state() counts it of ESTABLISHED and CLOSE_WAIT alone.
@@ -107,7 +107,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         },
         server: SILENT,
         liveness: &[
-            End::Client.is(STALE_FIN_WAIT2).found_within(1 + 3),
+            End::Client.is(STALE_FIN_WAIT2).found_within(1 + 9),
             End::Client.is(suspect("keepalive")).found_within(1 + 3),
             End::Client.may_be(HALF_CLOSED),
             End::Client.may_be(HEALTHY),
@@ -165,7 +165,7 @@ fn forgotten(stage: &Stage) -> Result<(), Error> {
 }
 
 fn forgotten_and_probed(stage: &Stage) -> Result<(), Error> {
-    let connection = stage.connect(keepalive(1, 1, 3))?;
+    let connection = stage.connect(keepalive(1, 1, 9))?;
     connection.enable_keepalive()?;
     connection.end_half(End::Client)?;
     stage.reaches(End::Client, "fin_wait2")?;

@@ -28,11 +28,11 @@ const ONE: AgentFigure = AgentFigure::Exactly(1);
 const COOKIE_HOOK: &str = "tcp_get_cookie_sock";
 const SENT: (&str, AgentFigure) = (
     "listener_syn_cookies_sent",
-    AgentFigure::Hooked(&[COOKIE_HOOK], 1),
+    AgentFigure::Hooked(&[COOKIE_HOOK], &AgentFigure::Exactly(1)),
 );
 const VALIDATED: (&str, AgentFigure) = (
     "listener_syn_cookies_validated",
-    AgentFigure::Hooked(&[COOKIE_HOOK], 1),
+    AgentFigure::Hooked(&[COOKIE_HOOK], &AgentFigure::Exactly(1)),
 );
 
 /// A connection at rest, for however long.
@@ -131,7 +131,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 ("OutRsts", KernelFigure::AtLeast(0)),
                 (capture::RST_SENT, KernelFigure::AtLeast(0)),
             ],
-            agent: &[],
+            agent: &[
+                ("resets_sent{not_specified}", AgentFigure::Open),
+                ("resets_sent{unknown}", AgentFigure::Open),
+            ],
         },
         liveness: &[],
         trigger: exhausted,
@@ -172,6 +175,10 @@ fn no_cookie(stage: &Stage) -> Result<(), Error> {
         .write_all(SOME)
         .and_then(|()| (&connection.server).read_exact(&mut [0; SOME.len()]))
         .map_err(|source| Error::socket("send some bytes", source))?;
+    // What is not acknowledged would be sent again, and reach the listener before a probe.
+    connection.await_in_flight("the acknowledgement of some bytes", |segments| {
+        segments == 0
+    })?;
     stage.forgotten_by_server(connection)
 }
 

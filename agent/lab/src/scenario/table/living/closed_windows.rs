@@ -27,13 +27,13 @@ const UNANSWERED: u64 = 2;
 
 const TIMEOUTS: (&str, AgentFigure) = (
     "retransmission_timeouts",
-    AgentFigure::KernelSum(&RETRANSMISSIONS, 0),
+    AgentFigure::KernelRange(RETRANSMISSIONS, 0),
 );
 
 /// The timeout that finds the connection dead sends nothing.
 const TIMEOUTS_TO_DEATH: (&str, AgentFigure) = (
     "retransmission_timeouts",
-    AgentFigure::KernelSum(&RETRANSMISSIONS, 1),
+    AgentFigure::KernelRange(RETRANSMISSIONS, 1),
 );
 
 pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
@@ -248,14 +248,8 @@ fn send_beyond(
     stage.close_window(&connection, 1)?;
     before(stage)?;
     send_window::open(&connection.client, BEYOND)?;
-    wait::until("data in flight against a closed window", LIMIT, || {
-        let info = tcp_info::read(&connection.client)
-            .map_err(|source| Error::socket("read TCP_INFO", source))?;
-        Ok(if info.in_flight() > 0 {
-            Awaited::Done(())
-        } else {
-            Awaited::NotYet("nothing is in flight".to_owned())
-        })
+    connection.await_in_flight("data in flight against a closed window", |segments| {
+        segments > 0
     })?;
     // Linux 6.1 takes no window of 0 from an ACK of nothing new (`tcp_may_update_window`, net/ipv4/tcp_input.c).
     send_window::close(&connection.client)?;
