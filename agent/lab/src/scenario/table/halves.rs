@@ -108,7 +108,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         server: SILENT,
         liveness: &[
             End::Client.is(STALE_FIN_WAIT2).found_within(1 + 9),
-            End::Client.is(suspect("keepalive")).found_within(1 + 3),
+            End::Client.is(suspect("keepalive")).found_within(1 + 9),
             End::Client.may_be(HALF_CLOSED),
             End::Client.may_be(HEALTHY),
         ],
