@@ -182,8 +182,9 @@ fn recoveries(snapshot: &Snapshot, out: &mut Series) {
                     counts.retransmission_timeouts,
                 ),
             };
-            // A 0 where nothing was ever outstanding would cost three series a group.
-            if seen.is_ok() && occasions != 0 {
+            // A 0 where nothing was ever outstanding would cost three series a group. Retransmissions probe a window
+            // that closes on data in flight: then there was no window probe.
+            if seen.is_ok() && (occasions != 0 || *recoveries != 0) {
                 let [owner, direction] = names(group);
                 out.count(
                     [owner, direction, &port(group), evidence.as_str()],

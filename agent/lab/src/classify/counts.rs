@@ -4,7 +4,10 @@
 //!
 //! A count that is too high is never excused.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    slice,
+};
 
 use serde_json::Value;
 
@@ -100,11 +103,14 @@ pub fn classify(
             let falsified = falsified.get(&named).copied().map(AgentFigure::Exactly);
             let from_table = figures.get(key).copied().unwrap_or(AgentFigure::Exactly(0));
             let figure = falsified.unwrap_or(from_table);
-            if let AgentFigure::KernelRange(counters, _) = figure {
-                for counter in counters {
-                    let count = counts.kernel.get(counter).into();
-                    assessment.kernel.insert(format!("{name} {counter}"), count);
-                }
+            let limits: &[&str] = match &figure {
+                AgentFigure::KernelRange(counters, _) => counters,
+                AgentFigure::AtMost(counter) => slice::from_ref(counter),
+                _ => &[],
+            };
+            for counter in limits {
+                let count = counts.kernel.get(counter).into();
+                assessment.kernel.insert(format!("{name} {counter}"), count);
             }
             let exact = exact(figure, counts, counted);
             if let Some(exact) = exact {
@@ -135,6 +141,7 @@ fn exact(figure: AgentFigure, counts: &SideCounts, counted: u64) -> Option<u64> 
     match figure {
         AgentFigure::Exactly(exact) => Some(exact),
         AgentFigure::Kernel(counter) => Some(counts.kernel.get(counter)),
+        AgentFigure::AtMost(counter) => Some(counted.min(counts.kernel.get(counter))),
         AgentFigure::KernelAny(counter) => Some(counts.kernel.get(counter).min(1)),
         AgentFigure::KernelRange(counters, more) => {
             let [least, further] = counters.map(|counter| counts.kernel.get(counter));

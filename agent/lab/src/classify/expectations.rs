@@ -42,6 +42,8 @@ pub enum AgentFigure {
     /// What the first of these counters of the same side's namespace shows, up to as many more as the second does,
     /// and this many more.
     KernelRange([&'static str; 2], u64),
+    /// What this counter of the same side's namespace shows, or less.
+    AtMost(&'static str),
     /// 1 where this counter of the same side's namespace shows any.
     KernelAny(&'static str),
     /// This where all hooks are attached that it takes, each `hook` or `hook/mechanism`; else 0.
@@ -122,6 +124,12 @@ pub const ACCOUNTED: [&str; 5] = [
 /// (`__tcp_retransmit_skb`, net/ipv4/tcp_output.c), as on a slow machine. What is not may be sent once it has
 /// (`tcp_tsq_write`), or not.
 pub(crate) const RETRANSMISSIONS: [&str; 2] = ["RetransSegs", "TCPSpuriousRtxHostQueues"];
+
+/// A living peer is no suspect, unless a probe of its window was answered too late for a living peer.
+pub(crate) const RECOVERED_LATE: (&str, AgentFigure) = (
+    "recoveries{window_probe}",
+    AgentFigure::AtMost(capture::ANSWERED_LATE),
+);
 
 /// A side at which nothing happens.
 pub const QUIET: SideExpectation = SideExpectation {

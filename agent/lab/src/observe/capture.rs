@@ -4,13 +4,17 @@
 use std::{
     io::{self, Read as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::fd::AsRawFd as _,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use nix::{
+    errno::Errno,
     libc::{
-        ARPHRD_ETHER, BPF_ABS, BPF_JEQ, BPF_JGT, BPF_JMP, BPF_K, BPF_LD, BPF_LEN, BPF_RET, BPF_W,
-        IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, SKF_AD_HATYPE, SKF_AD_OFF,
+        self, ARPHRD_ETHER, BPF_ABS, BPF_JEQ, BPF_JGT, BPF_JMP, BPF_K, BPF_LD, BPF_LEN, BPF_RET,
+        BPF_W, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, SKF_AD_HATYPE, SKF_AD_OFF, ioctl,
+        timespec,
     },
     sys::socket::{setsockopt, sockopt::RcvBufForce},
 };
@@ -28,6 +32,9 @@ pub const DATA_SENT: &str = "captured data sent";
 pub const DATA_RECEIVED: &str = "captured data received";
 /// Of the small segments with data that left the host those that no data and no ACK has followed from its peer.
 pub const DATA_UNANSWERED: &str = "captured data unanswered";
+/// Answers of the peer that came later than a living peer's: so late that what waited for them had made a suspect
+/// of it. On a machine that stands still for a moment there are some.
+pub const ANSWERED_LATE: &str = "captured answers that were late";
 /// Segments with nothing but an ACK that left the host.
 pub const ACK_SENT: &str = "captured ACK sent";
 /// Segments with nothing but an ACK that reached the host.
@@ -46,6 +53,8 @@ const UNREACHABLE: [&str; 2] = [UNREACHABLE_SENT, UNREACHABLE_RECEIVED];
 /// ETH_P_ALL (include/uapi/linux/if_ether.h), in network order: with another type a packet socket does not
 /// see what is sent.
 const ETH_P_ALL: i32 = 0x0003_u16.to_be() as i32;
+/// include/uapi/linux/sockios.h; the C library has no name for it.
+const SIOCGSTAMPNS: libc::Ioctl = 0x8907;
 /// Longer packets carry data in bulk, and fill a buffer.
 const LONGEST: u32 = 256;
 /// The type of the device that a packet passes.
@@ -58,6 +67,10 @@ const ICMP_UNREACHABLE: u8 = 3;
 /// Destination Unreachable (RFC 4443).
 const ICMPV6_UNREACHABLE: u8 = 1;
 
+/// A window probe may be unanswered for a second and a retransmission timeout (`grace::WINDOW_PROBE_NS`), which is
+/// never shorter than 200 ms; less what a packet takes.
+const LATE: Duration = Duration::from_millis(1100);
+
 const FIN_SYN: u8 = 0x03;
 const RST: u8 = 0x04;
 
@@ -66,7 +79,15 @@ const RST: u8 = 0x04;
 pub struct Capture {
     tap: Socket,
     own: IpAddr,
-    seen: Mutex<Counters>,
+    seen: Mutex<Seen>,
+}
+
+/// What was captured so far.
+#[derive(Debug, Default)]
+struct Seen {
+    counters: Counters,
+    /// When the first segment went out, since the epoch, that no segment of the peer has followed.
+    waits_since: Option<Duration>,
 }
 
 impl Capture {
@@ -89,26 +110,63 @@ impl Capture {
     pub(crate) fn counts(&self) -> Result<Counters, Error> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut packet = [0; LONGEST as usize];
+        let failed = |source| Error::socket("read captured packets", source);
         loop {
             match (&self.tap).read(&mut packet) {
                 Ok(length) => {
                     if let Some(name) = name(&packet[..length], self.own) {
-                        note(&mut seen, name);
+                        seen.note(name, passed(&self.tap).map_err(failed)?);
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(seen.clone()),
-                Err(source) => return Err(Error::socket("read captured packets", source)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(seen.counters.clone());
+                }
+                Err(source) => return Err(failed(source)),
             }
         }
     }
 }
 
-fn note(seen: &mut Counters, name: &'static str) {
-    seen.add(name, 1);
-    match name {
-        DATA_SENT => seen.add(DATA_UNANSWERED, 1),
-        DATA_RECEIVED | ACK_RECEIVED => seen.clear(DATA_UNANSWERED),
-        _ => {}
+impl Seen {
+    fn note(&mut self, name: &'static str, at: Duration) {
+        self.counters.add(name, 1);
+        if name == DATA_SENT {
+            self.counters.add(DATA_UNANSWERED, 1);
+        }
+        match name {
+            DATA_SENT | ACK_SENT => {
+                self.waits_since.get_or_insert(at);
+            }
+            DATA_RECEIVED | ACK_RECEIVED => {
+                self.counters.clear(DATA_UNANSWERED);
+                let since = self.waits_since.take();
+                if since.is_some_and(|since| at.saturating_sub(since) >= LATE) {
+                    self.counters.add(ANSWERED_LATE, 1);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// When the packet that was read last passed, since the epoch; from the first call on the kernel keeps it
+/// (SIOCGSTAMPNS, socket(7)).
+fn passed(tap: &Socket) -> io::Result<Duration> {
+    let mut at = timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the descriptor is open as long as the socket; the kernel writes one timespec, which outlives the call.
+    let result = unsafe { ioctl(tap.as_raw_fd(), SIOCGSTAMPNS, &raw mut at) };
+    match Errno::result(result) {
+        Ok(_) => {
+            let seconds = u64::try_from(at.tv_sec).unwrap_or_default();
+            let nanos = u32::try_from(at.tv_nsec).unwrap_or_default();
+            Ok(Duration::new(seconds, nanos))
+        }
+        // Nothing was read yet.
+        Err(Errno::ENOENT) => Ok(Duration::ZERO),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -116,6 +174,7 @@ fn note(seen: &mut Counters, name: &'static str) {
 fn tap() -> io::Result<Socket> {
     let tap = Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(ETH_P_ALL)))?;
     tap.set_nonblocking(true)?;
+    passed(&tap)?;
     setsockopt(&tap, RcvBufForce, &BUFFER)?;
     tap.attach_filter(&[
         instruction(BPF_LD | BPF_W | BPF_ABS, 0, 0, HARDWARE_TYPE),
@@ -219,17 +278,21 @@ mod tests {
 
     #[test]
     fn data_is_unanswered_until_anything_comes() {
-        let mut seen = Counters::default();
-        for (name, unanswered) in [
-            (DATA_SENT, 1),
-            (DATA_SENT, 2),
-            (ACK_SENT, 2),
-            (ACK_RECEIVED, 0),
-            (DATA_SENT, 1),
-            (DATA_RECEIVED, 0),
+        let mut seen = Seen::default();
+        for (at_ms, name, unanswered, late) in [
+            (0, DATA_SENT, 1, 0),
+            (800, DATA_SENT, 2, 0),
+            (1000, ACK_SENT, 2, 0),
+            (1099, ACK_RECEIVED, 0, 0),
+            (5000, ACK_RECEIVED, 0, 0),
+            (6000, DATA_SENT, 1, 0),
+            (7000, ACK_SENT, 1, 0),
+            (7100, DATA_RECEIVED, 0, 1),
+            (9000, RST_RECEIVED, 0, 1),
         ] {
-            note(&mut seen, name);
-            assert_eq!(seen.get(DATA_UNANSWERED), unanswered, "{name}");
+            seen.note(name, Duration::from_millis(at_ms));
+            assert_eq!(seen.counters.get(DATA_UNANSWERED), unanswered, "{at_ms}");
+            assert_eq!(seen.counters.get(ANSWERED_LATE), late, "{at_ms}");
         }
     }
 

@@ -9,6 +9,7 @@ use std::{
         unix::fs::{MetadataExt as _, fchown},
     },
     process::Command,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -17,6 +18,13 @@ use crate::fixtures::{
     LIMIT,
     agent::AgentProcess,
     watch::{JsonWatch, abort, connect, ends, is_of, listen, reset},
+};
+use halfopen_lab::{
+    observe::{
+        agent_client::{AgentClient, AgentThresholds},
+        http::Origin,
+    },
+    scenario::perform::perform,
 };
 use serde_json::Value;
 use socket2::{SockRef, TcpKeepalive};
@@ -233,4 +241,38 @@ fn by_way_of_an_agent() {
     assert_eq!(agent.end("-TERM").code(), Some(0));
     let log = agent.rest_of_log();
     assert!(!log.contains("connections were cut"), "{log}");
+}
+
+/// Scenario 55: a window closes on data in flight, its peer is silent until it is a suspect, and is heard again.
+#[test]
+#[ignore = "needs root"]
+fn a_peer_that_is_heard_again_behind_a_closed_window() {
+    let agent = AgentProcess::start(&[]);
+    let from = format!("http://{}", agent.address);
+    let watch = JsonWatch::start(&["--from", &from]);
+    watch.began(&listen());
+    let origin = Origin::parse(&from).unwrap();
+    let client = Arc::new(AgentClient::new(origin, AgentThresholds::Theirs));
+    let runs = perform(&[55], Some(&client));
+    let reopened = runs.iter().filter(|run| run.scenario.label() == "55");
+    let mut seen = Vec::new();
+    for run in reopened {
+        assert!(run.outcome.is_ok(), "{run:?}");
+        let family = run.form.family;
+        let ends = (
+            SocketAddr::new(family.client(), run.port + 20_000),
+            SocketAddr::new(family.server(), run.port),
+        );
+        let netns = run.hosts().next().unwrap().inum().unwrap();
+        // Nothing happens on it any more: the next look at all sockets finds that its peer was heard.
+        client.connections(netns).unwrap();
+        let event = watch.until("recovery", ends, &mut seen);
+        assert_eq!(event["evidence"], "window_probe", "{event:#}");
+        assert_eq!(event["netns"], netns, "{event:#}");
+        assert_eq!(event["state"], "established", "{event:#}");
+        // There was no window probe: the retransmissions were the probes.
+        let counted = client.metrics().unwrap().of_port("outbound", run.port);
+        assert_eq!(counted["recoveries{window_probe}"], 1, "{counted:?}");
+        assert_eq!(counted["window_probes"], 0, "{counted:?}");
+    }
 }

@@ -153,6 +153,9 @@ fn a_figure_of_the_kernel_s_counters() {
         (range, 6, 6),
         (range, 7, 7),
         (range, 8, 7),
+        (AgentFigure::AtMost("sent"), 3, 3),
+        (AgentFigure::AtMost("sent"), 5, 4),
+        (AgentFigure::AtMost("none"), 1, 0),
         (AgentFigure::KernelAny("sent"), 9, 1),
         (AgentFigure::KernelAny("none"), 9, 0),
     ] {

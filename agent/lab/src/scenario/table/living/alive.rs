@@ -3,7 +3,7 @@
 use crate::{
     Error,
     classify::{
-        expectations::{AgentFigure, KernelFigure, QUIET, SideExpectation},
+        expectations::{AgentFigure, KernelFigure, QUIET, RECOVERED_LATE, SideExpectation},
         liveness::{HEALTHY, IDLE_GUARDED, ZERO_WINDOW},
     },
     net::{end::End, open::keepalive},
@@ -31,6 +31,7 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
             agent: &[
                 ("window_probes", AgentFigure::Kernel("TCPWinProbe")),
                 ("window_probes_answered", AgentFigure::Open),
+                RECOVERED_LATE,
                 ("retransmission_timeouts", AgentFigure::Open),
             ],
         },

@@ -8,7 +8,9 @@ use std::time::Duration;
 use crate::{
     Error,
     classify::{
-        expectations::{AgentFigure, KernelFigure, QUIET, RETRANSMISSIONS, SideExpectation},
+        expectations::{
+            AgentFigure, KernelFigure, QUIET, RECOVERED_LATE, RETRANSMISSIONS, SideExpectation,
+        },
         liveness::{HEALTHY, LivenessRule, ZERO_WINDOW, any_of, suspect},
     },
     net::{end::End, open::Timeouts, send_window, tcp_info},
@@ -45,7 +47,7 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
         forms: EVERYWHERE,
         client: SideExpectation {
             kernel: &[("RetransSegs", KernelFigure::AtLeast(UNANSWERED))],
-            agent: &[TIMEOUTS],
+            agent: &[TIMEOUTS, ("recoveries{window_probe}", ONE)],
         },
         server: QUIET,
         liveness: &[
@@ -116,6 +118,7 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
             agent: &[
                 ("window_probes", AgentFigure::Kernel("TCPWinProbe")),
                 ("window_probes_answered", AgentFigure::Open),
+                RECOVERED_LATE,
                 TIMEOUTS,
             ],
         },
@@ -143,6 +146,7 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
             agent: &[
                 ("window_probes", AgentFigure::Kernel("TCPWinProbe")),
                 ("window_probes_answered", AgentFigure::Open),
+                RECOVERED_LATE,
                 TIMEOUTS_TO_DEATH,
                 ("deaths{user_timeout}", ONE),
             ],
@@ -174,6 +178,7 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
             agent: &[
                 ("window_probes", AgentFigure::Kernel("TCPWinProbe")),
                 ("window_probes_answered", AgentFigure::Open),
+                RECOVERED_LATE,
                 TIMEOUTS,
             ],
         },

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     Error,
     classify::{
-        expectations::{AgentFigure, KernelFigure, SideExpectation},
+        expectations::{AgentFigure, KernelFigure, RECOVERED_LATE, SideExpectation},
         liveness::{HEALTHY, IDLE_UNGUARDED, STALLED, ZERO_WINDOW},
     },
     net::{end::End, open::Accept},
@@ -36,6 +36,7 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[Scenario {
         agent: &[
             ("window_probes", AgentFigure::Kernel("TCPWinProbe")),
             ("window_probes_answered", AgentFigure::Open),
+            RECOVERED_LATE,
             ("retransmission_timeouts", AgentFigure::Open),
         ],
     },

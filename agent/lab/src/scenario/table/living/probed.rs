@@ -9,7 +9,7 @@ use socket2::Socket;
 use crate::{
     Error,
     classify::{
-        expectations::{AgentFigure, KernelFigure, QUIET, RESET, SideExpectation},
+        expectations::{AgentFigure, KernelFigure, QUIET, RECOVERED_LATE, RESET, SideExpectation},
         liveness::{ExpectedLiveness, HEALTHY, IDLE_GUARDED, ZERO_WINDOW, any_of},
     },
     net::{
@@ -98,6 +98,7 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
             agent: &[
                 ("window_probes", AgentFigure::Kernel("TCPWinProbe")),
                 ("window_probes_answered", AgentFigure::Open),
+                RECOVERED_LATE,
                 ("retransmission_timeouts", AgentFigure::Open),
             ],
         },
