@@ -3,7 +3,9 @@
 use crate::{
     Error,
     classify::{
-        expectations::{AgentFigure, GIVEN_UP, KernelFigure, QUIET, SideExpectation},
+        expectations::{
+            AgentFigure, GIVEN_UP, KernelFigure, QUIET, RECOVERED_LATE, SideExpectation,
+        },
         liveness::{HEALTHY, IDLE_UNGUARDED, LivenessRule, ZERO_WINDOW, suspect},
     },
     net::{
@@ -101,6 +103,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             agent: &[
                 ("window_probes", AgentFigure::Kernel("TCPWinProbe")),
                 ("window_probes_answered", AgentFigure::Open),
+                RECOVERED_LATE,
                 ("retransmission_timeouts", AgentFigure::Open),
                 ("deaths{window_probe}", ONE),
             ],
@@ -126,6 +129,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             agent: &[
                 ("window_probes", AgentFigure::Kernel("TCPWinProbe")),
                 ("window_probes_answered", AgentFigure::Open),
+                RECOVERED_LATE,
                 ("retransmission_timeouts", AgentFigure::Open),
                 ("deaths{user_timeout}", ONE),
             ],
