@@ -135,7 +135,8 @@ pub fn classify(
     assessment
 }
 
-/// What the agent must have counted, if it has counted so many; `None` if nothing but the agent fixes it.
+/// What the agent must have counted; `None` if nothing but the agent fixes it. Within a range that is `counted`, what
+/// it has counted.
 fn exact(figure: AgentFigure, counts: &SideCounts, counted: u64) -> Option<u64> {
     let is_attached = |hooks: &[&str]| hooks.iter().all(|hook| counts.hooks.contains(*hook));
     match figure {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    panic::resume_unwind,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -114,7 +114,12 @@ fn play(
     side_by_side(prepared.into_iter(), |mut run| {
         let begun = Instant::now();
         if let Some(stage) = &run.stage {
-            run.outcome = (run.scenario.trigger)(stage);
+            // A panic fails its own row, and no other.
+            run.outcome = catch_unwind(AssertUnwindSafe(|| (run.scenario.trigger)(stage)))
+                .unwrap_or_else(|_| {
+                    let label = run.scenario.label();
+                    Err(Error::HostGone(format!("of scenario {label}")))
+                });
         }
         run.took = begun.elapsed();
         run
