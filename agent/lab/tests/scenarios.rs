@@ -1,13 +1,19 @@
 //! The scenarios against the kernel alone: what the table says is what this kernel does.
 //! No agent is needed: expectations that hold without one cannot come from one.
 
-use halfopen_lab::{LabLock, classify::counts, scenario::perform};
+use std::time::Duration;
+
+use halfopen_lab::{
+    LabLock,
+    classify::counts,
+    scenario::perform::{self, ScenarioPart},
+};
 
 #[test]
 #[ignore = "needs root"]
 fn the_kernel_does_what_the_table_says() {
     let _lock = LabLock::take().unwrap();
-    let runs = perform::perform(&[], None);
+    let runs = perform::perform(&ScenarioPart::with_numbers(&[]), Duration::ZERO, None);
     let mut wrong = Vec::new();
     for run in &runs {
         let label = run.scenario.label();

@@ -55,12 +55,16 @@ fn read(run: &vm::Run) -> Selftest {
 
 fn outcome(run: &vm::Run) -> String {
     let selftest = read(run);
-    let counts = format!(
+    let mut counts = format!(
         "{}: {} passed, {} failed",
         selftest.label,
         selftest.passed(),
         selftest.failed()
     );
+    match selftest.played_again() {
+        0 => {}
+        again => counts.push_str(&format!(", {again} played again (a late machine)")),
+    }
     match &run.outcome {
         Ok(outcome) if selftest.failed() == 0 => format!("{counts}, {} s", outcome.took.as_secs()),
         Ok(outcome) => format!("{counts}; its console ended in:\n{}", outcome.console),

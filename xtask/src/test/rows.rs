@@ -39,6 +39,18 @@ pub struct Row {
     /// What is wrong, or short of the kernel's count but accounted for, or why it was skipped.
     #[serde(default)]
     pub why: String,
+    /// Each time that it was played before, since the machine was late.
+    #[serde(default)]
+    pub earlier: Vec<EarlierPlay>,
+}
+
+/// A play that does not count.
+#[derive(Clone, Deserialize)]
+pub struct EarlierPlay {
+    /// By how much a processor was late at most, in milliseconds.
+    pub late_ms: u64,
+    /// What was wrong.
+    pub why: String,
 }
 
 #[derive(Deserialize)]
@@ -119,6 +131,12 @@ impl Selftest {
             .iter()
             .filter(|row| row.ok && !row.skipped)
             .count()
+    }
+
+    /// Rows that were played more than once, since the machine was late.
+    pub fn played_again(&self) -> usize {
+        let again = self.rows.iter().filter(|row| !row.earlier.is_empty());
+        again.count()
     }
 
     /// Rows that do not, and faults of the run.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::columns::align;
-use super::rows::{Counts, Row, Selftest};
+use super::rows::{Counts, EarlierPlay, Row, Selftest};
 
 /// Draws the table and the explanations under it.
 pub fn draw(runs: &[Selftest]) -> String {
@@ -42,8 +42,17 @@ pub fn draw(runs: &[Selftest]) -> String {
     let mut drawn = align(&lines);
     drawn.push('\n');
     for run in runs {
-        for row in run.rows.iter().filter(|row| !row.why.is_empty() || !row.ok) {
-            drawn.push_str(&explain(&run.label, row));
+        for row in &run.rows {
+            for EarlierPlay { late_ms, why } in &row.earlier {
+                let title = key(row).title();
+                drawn.push_str(&format!(
+                    "{}: {title} played again: a processor was {late_ms} ms late, and {why}\n",
+                    run.label
+                ));
+            }
+            if !row.why.is_empty() || !row.ok {
+                drawn.push_str(&explain(&run.label, row));
+            }
         }
         for fault in &run.faults {
             drawn.push_str(&format!("{}: {fault}\n", run.label));
@@ -168,7 +177,12 @@ mod tests {
                  \"counted\":{{\"A\":{counted}}},\"kernel\":{{\"A\":3}}}}"
             )
         };
-        let good = Selftest::read("host", &row(true, 3).replace("one missing", ""), Some(0));
+        let again = r#""ok":true,"earlier":[{"late_ms":240,"why":"none yet"}]"#;
+        let good = row(true, 3)
+            .replace("one missing", "")
+            .replace(r#""ok":true"#, again);
+        let good = Selftest::read("host", &good, Some(0));
+        assert_eq!(good.played_again(), 1);
         let bad = Selftest::read("6.1 kprobe", &row(false, 2), Some(1));
         let drawn = draw(&[good, bad]);
         let expected = "\
@@ -176,6 +190,8 @@ scenario  host  6.1 kprobe  what must be counted, in this order
 7 ipv4    3     2 WRONG     A 3
 ";
         assert!(drawn.starts_with(expected), "{drawn}");
+        let again = "host: 7 ipv4 played again: a processor was 240 ms late, and none yet";
+        assert!(drawn.contains(again), "{drawn}");
         assert!(
             drawn.contains("6.1 kprobe: 7 ipv4 (peer vanishes): one missing"),
             "{drawn}"

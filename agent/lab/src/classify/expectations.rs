@@ -128,7 +128,13 @@ pub(crate) const RETRANSMISSIONS: [&str; 2] = ["RetransSegs", "TCPSpuriousRtxHos
 /// A living peer is no suspect, unless a probe of its window was answered too late for a living peer.
 pub(crate) const RECOVERED_LATE: (&str, AgentFigure) = (
     "recoveries{window_probe}",
-    AgentFigure::AtMost(capture::ANSWERED_LATE),
+    AgentFigure::AtMost(capture::LATE_FOR_WINDOW),
+);
+
+/// The same of a keepalive probe.
+pub(crate) const RECOVERED_LATE_BY_KEEPALIVE: (&str, AgentFigure) = (
+    "recoveries{keepalive}",
+    AgentFigure::AtMost(capture::LATE_FOR_KEEPALIVE),
 );
 
 /// A side at which nothing happens.

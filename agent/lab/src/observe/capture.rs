@@ -32,9 +32,13 @@ pub const DATA_SENT: &str = "captured data sent";
 pub const DATA_RECEIVED: &str = "captured data received";
 /// Of the small segments with data that left the host those that no data and no ACK has followed from its peer.
 pub const DATA_UNANSWERED: &str = "captured data unanswered";
-/// Answers of the peer that came later than a living peer's: so late that what waited for them had made a suspect
-/// of it. On a machine that stands still for a moment there are some.
-pub const ANSWERED_LATE: &str = "captured answers that were late";
+/// Segments of the peer that came while small segments of the host waited for an answer.
+pub const ANSWERS: &str = "captured answers";
+/// Of these the ones that came so late that a keepalive probe that waited for them had made a suspect of the peer.
+/// On a machine that stands still for a moment there are some.
+pub const LATE_FOR_KEEPALIVE: &str = "captured answers that were late for a keepalive probe";
+/// The same for a window probe.
+pub const LATE_FOR_WINDOW: &str = "captured answers that were late for a window probe";
 /// Segments with nothing but an ACK that left the host.
 pub const ACK_SENT: &str = "captured ACK sent";
 /// Segments with nothing but an ACK that reached the host.
@@ -67,9 +71,12 @@ const ICMP_UNREACHABLE: u8 = 3;
 /// Destination Unreachable (RFC 4443).
 const ICMPV6_UNREACHABLE: u8 = 1;
 
-/// A window probe may be unanswered for a second and a retransmission timeout (`grace::WINDOW_PROBE_NS`), which is
-/// never shorter than 200 ms; less what a packet takes.
-const LATE: Duration = Duration::from_millis(1100);
+/// A keepalive probe may be unanswered for half a second (`grace::KEEPALIVE_NS`), a window probe for a second and a
+/// retransmission timeout (`grace::WINDOW_PROBE_NS`), which is never shorter than 200 ms; less what a packet takes.
+const LATE: [(&str, Duration); 2] = [
+    (LATE_FOR_KEEPALIVE, Duration::from_millis(450)),
+    (LATE_FOR_WINDOW, Duration::from_millis(1100)),
+];
 
 const FIN_SYN: u8 = 0x03;
 const RST: u8 = 0x04;
@@ -139,9 +146,14 @@ impl Seen {
             }
             DATA_RECEIVED | ACK_RECEIVED => {
                 self.counters.clear(DATA_UNANSWERED);
-                let since = self.waits_since.take();
-                if since.is_some_and(|since| at.saturating_sub(since) >= LATE) {
-                    self.counters.add(ANSWERED_LATE, 1);
+                let Some(since) = self.waits_since.take() else {
+                    return;
+                };
+                self.counters.add(ANSWERS, 1);
+                for (late, from) in LATE {
+                    if at.saturating_sub(since) >= from {
+                        self.counters.add(late, 1);
+                    }
                 }
             }
             _ => {}
@@ -279,20 +291,24 @@ mod tests {
     #[test]
     fn data_is_unanswered_until_anything_comes() {
         let mut seen = Seen::default();
-        for (at_ms, name, unanswered, late) in [
-            (0, DATA_SENT, 1, 0),
-            (800, DATA_SENT, 2, 0),
-            (1000, ACK_SENT, 2, 0),
-            (1099, ACK_RECEIVED, 0, 0),
-            (5000, ACK_RECEIVED, 0, 0),
-            (6000, DATA_SENT, 1, 0),
-            (7000, ACK_SENT, 1, 0),
-            (7100, DATA_RECEIVED, 0, 1),
-            (9000, RST_RECEIVED, 0, 1),
+        for (at_ms, name, unanswered, answers, late) in [
+            (0, DATA_SENT, 1, 0, [0, 0]),
+            (800, DATA_SENT, 2, 0, [0, 0]),
+            (1000, ACK_SENT, 2, 0, [0, 0]),
+            (1099, ACK_RECEIVED, 0, 1, [1, 0]),
+            (5000, ACK_RECEIVED, 0, 1, [1, 0]),
+            (6000, DATA_SENT, 1, 1, [1, 0]),
+            (7000, ACK_SENT, 1, 1, [1, 0]),
+            (7100, DATA_RECEIVED, 0, 2, [2, 1]),
+            (8000, ACK_SENT, 0, 2, [2, 1]),
+            (8449, ACK_RECEIVED, 0, 3, [2, 1]),
+            (9000, RST_RECEIVED, 0, 3, [2, 1]),
         ] {
             seen.note(name, Duration::from_millis(at_ms));
             assert_eq!(seen.counters.get(DATA_UNANSWERED), unanswered, "{at_ms}");
-            assert_eq!(seen.counters.get(ANSWERED_LATE), late, "{at_ms}");
+            assert_eq!(seen.counters.get(ANSWERS), answers, "{at_ms}");
+            let counted = LATE.map(|(name, _)| seen.counters.get(name));
+            assert_eq!(counted, late, "{at_ms}");
         }
     }
 

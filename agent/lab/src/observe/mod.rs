@@ -9,5 +9,6 @@ pub mod deaths;
 pub mod exposition;
 pub mod http;
 mod json_format;
+pub mod pace;
 pub mod snmp;
 pub mod sockets;

@@ -4,6 +4,8 @@ pub mod definition;
 pub mod demo;
 pub mod minute;
 pub mod perform;
+mod round;
 pub mod session;
 pub mod stage;
 pub mod table;
+mod terms;

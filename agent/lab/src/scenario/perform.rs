@@ -21,6 +21,39 @@ use crate::{
     },
 };
 
+/// One scenario in one of its forms.
+#[derive(Debug, Clone, Copy)]
+pub struct ScenarioPart {
+    scenario: &'static Scenario,
+    /// Index of its forms.
+    form: usize,
+}
+
+impl ScenarioPart {
+    /// Those of the table with one of these numbers, or all if there are none.
+    #[must_use]
+    pub fn with_numbers(numbers: &[u16]) -> Vec<Self> {
+        let chosen = table::all().filter(|s| numbers.is_empty() || numbers.contains(&s.number));
+        chosen.flat_map(Self::of).collect()
+    }
+
+    /// Those of connections that live on.
+    #[must_use]
+    pub fn living() -> Vec<Self> {
+        minute::SCENARIOS.iter().flat_map(Self::of).collect()
+    }
+
+    fn of(scenario: &'static Scenario) -> impl Iterator<Item = Self> {
+        (0..scenario.forms.len()).map(move |form| Self { scenario, form })
+    }
+
+    /// The server's port.
+    #[must_use]
+    pub fn port(self) -> u16 {
+        self.scenario.port(self.form)
+    }
+}
+
 /// A scenario that was played; its namespaces live as long as this.
 #[derive(Debug)]
 pub struct ScenarioRun {
@@ -28,12 +61,14 @@ pub struct ScenarioRun {
     pub scenario: &'static Scenario,
     /// In which form.
     pub form: ScenarioForm,
+    /// The same, as what can be played again.
+    pub part: ScenarioPart,
     /// The server's port.
     pub port: u16,
     /// Whether it could be played to its end.
     pub outcome: Result<(), Error>,
-    /// How long that took.
-    pub took: Duration,
+    /// From when to when.
+    pub played: (Instant, Instant),
     stage: Option<Stage>,
 }
 
@@ -70,47 +105,37 @@ impl ScenarioRun {
     }
 }
 
-/// Plays those with one of these numbers, or all if there are none, observed by an agent if there is
-/// one; returns when the last has ended.
+/// Plays these, all at once, observed by an agent if there is one; returns when the last has ended. Connections
+/// that live on do so for as long as `lasts`.
 #[must_use]
-pub fn perform(numbers: &[u16], agent_client: Option<&Arc<AgentClient>>) -> Vec<ScenarioRun> {
-    let chosen = table::all().filter(|s| numbers.is_empty() || numbers.contains(&s.number));
-    play(chosen, Duration::ZERO, agent_client)
-}
-
-/// The same of connections that live on, for so long.
-#[must_use]
-pub fn living(lasts: Duration, agent_client: Option<&Arc<AgentClient>>) -> Vec<ScenarioRun> {
-    play(minute::SCENARIOS.iter(), lasts, agent_client)
-}
-
-fn play(
-    chosen: impl Iterator<Item = &'static Scenario>,
+pub fn perform(
+    parts: &[ScenarioPart],
     lasts: Duration,
     agent_client: Option<&Arc<AgentClient>>,
 ) -> Vec<ScenarioRun> {
-    let parts = chosen.flat_map(|scenario| {
-        let forms = scenario.forms.iter().copied().enumerate();
-        forms.map(move |(index, form)| (scenario, form, scenario.port(index)))
-    });
-    let new = |(scenario, form, port): (&'static Scenario, ScenarioForm, u16)| {
+    let new = |part: ScenarioPart| {
+        let ScenarioPart { scenario, form } = part;
+        let form = scenario.forms[form];
+        let port = part.port();
         let stage = Stage::new(port, form.family, form.place)
             .map(|stage| stage.observed_by(agent_client.cloned()).lasting(lasts));
         let (stage, outcome) = match stage {
             Ok(stage) => (Some(stage), Ok(())),
             Err(error) => (None, Err(error)),
         };
+        let now = Instant::now();
         ScenarioRun {
             scenario,
             form,
+            part,
             port,
             outcome,
-            took: Duration::ZERO,
+            played: (now, now),
             stage,
         }
     };
     // Every namespace first: while hundreds are made, a slow machine answers no SYN within its first timeout.
-    let prepared = side_by_side(parts, new);
+    let prepared = side_by_side(parts.iter().copied(), new);
     side_by_side(prepared.into_iter(), |mut run| {
         let begun = Instant::now();
         if let Some(stage) = &run.stage {
@@ -121,7 +146,7 @@ fn play(
                     Err(Error::HostGone(format!("of scenario {label}")))
                 });
         }
-        run.took = begun.elapsed();
+        run.played = (begun, Instant::now());
         run
     })
 }

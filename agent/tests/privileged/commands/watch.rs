@@ -24,7 +24,7 @@ use halfopen_lab::{
         agent_client::{AgentClient, AgentThresholds},
         http::Origin,
     },
-    scenario::perform::perform,
+    scenario::perform::{ScenarioPart, perform},
 };
 use serde_json::Value;
 use socket2::{SockRef, TcpKeepalive};
@@ -253,7 +253,11 @@ fn a_peer_that_is_heard_again_behind_a_closed_window() {
     watch.began(&listen());
     let origin = Origin::parse(&from).unwrap();
     let client = Arc::new(AgentClient::new(origin, AgentThresholds::Theirs));
-    let runs = perform(&[55], Some(&client));
+    let runs = perform(
+        &ScenarioPart::with_numbers(&[55]),
+        Duration::ZERO,
+        Some(&client),
+    );
     let reopened = runs.iter().filter(|run| run.scenario.label() == "55");
     let mut seen = Vec::new();
     for run in reopened {

@@ -3,7 +3,9 @@
 use crate::{
     Error,
     classify::{
-        expectations::{AgentFigure, KernelFigure, QUIET, SILENT, SideExpectation},
+        expectations::{
+            AgentFigure, KernelFigure, QUIET, RECOVERED_LATE_BY_KEEPALIVE, SILENT, SideExpectation,
+        },
         liveness::{CLOSING, HALF_CLOSED, HEALTHY, STALE, STALE_FIN_WAIT2, suspect},
     },
     net::{
@@ -98,6 +100,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             agent: &[
                 ("keepalive_probes", AgentFigure::Kernel("TCPKeepAlive")),
                 ("keepalive_probes_answered", AgentFigure::Open),
+                RECOVERED_LATE_BY_KEEPALIVE,
                 ("deaths{keepalive}", AgentFigure::Exactly(1)),
                 (
                     "resets_sent{tcp_keepalive_timeout}",

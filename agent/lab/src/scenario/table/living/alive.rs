@@ -3,10 +3,14 @@
 use crate::{
     Error,
     classify::{
-        expectations::{AgentFigure, KernelFigure, QUIET, RECOVERED_LATE, SideExpectation},
+        expectations::{
+            AgentFigure, KernelFigure, QUIET, RECOVERED_LATE, RECOVERED_LATE_BY_KEEPALIVE,
+            SideExpectation,
+        },
         liveness::{HEALTHY, IDLE_GUARDED, ZERO_WINDOW},
     },
     net::{end::End, open::keepalive},
+    observe::capture,
     scenario::{
         definition::{EVERYWHERE, Scenario, V4_ONLY},
         stage::Stage,
@@ -54,8 +58,9 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
                 ("keepalive_probes", AgentFigure::Kernel("TCPKeepAlive")),
                 (
                     "keepalive_probes_answered",
-                    AgentFigure::Kernel("TCPKeepAlive"),
+                    AgentFigure::Kernel(capture::ANSWERS),
                 ),
+                RECOVERED_LATE_BY_KEEPALIVE,
             ],
         },
         server: QUIET,

@@ -9,7 +9,10 @@ use socket2::Socket;
 use crate::{
     Error,
     classify::{
-        expectations::{AgentFigure, KernelFigure, QUIET, RECOVERED_LATE, RESET, SideExpectation},
+        expectations::{
+            AgentFigure, KernelFigure, QUIET, RECOVERED_LATE, RECOVERED_LATE_BY_KEEPALIVE, RESET,
+            SideExpectation,
+        },
         liveness::{ExpectedLiveness, HEALTHY, IDLE_GUARDED, ZERO_WINDOW, any_of},
     },
     net::{
@@ -72,6 +75,7 @@ pub(in crate::scenario::table) const SCENARIOS: &[Scenario] = &[
                 ("keepalive_probes", AgentFigure::Kernel("TCPKeepAlive")),
                 // The answer to the latest comes just before the end.
                 ("keepalive_probes_answered", AgentFigure::Open),
+                RECOVERED_LATE_BY_KEEPALIVE,
                 ("resets_sent{tcp_state}", ONE),
                 ("deaths{reset_sent}", ONE),
             ],

@@ -1,156 +1,13 @@
 //! What a self-test found, as a table for people or as one JSON object a line. A scenario that could not
 //! be played has a row too: skipped, with the reason.
 
-use std::collections::BTreeMap;
+mod row;
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{
-    Error,
-    classify::{
-        assessment::Assessment, expectations::OPEN, observed::ObservedLiveness, settle::Grade,
-    },
-    net::end::End,
-};
+use crate::classify::settle::Grade;
 
-/// One line of the result.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ReportRow {
-    /// Number and variant, or `totals`, or `sockets`.
-    pub scenario: String,
-    /// What happens in it.
-    pub title: String,
-    /// `ipv4`, `ipv6` or `ipv4-mapped`.
-    pub family: &'static str,
-    /// `second` where the client sits in a second namespace.
-    pub namespace: &'static str,
-    /// What the agent must have counted.
-    pub expected: BTreeMap<String, Value>,
-    /// What it counted.
-    pub counted: BTreeMap<String, Value>,
-    /// What the kernel counted.
-    pub kernel: BTreeMap<String, Value>,
-    /// How long it took, in milliseconds; nothing for what is no scenario.
-    pub played_ms: Option<u64>,
-    /// Its verdicts on the connection while the scenario was played.
-    pub judged: Vec<ObservedLiveness>,
-    /// Whether nothing is wrong.
-    pub ok: bool,
-    /// Whether it could not be played.
-    pub skipped: bool,
-    /// What is wrong, or missing but accounted for, or why it was skipped.
-    pub why: String,
-    #[serde(skip)]
-    short: bool,
-}
-
-impl ReportRow {
-    pub(crate) fn totals(assessment: Assessment) -> Self {
-        Self::new(
-            "totals".to_owned(),
-            "all of the lab's namespaces together".to_owned(),
-            assessment,
-        )
-    }
-
-    pub(crate) fn sockets(assessment: Assessment) -> Self {
-        Self::new(
-            "sockets".to_owned(),
-            "sockets left in the lab's namespaces, by state".to_owned(),
-            assessment,
-        )
-    }
-
-    /// It could not be played.
-    pub(crate) fn skip(&mut self, why: &str) {
-        (self.ok, self.skipped, self.why) = (true, true, why.to_owned());
-    }
-
-    /// It was not played to its end.
-    pub(crate) fn fail(&mut self, error: &Error) {
-        (self.ok, self.why) = (false, error.to_string());
-    }
-
-    pub(crate) fn new(scenario: String, title: String, assessment: Assessment) -> Self {
-        let Assessment {
-            expected,
-            counted,
-            kernel,
-            judged,
-            wrong,
-            short,
-        } = assessment;
-        Self {
-            scenario,
-            title,
-            family: "",
-            namespace: "",
-            expected,
-            counted,
-            kernel,
-            played_ms: None,
-            judged,
-            ok: wrong.is_empty(),
-            skipped: false,
-            short: !short.is_empty(),
-            why: [wrong, short].concat().join("; "),
-        }
-    }
-
-    /// What was expected, then what was counted in the same order.
-    fn cells(&self) -> [String; 2] {
-        let zero = Value::from(0);
-        let (mut expected, mut counted) = (String::new(), String::new());
-        let mut side = None;
-        for (key, must) in &self.expected {
-            let count = self.counted.get(key).unwrap_or(&zero);
-            if *count == zero && (*must == zero || *must == OPEN) {
-                continue;
-            }
-            let (this, name) = key.split_once(' ').unwrap_or(("", key));
-            if !expected.is_empty() {
-                expected.push_str(if side == Some(this) { ", " } else { "; " });
-                counted.push(' ');
-            }
-            if side != Some(this) && !this.is_empty() {
-                expected.push_str(this);
-                expected.push_str(": ");
-            }
-            side = Some(this);
-            let must = must
-                .as_str()
-                .map_or_else(|| must.to_string(), str::to_owned);
-            expected.push_str(&format!("{name} {must}"));
-            counted.push_str(&count.to_string());
-        }
-        if expected.is_empty() {
-            return ["nothing".to_owned(), "nothing".to_owned()];
-        }
-        [expected, counted]
-    }
-
-    /// Each end's verdicts, in the order of first sight.
-    fn verdicts(&self) -> String {
-        let mut ends: BTreeMap<End, Vec<String>> = BTreeMap::new();
-        for seen in &self.judged {
-            ends.entry(seen.end).or_default().push(seen.word());
-        }
-        let ends = ends
-            .iter()
-            .map(|(end, words)| format!("{}: {}", end.as_str(), words.join(", ")));
-        ends.collect::<Vec<_>>().join("; ")
-    }
-
-    fn word(&self) -> &'static str {
-        match self {
-            Self { skipped: true, .. } => "skipped",
-            Self { ok: false, .. } => "FAILED",
-            Self { short: true, .. } => "short",
-            _ => "ok",
-        }
-    }
-}
+pub use row::{EarlierPlay, ReportRow};
 
 /// Everything a self-test found.
 #[derive(Debug, Clone, PartialEq)]
@@ -181,6 +38,22 @@ impl SelftestReport {
         } else {
             Grade::Right
         }
+    }
+
+    /// These rows were played again, in this order, which gave `next`. What is wrong with all of them together counts
+    /// each time.
+    pub(crate) fn replace(&mut self, rows: &[usize], next: Self) {
+        let mut next_rows = next.rows.into_iter();
+        for &row in rows {
+            if let Some(next) = next_rows.next() {
+                self.rows[row].replace(next);
+            }
+        }
+        for mut row in next_rows.filter(|row| !row.ok) {
+            row.scenario.push_str(", played again");
+            self.rows.push(row);
+        }
+        self.metrics = next.metrics;
     }
 
     /// Both have the same counts.
@@ -236,8 +109,17 @@ impl SelftestReport {
             ]);
         }
         let mut text = aligned(&lines);
-        for row in self.rows.iter().filter(|row| !row.why.is_empty()) {
+        for row in &self.rows {
             let name = [&row.scenario, row.family, row.namespace].join(" ");
+            for EarlierPlay { late_ms, why } in &row.earlier {
+                let name = name.trim();
+                text.push_str(&format!(
+                    "played again {name}: a processor was {late_ms} ms late, and {why}\n"
+                ));
+            }
+            if row.why.is_empty() {
+                continue;
+            }
             text.push_str(&format!("{} {}: {}\n", row.word(), name.trim(), row.why));
         }
         let hooks: Vec<String> = self
@@ -274,7 +156,14 @@ fn aligned<const N: usize>(lines: &[[String; N]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{classify::assessment::Exactness, observe::connections::DetectionTime};
+    use crate::{
+        classify::{
+            assessment::{Assessment, Exactness},
+            observed::ObservedLiveness,
+        },
+        net::end::End,
+        observe::connections::DetectionTime,
+    };
 
     fn report(counted: u64, policy: Exactness) -> SelftestReport {
         let mut assessment = Assessment::default();
@@ -326,6 +215,46 @@ hooks: tcp_xmit_probe_skb kprobe
                 .table()
                 .ends_with("0 passed, 1 failed\n")
         );
+    }
+
+    #[test]
+    fn a_row_is_played_again_only_where_the_machine_was_late() {
+        let wrong = || report(2, Exactness::Exact);
+        assert!(!wrong().rows[0].is_to_be_played_again());
+        let late = |mut report: SelftestReport| {
+            report.rows[0].late_ms = Some(240);
+            report
+        };
+        assert!(late(wrong()).rows[0].is_to_be_played_again());
+        assert!(!late(report(3, Exactness::Exact)).rows[0].is_to_be_played_again());
+
+        let mut again = late(wrong());
+        again.replace(&[0], late(wrong()));
+        assert_eq!(again.tally(), (0, 1, 0));
+        again.replace(&[0], report(3, Exactness::Exact));
+        assert_eq!(again.tally(), (1, 0, 0));
+        let why = "outbound keepalive_probes: 2 counted, 3 expected";
+        let earlier = EarlierPlay {
+            late_ms: 240,
+            why: why.to_owned(),
+        };
+        assert_eq!(again.rows[0].earlier, [earlier.clone(), earlier]);
+        let line = format!("played again 7: a processor was 240 ms late, and {why}\n");
+        assert_eq!(again.table().matches(&line).count(), 2);
+    }
+
+    #[test]
+    fn totals_that_are_wrong_once_stay_wrong() {
+        let mut assessment = Assessment::default();
+        assessment.compare("TCPKeepAlive", 3, 2, Exactness::Exact);
+        let mut next = report(3, Exactness::Exact);
+        next.rows.push(ReportRow::totals(assessment));
+        next.rows.push(ReportRow::sockets(Assessment::default()));
+        let mut first = report(2, Exactness::Exact);
+        first.replace(&[0], next);
+        let labels: Vec<_> = first.rows.iter().map(|row| row.scenario.as_str()).collect();
+        assert_eq!(labels, ["7", "totals, played again"]);
+        assert_eq!(first.tally(), (1, 1, 0));
     }
 
     #[test]
