@@ -104,6 +104,8 @@ struct Entry {
     shown: Figures,
     /// What was shown, and counted, while its owner was not known: that stays where it was shown.
     before: Option<Box<(Figures, GroupCounts)>>,
+    /// What was counted when it was shown last; nothing where its owner is known.
+    latest: Option<Box<GroupCounts>>,
     /// Whether its owner, which is not known, is to be asked for again.
     asks: bool,
     /// Whether something was shown that the hooks are still to count.
@@ -243,11 +245,23 @@ impl Ledger {
                 group: group(key, &owner),
                 shown: Figures::default(),
                 before: None,
+                latest: None,
                 asks: false,
                 owes: false,
                 sum: 0,
                 changed: now,
             });
+            if std::mem::take(&mut entry.asks) {
+                let named = group(key, &owner);
+                if named != entry.group
+                    && let Some(latest) = entry.latest.take()
+                {
+                    entry.add_to(&mut self.retained, &latest, reasons);
+                    entry.add_to(&mut groups, &latest, reasons);
+                    entry.before = Some(Box::new((entry.shown.clone(), *latest)));
+                    entry.group = named;
+                }
+            }
             let ignored = ignored.get(key).copied().unwrap_or_default();
             entry.owes = entry.shown.update(counters, &pending, &ignored);
             let sum = sum(counters);
@@ -255,21 +269,18 @@ impl Ledger {
                 entry.sum = sum;
                 entry.changed = now;
             }
-            if std::mem::take(&mut entry.asks) {
-                let named = group(key, &owner);
-                if named != entry.group {
-                    entry.add_to(&mut self.retained, counters, reasons);
-                    entry.add_to(&mut groups, counters, reasons);
-                    entry.before = Some(Box::new((entry.shown.clone(), *counters)));
-                    entry.group = named;
+            entry.add_to(&mut groups, counters, reasons);
+            if entry.group.owner == UNKNOWN_OWNER {
+                match &mut entry.latest {
+                    Some(latest) => **latest = *counters,
+                    none => *none = Some(Box::new(*counters)),
                 }
             }
-            entry.add_to(&mut groups, counters, reasons);
         }
         groups
     }
 
-    /// Owners that were not known are asked for again, when groups are shown next. What was counted until then
+    /// Owners that were not known are asked for again, when groups are shown next. What was shown until then
     /// stays without an owner: moved, it would go backwards in one place or stand in two.
     pub fn ask_again(&mut self) {
         for entry in self.known.values_mut() {
