@@ -111,8 +111,8 @@ impl SelftestReport {
         let mut text = aligned(&lines);
         for row in &self.rows {
             let name = [&row.scenario, row.family, row.namespace].join(" ");
+            let name = name.trim();
             for EarlierPlay { late_ms, why } in &row.earlier {
-                let name = name.trim();
                 text.push_str(&format!(
                     "played again {name}: a processor was {late_ms} ms late, and {why}\n"
                 ));
@@ -120,7 +120,7 @@ impl SelftestReport {
             if row.why.is_empty() {
                 continue;
             }
-            text.push_str(&format!("{} {}: {}\n", row.word(), name.trim(), row.why));
+            text.push_str(&format!("{} {}: {}\n", row.word(), name, row.why));
         }
         let hooks: Vec<String> = self
             .hooks

@@ -61,8 +61,6 @@ pub struct ScenarioRun {
     pub scenario: &'static Scenario,
     /// In which form.
     pub form: ScenarioForm,
-    /// The same, as what can be played again.
-    pub part: ScenarioPart,
     /// The server's port.
     pub port: u16,
     /// Whether it could be played to its end.
@@ -127,7 +125,6 @@ pub fn perform(
         ScenarioRun {
             scenario,
             form,
-            part,
             port,
             outcome,
             played: (now, now),

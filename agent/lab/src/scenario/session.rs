@@ -12,7 +12,7 @@ use crate::{
         end::ENDS,
         host::{Host, NetnsLifetime},
     },
-    observe::{agent_client::AgentClient, exposition::Metrics, http::Origin, pace::Pace},
+    observe::{agent_client::AgentClient, http::Origin, pace::Pace},
     report::SelftestReport,
     scenario::{perform::ScenarioPart, round::Round, table},
 };
@@ -108,7 +108,7 @@ fn play(
 /// Waits until the agent counts nothing more of what was played before at these scenarios' ports.
 fn await_silence(agent_client: &AgentClient, parts: &[ScenarioPart]) -> Result<(), Error> {
     let counted = || {
-        let metrics: Metrics = agent_client.metrics()?;
+        let metrics = agent_client.metrics()?;
         let ports = parts.iter().map(|part| part.port());
         let counted = ports.flat_map(|port| ENDS.map(|end| (port, end.direction())));
         Ok(counted
